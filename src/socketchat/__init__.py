@@ -1,0 +1,81 @@
+"""Full-duplex chat between machines, and the asyncio library under it.
+
+`connect` and `serve` open sessions; a `Session` carries messages in both directions, in order and
+exactly once, through lost links. See `docs/` for the tutorial, the protocol and the architecture.
+"""
+
+from socketchat.client import DEFAULT_PORT, connect
+from socketchat.errors import (
+    Close,
+    CloseCode,
+    ConcurrencyError,
+    HandshakeError,
+    HandshakeRefused,
+    LocalProtocolError,
+    MessageRejected,
+    MessageTooBig,
+    ProtocolError,
+    RemoteProtocolError,
+    SessionClosed,
+    SessionClosedError,
+    SessionClosedOK,
+    SocketChatError,
+    UntrustedPeer,
+)
+from socketchat.events import (
+    Event,
+    Gap,
+    Joined,
+    Left,
+    LinkLost,
+    LinkRestored,
+    Message,
+    Rejected,
+    Restarted,
+    Typing,
+)
+from socketchat.options import Options
+from socketchat.receipt import Receipt
+from socketchat.server import Admission, Server, serve
+from socketchat.session import Peer, Session, SessionState, Side
+from socketchat.trust.identity import Identity
+
+__all__ = [
+    "DEFAULT_PORT",
+    "Admission",
+    "Close",
+    "CloseCode",
+    "ConcurrencyError",
+    "Event",
+    "Gap",
+    "HandshakeError",
+    "HandshakeRefused",
+    "Identity",
+    "Joined",
+    "Left",
+    "LinkLost",
+    "LinkRestored",
+    "LocalProtocolError",
+    "Message",
+    "MessageRejected",
+    "MessageTooBig",
+    "Options",
+    "Peer",
+    "ProtocolError",
+    "Receipt",
+    "Rejected",
+    "RemoteProtocolError",
+    "Restarted",
+    "Server",
+    "Session",
+    "SessionClosed",
+    "SessionClosedError",
+    "SessionClosedOK",
+    "SessionState",
+    "Side",
+    "SocketChatError",
+    "Typing",
+    "UntrustedPeer",
+    "connect",
+    "serve",
+]

@@ -1,0 +1,110 @@
+"""What stands at the bottom of the terminal: our waiting lines, the input, the toolbar.
+
+Only where things stand and how much room they get, down to very small terminals. What the toolbar
+says is the console's to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.layout import (
+    BufferControl,
+    ConditionalContainer,
+    Dimension,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    VerticalAlign,
+    Window,
+)
+from prompt_toolkit.output import Output
+from prompt_toolkit.styles import Style
+from prompt_toolkit.widgets import SearchToolbar
+
+from socketchat.cli.render import Row, pending_row
+
+__all__ = ["PENDING_ROWS", "PROMPT", "STYLE", "make_layout"]
+
+PROMPT = ">> "
+#: Rows of our own lines above the input, at most.
+PENDING_ROWS = 5
+#: A terminal with fewer rows gets no toolbar.
+_LEAST_ROWS = 4
+
+STYLE = Style.from_dict(
+    {
+        "time": "ansibrightblack",
+        "pending": "ansibrightblack",
+        "sent": "ansibrightblack",
+        "failed": "ansired bold",
+        "prompt": "bold",
+        "toolbar": "ansibrightblack",
+        "toolbar.offline": "ansired bold",
+    }
+)
+
+
+def make_layout(
+    buffer: Buffer,
+    output: Output,
+    *,
+    pending: Callable[[], list[str]],
+    toolbar: Callable[[], Row],
+) -> Layout:
+    """Put the bottom of the terminal together.
+
+    Args:
+        buffer: What is typed.
+        output: The terminal, for its size.
+        pending: Gives our own lines that are not acknowledged, oldest first.
+        toolbar: Gives the last row.
+    """
+    search = SearchToolbar()
+    typed = Window(
+        BufferControl(buffer, search_buffer_control=search.control),
+        get_line_prefix=_prefix,
+        height=Dimension(min=1),
+        wrap_lines=True,
+        dont_extend_height=True,
+    )
+    waiting = Window(
+        FormattedTextControl(lambda: _pending_text(pending(), output)),
+        height=Dimension(min=0, max=PENDING_ROWS),
+        dont_extend_height=True,
+    )
+    last = Window(FormattedTextControl(lambda: FormattedText(toolbar())), height=1)
+    return Layout(
+        HSplit(
+            [
+                ConditionalContainer(waiting, Condition(lambda: bool(pending()))),
+                typed,
+                search,
+                ConditionalContainer(
+                    last, Condition(lambda: output.get_size().rows >= _LEAST_ROWS)
+                ),
+            ],
+            # What a frame that has become smaller leaves over stands below it.
+            align=VerticalAlign.TOP,
+        ),
+        focused_element=typed,
+    )
+
+
+def _pending_text(lines: list[str], output: Output) -> FormattedText:
+    size = output.get_size()
+    most = max(1, min(PENDING_ROWS, size.rows - _LEAST_ROWS))
+    more = len(lines) - most + 1 if len(lines) > most else 0
+    text: Row = [("class:pending", f"… {more} more")] if more else []
+    for line in lines[more:]:
+        text += [("", "\n")] if text else []
+        text += pending_row(line, size.columns)
+    return FormattedText(text)
+
+
+def _prefix(line: int, wrapped: int) -> FormattedText:
+    start = PROMPT if line == 0 and wrapped == 0 else " " * len(PROMPT)
+    return FormattedText([("class:prompt", start)])

@@ -1,0 +1,143 @@
+"""What a session reports, as the JSON objects that `--json` prints, one to a line.
+
+Pure functions from values to objects, beside `render.py`, which does the same for people. The
+objects are message, joined, left, connected, disconnected, gap, delivered, rejected and error.
+Nothing is cleaned here: a program gets exactly what was said.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias, assert_never
+
+from socketchat.events import (
+    Event,
+    Gap,
+    Joined,
+    Left,
+    LinkLost,
+    LinkRestored,
+    Message,
+    Rejected,
+    Restarted,
+    Typing,
+)
+
+__all__ = [
+    "JSONObject",
+    "connected_json",
+    "delivered_json",
+    "disconnected_json",
+    "error_json",
+    "json_line",
+    "rejected_json",
+    "to_json",
+]
+
+JSONObject: TypeAlias = dict[str, str | int | bool | None]
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+# Exact JSON, but nothing in it that a terminal would obey: these may be escaped in any string.
+_UNSHOWN = (
+    *range(0x7F, 0xA0),
+    *(0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),
+)
+_ESCAPES = {point: f"\\u{point:04x}" for point in _UNSHOWN}
+
+
+def to_json(event: Event, room: str, *, key: str = "") -> JSONObject | None:
+    """Make an event the object that `--json` prints. Text stays exactly as it came.
+
+    Args:
+        event: What happened.
+        room: In which room; empty between plain peers.
+        key: The fingerprint of the sender's key, as far as it is known.
+
+    Returns:
+        The object; None for an event that is no data (someone typing).
+    """
+    match event:
+        case Message():
+            return _message_json(event, room, key)
+        case Joined(nick=nick, address=address) | Left(nick=nick, address=address):
+            kind = "joined" if isinstance(event, Joined) else "left"
+            return {"type": kind, "room": room, "from": nick, "address": address}
+        case LinkLost(reason=reason):
+            return disconnected_json(room, None, reason)
+        case LinkRestored():
+            return connected_json(room)
+        case Restarted():
+            # What the other side had said and we did not get is lost, and nobody knows how much.
+            return {"type": "gap", "room": room, "first": None, "last": None}
+        case Gap(first=first, last=last):
+            return {"type": "gap", "room": room, "first": first, "last": last}
+        case Rejected(number=number, code=code, reason=reason):
+            return rejected_json(room, number, code, reason)
+        case Typing():
+            return None
+        case _:
+            assert_never(event)
+
+
+def connected_json(room: str) -> JSONObject:
+    """Make the object for a link that came about, or came back."""
+    return {"type": "connected", "room": room}
+
+
+def disconnected_json(room: str, code: int | None, reason: str) -> JSONObject:
+    """Make the object for a link that is lost (`code` is None) or a session that is over."""
+    return {"type": "disconnected", "room": room, "code": code, "reason": reason}
+
+
+def delivered_json(room: str, number: int, at: int | None = None) -> JSONObject:
+    """Make the object for a message of ours that was acknowledged."""
+    when = None if at is None else _rfc3339(at)
+    return {"type": "delivered", "room": room, "number": number, "at": when}
+
+
+def rejected_json(room: str, number: int, code: int, reason: str) -> JSONObject:
+    """Make the object for a message of ours that was refused for good."""
+    return {"type": "rejected", "room": room, "number": number, "code": code, "reason": reason}
+
+
+def error_json(room: str, reason: str, code: int | None = None) -> JSONObject:
+    """Make the object for something that went wrong."""
+    return {"type": "error", "room": room, "code": code, "reason": reason}
+
+
+def json_line(value: JSONObject) -> bytes:
+    """Write one object as one line, newline included.
+
+    A parser gets exactly what went in. What a terminal would obey is escaped, so that the line
+    does no harm where somebody looks at it.
+    """
+    line = json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
+    return line.encode(errors="backslashreplace") + b"\n"
+
+
+def _message_json(message: Message, room: str, key: str) -> JSONObject:
+    value: JSONObject = {
+        "type": "message",
+        "room": room,
+        "number": message.number,
+        "at": _rfc3339(message.at),
+        "from": message.sender,
+        "key": key,
+        "to": message.to,
+    }
+    if isinstance(message.body, str):
+        value["text"] = message.body
+    else:
+        value["data"] = base64.b64encode(message.body).decode()
+    value["replayed"] = message.replayed
+    return value
+
+
+def _rfc3339(at: int) -> str | None:
+    try:
+        when = _EPOCH + timedelta(microseconds=at)
+    except OverflowError:  # it is the other side's number
+        return None
+    return when.isoformat(timespec="microseconds").replace("+00:00", "Z")

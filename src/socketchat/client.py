@@ -1,0 +1,199 @@
+"""`connect`: open a session with a server, check who it is, and keep it connected.
+
+The link is opened here and handed to the session (`session.py`); when it is lost, here it is opened
+again. Whom to trust is decided in `trust/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+from socketchat.awaiting import Opening
+from socketchat.core_events import CoreEvent
+from socketchat.errors import (
+    Close,
+    CloseCode,
+    HandshakeError,
+    HandshakeRefused,
+    UntrustedPeer,
+)
+from socketchat.link import Link
+from socketchat.options import OptionArgs, Options
+from socketchat.session import Session, Side
+from socketchat.trust.identity import pin_of
+from socketchat.trust.known_hosts import KnownHosts, check_server, default_directory, is_pin
+from socketchat.trust.tls import client_context
+
+__all__ = ["DEFAULT_PORT", "connect"]
+
+DEFAULT_PORT = 7625
+#: Seconds between attempts to come back: doubling from the first to the last, with full jitter.
+FIRST_DELAY = 0.2
+MAX_DELAY = 20.0
+
+_log = logging.getLogger("socketchat.client")
+
+
+def connect(
+    host: str,
+    port: int = DEFAULT_PORT,
+    *,
+    room: str = "",
+    nick: str = "",
+    trust: str | ssl.SSLContext = "strict",
+    known_hosts: Path | None = None,
+    tls: bool = True,
+    reconnect: bool = True,
+    **options: Unpack[OptionArgs],
+) -> Opening[Session]:
+    """Open a session with the server at `host`.
+
+    Await it, or enter it with `async with`, which closes the session at the end. The session stays
+    the same one through lost links: it connects again, with delays from 0.2 s doubling to 20 s with
+    full jitter, and what was not acknowledged is sent again.
+
+    Cancellation: leaves nothing behind.
+
+    Args:
+        host: A name or an address.
+        port: A TCP port.
+        room: The room to ask for; empty is the server's first.
+        nick: The name to go by; empty leaves it to the server.
+        trust: `strict`, the server's key must be in `known_hosts`; `accept-new`, the key of a
+            server that is not there yet is added; a pin, `SHA256:...`; or an `ssl.SSLContext`, for
+            a server with a public certificate.
+        known_hosts: The file of known hosts; None is the user's own.
+        tls: False speaks in the clear, as the server must too.
+        reconnect: False ends the session when its link is lost.
+        **options: See `Options`.
+
+    Raises:
+        OSError: The server cannot be reached.
+        TimeoutError: It was not reached within `open_timeout`.
+        UntrustedPeer: It is not the server that it should be, or not known.
+        HandshakeRefused: It does not let us in.
+        HandshakeError: It is no socketchat server, or one of another version.
+        ValueError: An argument is out of range.
+    """
+    if isinstance(trust, str) and trust not in ("strict", "accept-new") and not is_pin(trust):
+        raise ValueError(f'trust must be "strict", "accept-new" or "SHA256:...": {trust!r}')
+    path = known_hosts or default_directory() / "known_hosts"
+    dialer = Dialer(
+        host=host,
+        port=port,
+        nick=nick,
+        room=room,
+        trust=trust,
+        known_hosts=KnownHosts(path),
+        tls=tls,
+        reconnect=reconnect,
+        options=Options(**options),
+    )
+    return Opening(dialer.open)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialer:
+    """Opens the links of one session, the first and all later ones."""
+
+    host: str
+    port: int
+    nick: str
+    room: str
+    trust: str | ssl.SSLContext
+    known_hosts: KnownHosts
+    tls: bool
+    reconnect: bool
+    options: Options
+
+    async def open(self) -> Session:
+        """Open the session over a first link, and have it kept connected."""
+        lane = os.urandom(16)
+        session = Session(Side.CLIENT, self.options, lane=lane, resumable=self.reconnect)
+        link, events = await self._dial(session)
+        session.run(self._keep(session, link, events))
+        return session
+
+    async def _keep(self, session: Session, link: Link, events: list[CoreEvent]) -> None:
+        """Drive the session over this link, and over others after it, until it is closed."""
+        while True:
+            await session.drive(link, events)
+            reopened = await self._reopen(session)
+            if reopened is None:
+                return
+            link, events = reopened
+
+    async def _reopen(self, session: Session) -> tuple[Link, list[CoreEvent]] | None:
+        """Open another link, sooner or later, unless the session closes before."""
+        delay = FIRST_DELAY
+        # Not a secret: it only keeps many clients from coming back at once.
+        while not await session.closed_within(random.uniform(0, delay)):  # noqa: S311
+            delay = min(2 * delay, MAX_DELAY)
+            try:
+                return await self._dial(session)
+            except (OSError, HandshakeError) as exc:
+                _log.info("could not come back to %s: %s", self.host, exc)
+                if not _is_passing(exc):
+                    session.end(_close_for(exc), exc)
+        return None
+
+    async def _dial(self, session: Session) -> tuple[Link, list[CoreEvent]]:
+        """Open one link and go through the greeting."""
+        async with asyncio.timeout(self.options.open_timeout):
+            reader, writer = await asyncio.open_connection(
+                self.host, self.port, ssl=self._context(), server_hostname=self._server_hostname()
+            )
+            try:
+                await self._check(writer)
+                protocol = session.client_protocol(nick=self.nick, room=self.room)
+                link = Link(reader, writer, protocol)
+                return link, await session.greet_server(link)
+            except BaseException:
+                writer.transport.abort()
+                raise
+
+    def _context(self) -> ssl.SSLContext | None:
+        if not self.tls:
+            return None
+        return self.trust if isinstance(self.trust, ssl.SSLContext) else client_context()
+
+    def _server_hostname(self) -> str | None:
+        # An address in brackets, or with a zone, is no server name; with a pin none is needed.
+        if not self.tls:
+            return None
+        return self.host if isinstance(self.trust, ssl.SSLContext) else ""
+
+    async def _check(self, writer: asyncio.StreamWriter) -> None:
+        """Check the server's key, before anything is written."""
+        if not self.tls or isinstance(self.trust, ssl.SSLContext):
+            return
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        host = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        pin = pin_of(certificate)
+        if await asyncio.to_thread(check_server, self.trust, self.known_hosts, host, pin):
+            _log.info("%s is new here; its key %s is remembered", host, pin)
+
+
+def _is_passing(exc: OSError | HandshakeError) -> bool:
+    """Tell whether it may go better at the next attempt."""
+    match exc:
+        case HandshakeRefused():
+            return CloseCode.is_temporary(exc.code)
+        case UntrustedPeer():
+            return False
+        case _:
+            # Another program at the port, for a moment, or the network away.
+            return True
+
+
+def _close_for(exc: Exception) -> Close:
+    if isinstance(exc, HandshakeRefused):
+        return Close(exc.code, exc.reason)
+    return Close(CloseCode.ABNORMAL, str(exc))

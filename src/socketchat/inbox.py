@@ -1,0 +1,97 @@
+"""What arrived and was not read yet: a bounded queue between a link and the application.
+
+The reader of the link puts, one task of the application takes. Whoever waits is woken and then
+takes for itself: an item handed to a waiter would be lost when that waiter is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from socketchat.errors import ConcurrencyError
+
+__all__ = ["Inbox"]
+
+T = TypeVar("T")
+
+
+class Inbox(Generic[T]):
+    """A queue that says when it is full, and when there is room again.
+
+    It refuses nothing: what one read of the link brought is always taken, so the bound may be
+    exceeded by that much.
+
+    Attributes:
+        items: What waits, oldest first.
+        ended: Whether nothing more will come.
+        waiting: Whether a task waits in `wait`.
+    """
+
+    __slots__ = ("_high", "_low", "_room", "_waiter", "ended", "items", "waiting")
+
+    def __init__(self, high: int, low: int) -> None:
+        self.items: deque[T] = deque()
+        self.ended = False
+        self.waiting = False
+        self._high = high
+        self._low = low
+        self._waiter: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether reading from the link should stop."""
+        return len(self.items) >= self._high
+
+    def put(self, items: Sequence[T]) -> None:
+        """Queue `items` and wake the task that waits for them."""
+        self.items.extend(items)
+        self._wake()
+
+    def end(self) -> None:
+        """Say that nothing more will come."""
+        self.ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until there is an item, or the end.
+
+        Cancellation: loses nothing.
+
+        Raises:
+            ConcurrencyError: Another task waits already.
+        """
+        if self.waiting:
+            raise ConcurrencyError("another task is receiving from this session already")
+        self.waiting = True
+        try:
+            while not self.items and not self.ended:
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+        finally:
+            self.waiting = False
+            self._waiter = None
+
+    def take(self) -> T:
+        """Return the oldest item; there must be one."""
+        item = self.items.popleft()
+        if len(self.items) == self._low:
+            self._room.set()
+        return item
+
+    async def room(self) -> None:
+        """Wait until so much was taken that reading should go on, or until `release`."""
+        self._room.clear()
+        await self._room.wait()
+
+    def release(self) -> None:
+        """Let the one that waits for room go on, room or not."""
+        self._room.set()

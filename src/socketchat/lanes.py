@@ -1,0 +1,108 @@
+"""The two numbered directions of one session: the part that outlives every link.
+
+Delivery is decided here: which number comes next, what is a repeat, what must be sent again after a
+new link (`docs/protocol.md`, "Delivery"). It does no I/O; `protocol.py` talks for it over one link
+at a time, and `outbox.py` keeps what is on its way.
+"""
+
+from __future__ import annotations
+
+from socketchat.errors import MessageTooBig
+from socketchat.framing import HEADER_SIZE
+from socketchat.messages import DataPost, TextPost, encode
+from socketchat.outbox import MemoryOutbox, Outgoing
+
+__all__ = ["Lanes"]
+
+
+class Lanes:
+    """Our lane, with its outbox, and the other side's lane, with its mark.
+
+    Attributes:
+        lane: The client's name for its lane, 16 random bytes.
+        session: The server's name for the session, 16 random bytes; empty on a client that has not
+            been welcomed yet.
+        outbox: Our posts that are not acknowledged yet.
+        sent: The highest number given to one of our posts.
+        received: The highest number taken from the other side.
+        committed: The highest number that is held for good: what Ack and Welcome say. It is never
+            above `received`.
+    """
+
+    __slots__ = ("_new_post", "committed", "lane", "outbox", "received", "sent", "session")
+
+    def __init__(
+        self,
+        lane: bytes,
+        outbox: MemoryOutbox,
+        *,
+        session: bytes = b"",
+        new_post: type[Outgoing] = Outgoing,
+    ) -> None:
+        """Start both lanes at 0; `new_post` is what the posts in the outbox are made of."""
+        self._new_post = new_post
+        self.lane = lane
+        self.session = session
+        self.outbox = outbox
+        self.sent = 0
+        self.received = 0
+        self.committed = 0
+
+    def post(
+        self, body: str | bytes, at: int, sender: str = "", to: str = "", max_size: int = 2**32
+    ) -> Outgoing:
+        """Number a post, put it into the outbox and return it.
+
+        Raises:
+            MessageTooBig: Its frame's body is longer than `max_size` bytes.
+            UnicodeEncodeError: A text has lone surrogates.
+        """
+        number = self.sent + 1
+        if isinstance(body, str):
+            frame = encode(TextPost(number, body, at, sender, to))
+        else:
+            frame = encode(DataPost(number, body, at, sender, to))
+        size = len(frame) - HEADER_SIZE
+        if size > max_size:
+            raise MessageTooBig(size, max_size)
+        self.sent = number
+        post = self._new_post(number, frame)
+        self.outbox.append(post)
+        return post
+
+    def commit(self) -> bool:
+        """Hold all that was received for good; tell whether that is news."""
+        news = self.committed < self.received
+        self.committed = self.received
+        return news
+
+    def resume(self, session: bytes, mark: int) -> list[Outgoing]:
+        """Go on over a new link with `session`, whose other side holds our posts up to `mark`.
+
+        What was received and not committed is forgotten: the other side sends it again.
+
+        A session that is not ours means that the other side lost its memory: its lane starts
+        afresh. Ours keeps its numbers, which need not be without gaps.
+
+        Returns:
+            The posts that `mark` acknowledges.
+        """
+        if session != self.session:
+            self.session = session
+            self.committed = 0
+        self.received = self.committed
+        return self.outbox.acknowledge(mark)
+
+    def reject_above(self, max_size: int) -> list[tuple[Outgoing, MessageTooBig]]:
+        """Take out the posts whose frame's body is longer than `max_size` bytes; say why."""
+        too_big = []
+        for post in list(self.outbox):
+            size = len(post.frame) - HEADER_SIZE
+            if size > max_size:
+                self.outbox.reject(post.number)
+                too_big.append((post, MessageTooBig(size, max_size)))
+        return too_big
+
+    def unacknowledged(self) -> list[bytes]:
+        """Return the frames to send, or to send again, over a new link, in order."""
+        return [post.frame for post in self.outbox if post.frame]

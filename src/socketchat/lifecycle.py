@@ -1,0 +1,438 @@
+"""How links come and go under a session: greeting, attaching, losing, resuming, ending.
+
+The lower half of `session.py`, which adds what applications call. `client.py` and `server.py` open
+connections and hand them over here; `link.py` moves the bytes of one of them; `lanes.py` is what
+goes on from one to the next.
+
+A session ends exactly once, in `_finish`; whatever waits on it is woken there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, MutableMapping, Sequence
+from enum import Enum
+from typing import Any
+
+from msgspec import Struct
+
+from socketchat import messages as wire
+from socketchat.core_events import (
+    Acknowledged,
+    CoreEvent,
+    Failed,
+    Passed,
+    Ponged,
+    Received,
+    Rejection,
+    Resumed,
+    SaidBye,
+)
+from socketchat.errors import (
+    Close,
+    CloseCode,
+    LocalProtocolError,
+    MessageRejected,
+    RemoteProtocolError,
+    SessionClosed,
+    SessionClosedError,
+    SessionClosedOK,
+)
+from socketchat.events import (
+    Event,
+    Joined,
+    Left,
+    LinkLost,
+    LinkRestored,
+    Rejected,
+    Restarted,
+    Typing,
+)
+from socketchat.inbox import Inbox
+from socketchat.lanes import Lanes
+from socketchat.link import Link, LinkEnded
+from socketchat.options import Options
+from socketchat.outbox import MemoryOutbox, Outgoing
+from socketchat.protocol import Protocol, Side
+from socketchat.receipt import Receipt
+
+__all__ = ["Peer", "SessionLifecycle", "SessionState"]
+
+
+class SessionState(Enum):
+    """What a session is doing."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    #: The link is lost and may come back; what is sent waits.
+    LOST = "lost"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Peer(Struct, frozen=True):
+    """Who is at the other end.
+
+    Attributes:
+        nick: A server's own name, or the one that a client goes by.
+        key: The fingerprint of its key, or empty.
+        address: Where it is, as `host:port`, or empty.
+    """
+
+    nick: str = ""
+    key: str = ""
+    address: str = ""
+
+
+class SessionLog(logging.LoggerAdapter[Any]):
+    """Puts before each line which session it speaks of."""
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Prefix the message."""
+        return f"[{self.extra['id'] if self.extra else ''}] {msg}", kwargs
+
+
+class SessionLifecycle:
+    """The life of a session, from its first link to its end.
+
+    Attributes:
+        side: Which end this is.
+        state: What the session is doing.
+        nick: The name that the client goes by, as the server gave it.
+        room: The room that the session is in, or empty.
+        peer: Who is at the other end.
+        latency: Seconds that the last ping took, there and back; 0.0 until there was one.
+        on_end: Called once, when the session has ended.
+    """
+
+    def __init__(self, side: Side, options: Options, *, lane: bytes, resumable: bool) -> None:
+        """For `connect`, `serve` and `from_streams` alone.
+
+        Args:
+            side: Which end this is.
+            options: How it behaves.
+            lane: The name of the client's lane, 16 random bytes.
+            resumable: Whether a lost link may come back.
+        """
+        self.side = side
+        self.state = SessionState.CONNECTING
+        self.nick = ""
+        self.room = ""
+        self.peer = Peer()
+        self.latency = 0.0
+        self.on_end: Callable[[], object] | None = None
+        self._options = options
+        self._resumable = resumable
+        name = os.urandom(16) if side is Side.SERVER else b""
+        outbox = MemoryOutbox(*options.max_unacked)
+        self._lanes = Lanes(lane, outbox, session=name, new_post=Receipt)
+        self._loop = asyncio.get_running_loop()
+        self._log = SessionLog(
+            options.logger or logging.getLogger("socketchat"), {"id": lane[:4].hex()}
+        )
+        self._link: Link | None = None
+        self._linked = asyncio.Event()
+        self._driven = 0
+        self._max_size = 0
+        # Whether messages are taken for sending: until a goodbye of either side.
+        self._accepting = True
+        # Posts stay as they came until they are read.
+        self._inbox: Inbox[wire.Post | Event] = Inbox(*options.max_queue)
+        self._dropping = False
+        self._room_to_send = asyncio.Event()
+        self._pings: deque[tuple[int, asyncio.Future[float | None]]] = deque()
+        self._first_bye: Close | None = None
+        self._closing = False
+        self._error: SessionClosed | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = asyncio.Event()
+
+    # ---- links come ----
+
+    def client_protocol(self, *, nick: str, room: str) -> Protocol:
+        """Return the core for a new link on which this session, a client's, opens or goes on.
+
+        Raises:
+            ValueError: A name is too long.
+        """
+        if max(len(nick), len(room)) > wire.MAX_NAME:
+            raise ValueError(f"a name has at most {wire.MAX_NAME} characters")
+        lanes = self._lanes
+        hello = wire.Hello(
+            wire.VERSION,
+            lanes.lane,
+            self.nick or nick,
+            self.room or room,
+            lanes.session,
+            (lanes.committed, 0),
+            limits=wire.Limits(self._options.max_size),
+        )
+        return Protocol(self.side, self._options, self._loop.time(), hello=hello, lanes=lanes)
+
+    async def greet_server(self, link: Link) -> list[CoreEvent]:
+        """Go through the greeting as a client, and on over `link`.
+
+        Returns:
+            What came behind the greeting, for `drive`.
+
+        Raises:
+            HandshakeError: See `Link.greet_server`.
+        """
+        greeted, welcomed, rest = await link.greet_server()
+        welcome = welcomed.welcome
+        self.nick, self.room = welcome.nick, welcome.room
+        self.peer = Peer(greeted.greeting.server, address=link.address)
+        self._attach(link, welcomed.resumed)
+        return rest
+
+    def welcome(self, link: Link, hello: wire.Hello, nick: str, room: str) -> None:
+        """Let a client in, as a server, and go on over `link`; an older link is cut."""
+        self.nick, self.room = nick, room
+        self.peer = Peer(nick, address=link.address)
+        if self._link is not None:
+            # Nothing of the older link may be taken after our mark is told.
+            self._link.cut("replaced by a newer link")
+        resumed = link.protocol.welcome(self._lanes, hello, nick, room)
+        self._attach(link, resumed)
+        link.flush()
+
+    def _attach(self, link: Link, resumed: Resumed) -> None:
+        if self._error is not None:
+            link.cut("the session has ended")
+            return
+        self._link = link
+        self._linked.set()
+        self._max_size = link.protocol.peer_max_size
+        was_lost = self.state is SessionState.LOST
+        self._settle(resumed.acknowledged)
+        for post, error in resumed.too_big:
+            self._settle([post], error)
+        if self._closing:
+            assert self._first_bye is not None
+            link.say_bye(*self._first_bye)
+            return
+        self._set_timer(None)
+        self.state = SessionState.OPEN
+        if resumed.restarted:
+            self._inbox.put([Restarted()])
+        if was_lost:
+            self._log.info("link restored")
+            self._inbox.put([LinkRestored()])
+
+    async def drive(self, link: Link, events: list[CoreEvent]) -> None:
+        """Take what comes over `link` until it ends or a newer one replaces it.
+
+        Cancellation: ends the session.
+        """
+        self._driven += 1
+        reason = ""
+        try:
+            reason = await self._read(link, events)
+        except asyncio.CancelledError:
+            link.cut("cancelled")
+            if link is self._link:
+                self._finish(Close(CloseCode.ABNORMAL, "cancelled on this side"))
+            raise
+        except Exception as exc:  # noqa: BLE001 - a bug must not look like a lost link
+            self._log.exception("session failed")
+            close = Close(CloseCode.INTERNAL_ERROR, "internal error")
+            with contextlib.suppress(LocalProtocolError):
+                link.say_bye(*close)
+            self._finish(close, exc)
+        finally:
+            if link is self._link:
+                self._detach(link, reason)
+            await link.close(self._options.close_timeout)
+            self._driven -= 1
+            if self._error is not None and not self._driven:
+                self._closed.set()
+
+    async def _read(self, link: Link, events: list[CoreEvent]) -> str:
+        """Read until the link ends and return why it did."""
+        try:
+            while link is self._link:
+                for event in events:
+                    self._handle(link, event)
+                if link.protocol.finished:
+                    break
+                if self._inbox.full and not self._closing:
+                    link.pause()
+                    await self._inbox.room()
+                    link.resume()
+                events = await link.read()
+        except LinkEnded as exc:
+            return str(exc)
+        return ""
+
+    # ---- what comes over them ----
+
+    def _handle(self, link: Link, event: CoreEvent) -> None:
+        match event:
+            case Received(posts):
+                self._take(link, posts)
+            case Acknowledged(acknowledged):
+                self._settle(acknowledged)
+            case Passed(passing):
+                self._pass_on(passing)
+            case Ponged(number, seconds):
+                self.latency = seconds
+                while self._pings and self._pings[0][0] <= number:
+                    self._answer(self._pings.popleft()[1], seconds)
+            case Rejection(post, code, reason):
+                self._settle([post], MessageRejected(post.number, code, reason))
+                self._inbox.put([Rejected(post.number, code, reason)])
+            case SaidBye(close):
+                self._first_bye = self._first_bye or close
+                if not self._comes_back_after(close):
+                    self._closing = True
+                    self._stop_accepting(SessionState.CLOSING)
+            case Failed(close):
+                self._log.warning("the other side broke the protocol: %s", close)
+                self._first_bye = self._first_bye or close
+                self._finish(close, RemoteProtocolError(*close))
+
+    def _take(self, link: Link, posts: Sequence[wire.Post]) -> None:
+        # Once we are leaving nobody may be reading any more: what finds no room is not
+        # acknowledged, so its sender knows.
+        self._dropping = self._dropping or (self._closing and self._inbox.full)
+        if not self._dropping:
+            self._inbox.put(posts)
+            self._lanes.commit()
+            link.protocol.acknowledge()
+            link.flush_soon()
+
+    def _settle(self, posts: Sequence[Outgoing], error: Exception | None = None) -> None:
+        for post in posts:
+            assert isinstance(post, Receipt)
+            if not post.done:
+                post.settle(error)
+        if not self._lanes.outbox.full:
+            self._room_to_send.set()
+
+    def _pass_on(self, event: wire.Event) -> None:
+        match event.kind:
+            case "joined":
+                self._inbox.put([Joined(event.nick, event.address)])
+            case "left":
+                self._inbox.put([Left(event.nick, event.address)])
+            case "typing":
+                self._inbox.put([Typing(event.nick)])
+
+    @staticmethod
+    def _answer(future: asyncio.Future[float | None], seconds: float | None) -> None:
+        if not future.done():
+            future.set_result(seconds)
+
+    # ---- links go ----
+
+    def _detach(self, link: Link, reason: str) -> None:
+        """Go on without a link, if it may come back, or end."""
+        self._link = None
+        self._linked.clear()
+        for _, answer in self._pings:
+            self._answer(answer, None)
+        self._pings.clear()
+        if self._error is not None:
+            return
+        bye = link.protocol.received_bye
+        wanted = not self._closing or len(self._lanes.outbox) > 0
+        if bye is not None and not self._comes_back_after(bye):
+            wanted = False
+        if self._resumable and wanted:
+            self._lose(reason if bye is None else str(bye))
+        elif self._first_bye is not None:
+            self._finish(self._first_bye, link=link)
+        else:
+            self._finish(Close(CloseCode.ABNORMAL, reason), link=link)
+
+    def _comes_back_after(self, bye: Close) -> bool:
+        return self.side is Side.CLIENT and self._resumable and CloseCode.is_temporary(bye.code)
+
+    def _lose(self, reason: str) -> None:
+        self._log.info("link lost: %s", reason)
+        if self._closing:
+            return
+        self._first_bye = None
+        self.state = SessionState.LOST
+        self._inbox.put([LinkLost(reason)])
+        if self.side is Side.SERVER:
+            self._set_timer(self._options.resume_timeout, self._expire)
+
+    def _expire(self) -> None:
+        seconds = self._options.resume_timeout
+        self._finish(Close(CloseCode.ABNORMAL, f"the link did not come back within {seconds:g} s"))
+
+    # ---- the end ----
+
+    def _start_closing(self, goodbye: Close) -> None:
+        self._closing = True
+        self._first_bye = self._first_bye or goodbye
+        self._stop_accepting(SessionState.CLOSING)
+        self._inbox.release()
+        self._set_timer(self._options.close_timeout, self._cut_off)
+        if self._link is not None:
+            if self._link.protocol.sent_bye is None:
+                self._link.say_bye(*goodbye)
+        elif not (self._resumable and len(self._lanes.outbox)):
+            self._finish(self._first_bye)
+
+    def _stop_accepting(self, state: SessionState) -> None:
+        self.state = state
+        self._accepting = False
+        self._room_to_send.set()
+
+    def _cut_off(self) -> None:
+        """End the session at once."""
+        if self._error is None:
+            link = self._link
+            self._finish(Close(CloseCode.ABNORMAL, "cut off on this side"))
+            if link is not None:
+                link.cut("cut off on this side")
+
+    def end(self, close: Close, cause: Exception | None = None) -> None:
+        """End a session whose link is gone for good, because of `cause`."""
+        if self._error is None:
+            self._finish(close, cause)
+
+    def _finish(
+        self, first: Close, cause: Exception | None = None, *, link: Link | None = None
+    ) -> None:
+        """End the session, once: everything that waits learns of it."""
+        if self._error is not None:
+            return
+        link = link or self._link
+        received = link.protocol.received_bye if link else None
+        sent = link.protocol.sent_bye if link else None
+        unsent = self._lanes.outbox.clear()
+        good = not (cause or unsent) and first.code in (CloseCode.OK, CloseCode.GOING_AWAY)
+        kind = SessionClosedOK if good else SessionClosedError
+        self._error = kind(first, received=received, sent=sent)
+        self._error.__cause__ = cause
+        self._stop_accepting(SessionState.CLOSED)
+        self._log.info("%s", self._error)
+        self._set_timer(None)
+        self._settle(unsent, self._error)
+        self._linked.set()
+        self._inbox.release()
+        self._inbox.end()
+        if not self._driven:
+            self._closed.set()
+        if self.on_end is not None:
+            self.on_end()
+
+    def _set_timer(
+        self, seconds: float | None, callback: Callable[[], object] | None = None
+    ) -> None:
+        """Have `callback` called in so many seconds, and no other; None stops the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds is not None:
+            assert callback is not None
+            self._timer = self._loop.call_later(seconds, callback)

@@ -1,0 +1,323 @@
+"""One connection: a protocol core, driven over a StreamReader and a StreamWriter.
+
+This is the only place that writes bytes. It knows nothing of resuming or of applications: that is
+`session.py`, which reads events from one link after the other. `protocol.py` decides what is said.
+
+Writing never waits. The first post of a turn of the event loop is written at once, so that a reply
+costs no delay; what follows in the same turn goes out in one write at its end. While the transport
+is over its high-water mark nothing is written at all: the core keeps the posts, which the outbox
+bounds, and folds its answers into one, so that a peer that does not read costs no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+from typing import Protocol as TypingProtocol
+
+from socketchat.core_events import (
+    CoreEvent,
+    Failed,
+    Greeted,
+    HelloReceived,
+    RefusedByPeer,
+    SaidBye,
+    Unresponsive,
+    Welcomed,
+)
+from socketchat.errors import HandshakeError, HandshakeRefused
+from socketchat.messages import VERSION, Hello
+from socketchat.protocol import Protocol
+
+__all__ = ["Link", "LinkEnded", "StreamReaderLike", "StreamWriterLike"]
+
+#: Bytes asked of the reader at once.
+READ_SIZE = 2**18
+#: Bytes in the transport's buffer above which nothing more is written to it.
+HIGH_WATER = 2**16
+#: Bytes of posts that are gathered within one turn of the loop before they are written.
+GATHER_SIZE = 2**16
+
+
+class StreamReaderLike(TypingProtocol):
+    """What a link needs of a reader: asyncio's, or one shaped like it."""
+
+    async def read(self, n: int = -1, /) -> bytes:
+        """Return up to `n` bytes, or nothing at the end of the stream."""
+
+
+class StreamWriterLike(TypingProtocol):
+    """What a link needs of a writer: asyncio's, or one shaped like it."""
+
+    def write(self, data: bytes, /) -> None:
+        """Buffer `data`."""
+
+    async def drain(self) -> None:
+        """Wait until more may be written."""
+
+    def close(self) -> None:
+        """Close the stream, after what was written."""
+
+    async def wait_closed(self) -> None:
+        """Wait until the stream is closed."""
+
+    def get_extra_info(self, name: str, default: Any = None, /) -> Any:
+        """Return what the transport knows."""
+
+
+class LinkEnded(Exception):
+    """The stream ended; the text says why."""
+
+
+class Link:
+    """One connection, from the first byte to the last.
+
+    Attributes:
+        protocol: The core that it drives.
+        address: Where the other side is, for people to read.
+    """
+
+    def __init__(
+        self, reader: StreamReaderLike, writer: StreamWriterLike, protocol: Protocol
+    ) -> None:
+        self.protocol = protocol
+        self.address = _describe(writer.get_extra_info("peername"))
+        self._reader = reader
+        self._writer = writer
+        # asyncio's writers have a transport; those of SSH libraries call it a channel.
+        transport: Any = getattr(writer, "transport", None) or getattr(writer, "channel", None)
+        self._transport = transport
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._drainer: asyncio.Task[None] | None = None
+        self._in_turn = False
+        self._closed = False
+        self._cut_reason = ""
+        self.flush()
+
+    # ---- the greeting ----
+
+    async def greet_server(self) -> tuple[Greeted, Welcomed, list[CoreEvent]]:
+        """Go through the greeting as a client.
+
+        Returns:
+            The server's greeting and welcome, and what came right behind them.
+
+        Raises:
+            HandshakeRefused: The server said no.
+            HandshakeError: The other side is no server of this protocol, or of another version.
+        """
+        greeted: Greeted | None = None
+        while True:
+            events = await self._read_greeting("not a socketchat server, or it closed at once")
+            for index, event in enumerate(events):
+                match event:
+                    case Greeted():
+                        greeted = event
+                    case Welcomed():
+                        assert greeted is not None
+                        return greeted, event, events[index + 1 :]
+                    case RefusedByPeer(code, reason) | SaidBye((code, reason)):
+                        raise HandshakeRefused(code, reason)
+                    case Failed(close, None):
+                        raise HandshakeError(f"not a socketchat server: {close.reason}")
+                    case Failed(_, version):
+                        raise HandshakeError(
+                            f"the server speaks version {version} of the protocol, "
+                            f"this program version {VERSION}: update the older of the two"
+                        )
+
+    async def greet_client(self) -> Hello:
+        """Go through the greeting as a server, up to the client's question to be let in.
+
+        Raises:
+            HandshakeError: The other side is no client of this protocol, or went away.
+        """
+        hello: Hello | None = None
+        while hello is None:
+            # All of a chunk is looked at: what comes right behind a Hello is an error.
+            for event in await self._read_greeting("the caller hung up"):
+                match event:
+                    case HelloReceived():
+                        hello = event.hello
+                    case SaidBye(close):
+                        raise HandshakeError(f"the caller hung up: {close}")
+                    case Failed(close):
+                        raise HandshakeError(f"not a socketchat client: {close}")
+        return hello
+
+    async def _read_greeting(self, what_an_end_means: str) -> list[CoreEvent]:
+        try:
+            return await self.read()
+        except LinkEnded as exc:
+            raise HandshakeError(f"{what_an_end_means} ({exc})") from exc
+
+    # ---- reading ----
+
+    async def read(self) -> list[CoreEvent]:
+        """Wait for bytes and return what they mean.
+
+        Cancellation: nothing is lost; the bytes are read by the next call.
+
+        Raises:
+            LinkEnded: The stream is at its end, or broke, or was cut.
+        """
+        try:
+            data = await self._reader.read(READ_SIZE)
+        except OSError as exc:  # ConnectionError, ssl.SSLError and the time-outs of the kernel
+            raise LinkEnded(self._cut_reason or _reason(exc)) from exc
+        if not data:
+            raise LinkEnded(self._cut_reason or "the link broke without a goodbye")
+        events = self.protocol.receive_data(data, self._loop.time())
+        if self.protocol.wants_to_send:
+            self.flush_soon()
+        if self._timer is None:
+            self.arm()
+        return events
+
+    def pause(self) -> None:
+        """Say that reading stops because the application does not keep up."""
+        self.protocol.pause()
+
+    def resume(self) -> None:
+        """Say that reading goes on."""
+        self.protocol.resume(self._loop.time())
+        self.arm()
+
+    # ---- writing ----
+
+    def send_post(self, frame: bytes) -> None:
+        """Send a post's frame: at once if it is the first of this turn, else at the turn's end."""
+        self.protocol.send_post(frame)
+        if not self._in_turn:
+            self.flush()
+            self.flush_soon()
+        elif self.protocol.queued_size >= GATHER_SIZE:
+            self.flush()
+
+    def flush_soon(self) -> None:
+        """Write what is due at the end of this turn of the loop."""
+        if not self._in_turn:
+            self._in_turn = True
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._in_turn = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is due now, unless the transport has enough to do."""
+        if self._drainer is not None or self._closed or not self.protocol.wants_to_send:
+            return
+        if self._transport.is_closing():
+            return  # whoever reads will see the end
+        self._writer.write(self.protocol.data_to_send())
+        if self._transport.get_write_buffer_size() > HIGH_WATER:
+            self._drainer = self._loop.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        """Wait until the transport takes more, and write what has gathered, until it keeps up."""
+        try:
+            while True:
+                await self._writer.drain()
+                if not self.protocol.wants_to_send:
+                    break
+                self._writer.write(self.protocol.data_to_send())
+        except OSError:
+            return  # whoever reads sees the same, and keeps the flag up: nothing more goes out
+        self._drainer = None
+
+    # ---- time ----
+
+    def arm(self) -> None:
+        """Set the timer to the core's next deadline, if that is sooner than what it is set to."""
+        deadline = self.protocol.next_deadline()
+        if deadline is None or self._closed:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        for event in self.protocol.handle_deadline(self._loop.time()):
+            if isinstance(event, Unresponsive):
+                self.cut(event.reason)
+        self.flush()
+        self.arm()
+
+    # ---- the end ----
+
+    def say_bye(self, code: int, reason: str) -> None:
+        """Say goodbye; the link ends by itself once the other side has answered."""
+        self.protocol.close(code, reason, self._loop.time())
+        self.flush()
+        self.arm()
+
+    def refuse(self, code: int, reason: str) -> None:
+        """Do not let the client in."""
+        self.protocol.refuse(code, reason)
+        self.flush()
+
+    def cut(self, reason: str) -> None:
+        """Drop the connection at once; `read` raises `LinkEnded` with this reason."""
+        self._cut_reason = self._cut_reason or reason
+        self._stop()
+        self._transport.abort()
+
+    async def close(self, timeout: float | None) -> None:
+        """Write what is due and close the stream; cut it after `timeout` seconds.
+
+        Cancellation: cuts the connection at once.
+        """
+        if not self._closed:
+            self.flush()
+        self._stop()
+        self._writer.close()
+        # A time limit on wait_closed() itself would cancel a future that others share.
+        tasks = [self._loop.create_task(_wait_closed(self._writer))]
+        if self._drainer is not None:
+            tasks.append(self._drainer)
+        try:
+            _, pending = await asyncio.wait(tasks, timeout=timeout)
+            if pending:
+                self._transport.abort()
+                await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            self._transport.abort()
+            tasks[0].cancel()
+            raise
+
+    def _stop(self) -> None:
+        """Write nothing more, and let the helpers go."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._drainer is not None:
+            self._drainer.cancel()
+
+
+async def _wait_closed(writer: StreamWriterLike) -> None:
+    # A connection that broke reports it here once more.
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+def _describe(peername: object) -> str:
+    """Return an address as people write it."""
+    match peername:
+        case (str(host), int(port), *_):
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        case str() | None:
+            return peername or ""
+        case _:
+            return str(peername)
+
+
+def _reason(exc: OSError) -> str:
+    return exc.strerror or str(exc) or type(exc).__name__

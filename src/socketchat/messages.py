@@ -1,0 +1,292 @@
+"""The vocabulary on the wire: each message as a msgspec struct, encoded and decoded.
+
+A message is one msgpack array whose first item says which kind it is (`docs/protocol.md`,
+"Messages"). This file knows what is said, not when it may be said (`protocol.py`) nor how it is
+delimited (`framing.py`). It does no I/O.
+
+Every struct is validated while it is decoded. Items that a kind does not have are skipped, and so
+are kinds that are not known, so that version 1 can grow.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from socketchat.errors import CloseCode
+from socketchat.framing import encode_frame
+
+__all__ = [
+    "MAX_NAME",
+    "MAX_REASON",
+    "VERSION",
+    "Ack",
+    "Bye",
+    "DataPost",
+    "Event",
+    "Greeting",
+    "Hello",
+    "Limits",
+    "MalformedMessage",
+    "Ping",
+    "Pong",
+    "Post",
+    "Refused",
+    "Reject",
+    "TextPost",
+    "Welcome",
+    "WireMessage",
+    "decode",
+    "encode",
+    "peek_version",
+]
+
+#: The version of the protocol that this package speaks.
+VERSION: Final = 1
+
+#: The longest name of a person, room or server, in code points.
+MAX_NAME: Final = 64
+#: The longest reason of a goodbye, refusal or rejection, in code points.
+MAX_REASON: Final = 500
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Name = Annotated[str, Meta(max_length=MAX_NAME)]
+Code = Annotated[int, Meta(ge=1000, le=4999)]
+Reason = Annotated[str, Meta(max_length=MAX_REASON)]
+
+
+class MalformedMessage(ValueError):
+    """A frame's body is not a message of the protocol; `code` says how to close."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Limits(Struct, array_like=True, frozen=True):
+    """What one side takes.
+
+    Attributes:
+        max_size: The longest frame body, in bytes, once the greeting is over.
+    """
+
+    max_size: Annotated[int, Meta(ge=4096, le=2**32 - 1)] = 2**20
+
+
+class Greeting(Struct, array_like=True, frozen=True, tag=1):
+    """The server's first word.
+
+    Attributes:
+        version: The version of the protocol that the server speaks.
+        nonce: Random bytes that the client's signature covers.
+        server: The server's name, for people to read.
+        limits: What the server takes.
+    """
+
+    version: Count
+    nonce: Annotated[bytes, Meta(min_length=16, max_length=64)]
+    server: Name = ""
+    limits: Limits = Limits()
+
+
+class Hello(Struct, array_like=True, frozen=True, tag=2):
+    """The client's answer: who it is, and where it wants to go on.
+
+    Attributes:
+        version: The version of the protocol that the client speaks.
+        lane: The name of the client's lane, 16 random bytes.
+        nick: The name that it asks for; empty leaves the choice to the server.
+        room: The room that it asks for; empty is the server's first.
+        session: The session that it had, as an earlier Welcome named it; empty if it had none.
+        after: Number and time (microseconds) of the last post that it got in that session or room.
+        history: How many earlier entries of the room it wants, if it is new there.
+        limits: What the client takes.
+        key: The device's Ed25519 public key, or empty.
+        signature: Proof that it holds that key, or empty.
+        invite: An invite's token, or empty.
+    """
+
+    version: Count
+    lane: Id
+    nick: Name = ""
+    room: Name = ""
+    session: Annotated[bytes, Meta(max_length=16)] = b""
+    after: tuple[Count, Count] = (0, 0)
+    history: Count = 0
+    limits: Limits = Limits()
+    key: Annotated[bytes, Meta(max_length=32)] = b""
+    signature: Annotated[bytes, Meta(max_length=64)] = b""
+    invite: Annotated[str, Meta(max_length=1024)] = ""
+
+
+class Welcome(Struct, array_like=True, frozen=True, tag=3):
+    """The server lets the client in.
+
+    Attributes:
+        session: The session's name, 16 random bytes: the one that the client named if the server
+            still has it, else a new one, and both lanes start afresh.
+        mark: The highest number of the client's lane that the server holds for good.
+        nick: The name that the client goes by here.
+        room: The room that it is in.
+        floor: The number of the first entry that the room's log still holds; 0 without a log.
+        head: The number of its last entry; 0 without a log.
+    """
+
+    session: Id
+    mark: Count = 0
+    nick: Name = ""
+    room: Name = ""
+    floor: Count = 0
+    head: Count = 0
+
+
+class Refused(Struct, array_like=True, frozen=True, tag=4):
+    """The server does not let the client in. 1012 and 1013 mean: come back later."""
+
+    code: Code
+    reason: Reason = ""
+
+
+class Post(Struct, array_like=True, frozen=True, gc=False):
+    """What the two kinds of posts share; never on the wire itself.
+
+    Attributes:
+        number: Its place in the lane: strictly increasing, from 1.
+        body: What is said.
+        at: When it was said, in microseconds since the epoch.
+        sender: Who said it, if not the side that sends it. Servers ignore it.
+        to: Whom it is for, if it is not for everyone.
+    """
+
+    number: Number
+    body: str | bytes
+    at: Count = 0
+    sender: Name = ""
+    to: Name = ""
+
+
+class TextPost(Post, array_like=True, frozen=True, gc=False, tag=5):
+    """A text, in UTF-8."""
+
+    body: str
+
+
+class DataPost(Post, array_like=True, frozen=True, gc=False, tag=6):
+    """Bytes."""
+
+    body: bytes
+
+
+class Ack(Struct, array_like=True, frozen=True, gc=False, tag=7):
+    """Every post of your lane up to `number` is held here."""
+
+    number: Count
+
+
+class Reject(Struct, array_like=True, frozen=True, tag=8):
+    """Post `number` of your lane is refused for good; it counts as acknowledged."""
+
+    number: Number
+    code: Code
+    reason: Reason = ""
+
+
+class Ping(Struct, array_like=True, frozen=True, gc=False, tag=9):
+    """Are you there? Numbers increase within a link."""
+
+    number: Count
+
+
+class Pong(Struct, array_like=True, frozen=True, gc=False, tag=10):
+    """I am: answers every Ping up to `number`."""
+
+    number: Count
+
+
+class Event(Struct, array_like=True, frozen=True, tag=11):
+    """Something that passes: never logged, lost without harm.
+
+    Attributes:
+        kind: `joined`, `left` or `typing`; others are ignored.
+        nick: Whom it is about.
+        address: Where they call from; told to the host alone.
+    """
+
+    kind: Annotated[str, Meta(max_length=32)]
+    nick: Name = ""
+    address: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Bye(Struct, array_like=True, frozen=True, tag=12):
+    """I shall post nothing more. What I have posted, please acknowledge."""
+
+    code: Code
+    reason: Reason = ""
+
+
+WireMessage: TypeAlias = (
+    Greeting
+    | Hello
+    | Welcome
+    | Refused
+    | TextPost
+    | DataPost
+    | Ack
+    | Reject
+    | Ping
+    | Pong
+    | Event
+    | Bye
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[WireMessage] = msgspec.msgpack.Decoder(WireMessage)
+_items_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_LAST_KIND = 12
+
+
+def encode(message: WireMessage) -> bytes:
+    """Return `message` as a whole frame.
+
+    Raises:
+        UnicodeEncodeError: A text has lone surrogates.
+    """
+    return encode_frame(_encoder.encode(message))
+
+
+def decode(body: bytes) -> WireMessage | None:
+    """Return the message in a frame's body, or None if its kind is not known.
+
+    Raises:
+        MalformedMessage: It is no message; `code` is 1007 for bad UTF-8, else 1002.
+    """
+    try:
+        return _decoder.decode(body)
+    except UnicodeDecodeError as exc:
+        raise MalformedMessage(CloseCode.INVALID_DATA, "text that is not UTF-8") from exc
+    except (msgspec.DecodeError, RecursionError) as exc:
+        kind = _peek_int(body, 0)
+        if kind is not None and not 1 <= kind <= _LAST_KIND:
+            return None
+        raise MalformedMessage(CloseCode.PROTOCOL_ERROR, f"malformed message: {exc}") from exc
+
+
+def peek_version(body: bytes) -> int | None:
+    """Return the version in a Greeting or Hello of any version, or None if it is neither.
+
+    A later version may lay out everything behind its version in another way.
+    """
+    return _peek_int(body, 1) if _peek_int(body, 0) in (1, 2) else None
+
+
+def _peek_int(body: bytes, index: int) -> int | None:
+    """Return item `index` of an array if it is an int, else None."""
+    try:
+        item: object = msgspec.msgpack.decode(_items_decoder.decode(body)[index])
+    except (ValueError, IndexError, RecursionError):
+        return None
+    return item if isinstance(item, int) and not isinstance(item, bool) else None

@@ -1,0 +1,94 @@
+"""What was sent and is not yet acknowledged.
+
+An outbox keeps the frames of one lane, in order, until the other side holds them. It knows nothing
+of links or of time: `lanes.py` numbers what goes in, `session.py` waits when it is full.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+__all__ = ["MemoryOutbox", "Outgoing"]
+
+
+class Outgoing(Struct, eq=False):
+    """One post on its way.
+
+    Attributes:
+        number: Its number in the lane.
+        frame: The whole frame, ready to be sent again; empty once the post was refused.
+    """
+
+    number: int
+    frame: bytes
+
+
+class MemoryOutbox:
+    """An outbox that lives as long as its process.
+
+    Attributes:
+        size: Bytes of all frames in it.
+        full: Whether the next post must wait. The one that crosses a bound is still taken.
+    """
+
+    __slots__ = ("_max_messages", "_max_size", "_posts", "full", "size")
+
+    def __init__(self, max_messages: int, max_size: int) -> None:
+        self._posts: deque[Outgoing] = deque()
+        self._max_messages = max_messages
+        self._max_size = max_size
+        self.size = 0
+        self.full = False
+
+    def __len__(self) -> int:
+        return len(self._posts)
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        return iter(self._posts)
+
+    def append(self, post: Outgoing) -> None:
+        """Keep `post` until it is acknowledged."""
+        posts = self._posts
+        posts.append(post)
+        self.size += len(post.frame)
+        self.full = self.size >= self._max_size or len(posts) >= self._max_messages
+
+    def acknowledge(self, number: int) -> list[Outgoing]:
+        """Let go of every post up to `number` and return them, in order."""
+        posts = self._posts
+        done = []
+        while posts and posts[0].number <= number:
+            done.append(posts.popleft())
+        self.size -= sum([len(post.frame) for post in done])
+        self._drop_blanks()
+        return done
+
+    def reject(self, number: int) -> Outgoing | None:
+        """Blank the post `number`, so that it is never sent again, and return it if it is here.
+
+        It keeps its place until the posts before it are acknowledged.
+        """
+        for post in self._posts:
+            if post.number == number and post.frame:
+                self.size -= len(post.frame)
+                post.frame = b""
+                self._drop_blanks()
+                return post
+        return None
+
+    def _drop_blanks(self) -> None:
+        posts = self._posts
+        while posts and not posts[0].frame:
+            posts.popleft()
+        self.full = self.size >= self._max_size or len(posts) >= self._max_messages
+
+    def clear(self) -> list[Outgoing]:
+        """Let go of everything and return it, in order."""
+        posts = list(self._posts)
+        self._posts.clear()
+        self.size = 0
+        self.full = False
+        return posts

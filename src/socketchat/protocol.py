@@ -1,0 +1,468 @@
+"""One end of a session over one link: the greeting, posts, acknowledgements, keepalive, goodbye.
+
+The core of the package, without I/O: bytes and the time go in, bytes and events come out. It never
+raises on what the other side sent; it says goodbye with a code and reports `Failed`. `link.py`
+drives it over asyncio streams; `lanes.py` holds what outlives the link; `messages.py` and
+`framing.py` are its words and its grammar.
+
+Who may say what when stands in `states.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from socketchat.core_events import (
+    Acknowledged,
+    CoreEvent,
+    Failed,
+    Greeted,
+    HelloReceived,
+    Passed,
+    Ponged,
+    Received,
+    RefusedByPeer,
+    Rejection,
+    Resumed,
+    SaidBye,
+    Unresponsive,
+    Welcomed,
+)
+from socketchat.errors import Close, CloseCode, LocalProtocolError, MessageTooBig
+from socketchat.framing import FrameDecoder, FrameTooBig
+from socketchat.lanes import Lanes
+from socketchat.messages import (
+    MAX_REASON,
+    VERSION,
+    Ack,
+    Bye,
+    DataPost,
+    Event,
+    Greeting,
+    Hello,
+    MalformedMessage,
+    Ping,
+    Pong,
+    Post,
+    Refused,
+    Reject,
+    TextPost,
+    Welcome,
+    WireMessage,
+    decode,
+    encode,
+    peek_version,
+)
+from socketchat.options import Options
+from socketchat.outbox import Outgoing
+from socketchat.states import TRANSITIONS, Side, State
+
+__all__ = ["MAX_WAITING_ANSWERS", "Protocol", "Side", "State"]
+
+
+#: The states in which lanes are attached and something may still pass.
+_ESTABLISHED: Final = frozenset((State.OPEN, State.CLIENT_LEFT, State.SERVER_LEFT, State.BOTH_LEFT))
+_IN_GREETING: Final = frozenset((State.START, State.GREETED, State.ASKED))
+
+#: Passing events and rejections that may wait for a link that takes no more bytes. Above it events
+#: are dropped, which does no harm; a peer that earns so many rejections unread is not a good one.
+MAX_WAITING_ANSWERS: Final = 1024
+
+
+class Protocol:
+    """One end of one link.
+
+    A server is made with its `greeting` and answers `HelloReceived` by `welcome` or `refuse`. A
+    client is made with its `hello`, and with the lanes that go on over this link.
+
+    Attributes:
+        side: Which end this is.
+        state: How far the link has come.
+        sent_bye: Our goodbye, once it is queued.
+        received_bye: The other side's goodbye.
+        peer_max_size: The longest frame body that the other side takes, in bytes.
+    """
+
+    def __init__(
+        self,
+        side: Side,
+        options: Options,
+        now: float,
+        *,
+        greeting: Greeting | None = None,
+        hello: Hello | None = None,
+        lanes: Lanes | None = None,
+    ) -> None:
+        assert (greeting is not None) is (side is Side.SERVER)
+        assert (hello is not None and lanes is not None) is (side is Side.CLIENT)
+        self.side = side
+        self.state = State.START
+        self.sent_bye: Close | None = None
+        self.received_bye: Close | None = None
+        self.peer_max_size = 0
+        self._options = options
+        self._hello = hello
+        self._lanes = lanes
+        self._frames = FrameDecoder()
+        self._ours = TRANSITIONS[self.state][side]
+        self._theirs = TRANSITIONS[self.state][side.other]
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._waiting_answers = 0
+        self._ack_due = False
+        self._pong_due: int | None = None
+        self._pings = 0
+        self._pings_sent: deque[tuple[int, float]] = deque()
+        self._heard = now
+        self._ping_sent: float | None = None
+        self._bye_sent: float | None = None
+        self._bye_flushed = False
+        self._paused = False
+        if greeting is not None:
+            self._say(greeting)
+
+    # ---- what the other side says ----
+
+    def receive_data(self, data: bytes, now: float) -> list[CoreEvent]:
+        """Take bytes from the link and return what they mean, in order."""
+        self._heard = now
+        self._ping_sent = None
+        events: list[CoreEvent] = []
+        if self.state is State.FAILED:
+            return events
+        frames = self._frames.frames(data)
+        try:
+            if self.state in _IN_GREETING:
+                self._receive_greeting(frames, now, events)
+            if self.state in _ESTABLISHED:
+                self._receive_talk(frames, now, events)
+        except FrameTooBig as exc:
+            self._fail(CloseCode.TOO_BIG, str(exc), now, events)
+        except MalformedMessage as exc:
+            self._fail(exc.code, str(exc), now, events)
+        return events
+
+    def _receive_greeting(
+        self, frames: Iterator[bytes], now: float, events: list[CoreEvent]
+    ) -> None:
+        """Read until the link is open, or for a server: until someone asks to be let in."""
+        for body in frames:
+            version = peek_version(body)
+            if version not in (None, VERSION):
+                reason = f"version {version} is not spoken here, only version {VERSION}"
+                return self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events, version)
+            message = decode(body)
+            if message is None:
+                continue
+            if not self._follow(message):
+                return self._fail(CloseCode.PROTOCOL_ERROR, self._complaint(message), now, events)
+            match message:
+                case Greeting():
+                    self.peer_max_size = message.limits.max_size
+                    assert self._hello is not None
+                    self._say(self._hello)
+                    events.append(Greeted(message))
+                case Hello():
+                    self.peer_max_size = message.limits.max_size
+                    events.append(HelloReceived(message))
+                case Welcome():
+                    return self._receive_welcome(message, now, events)
+                case Refused():
+                    events.append(RefusedByPeer(message.code, message.reason))
+                case Bye():
+                    self.received_bye = Close(message.code, message.reason)
+                    events.append(SaidBye(self.received_bye))
+        return None
+
+    def _receive_welcome(self, welcome: Welcome, now: float, events: list[CoreEvent]) -> None:
+        lanes = self._lanes
+        assert lanes is not None
+        if welcome.mark > lanes.sent:
+            reason = f"post {welcome.mark} cannot be held, the last one sent is {lanes.sent}"
+            return self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
+        restarted = lanes.session not in (b"", welcome.session)
+        acknowledged = lanes.resume(welcome.session, welcome.mark)
+        events.append(Welcomed(welcome, Resumed(acknowledged, self._open(), restarted)))
+        return None
+
+    def _receive_talk(self, frames: Iterator[bytes], now: float, events: list[CoreEvent]) -> None:
+        """Read what comes over an open link: the hot path."""
+        lanes = self._lanes
+        assert lanes is not None
+        posts: list[Post] = []
+        received = lanes.received
+        try:
+            for body in frames:
+                message = decode(body)
+                kind = type(message)
+                if (kind is TextPost or kind is DataPost) and kind in self._theirs:
+                    number = message.number  # type: ignore[union-attr]
+                    if number > received:
+                        received = number
+                        posts.append(message)  # type: ignore[arg-type]
+                    else:
+                        # A repeat after a new link: drop it, but say again that it is here.
+                        self._ack_due = True
+                elif message is not None:
+                    if posts:
+                        events.append(Received(posts))
+                        posts = []
+                    if not self._follow(message):
+                        complaint = self._complaint(message)
+                        return self._fail(CloseCode.PROTOCOL_ERROR, complaint, now, events)
+                    self._receive_other(message, lanes, now, events)
+                    if self.state is State.FAILED:
+                        return None
+        finally:
+            lanes.received = received
+            if posts:
+                events.append(Received(posts))
+        return None
+
+    def _receive_other(
+        self, message: WireMessage, lanes: Lanes, now: float, events: list[CoreEvent]
+    ) -> None:
+        """Take anything but a post over an open link."""
+        match message:
+            case Ack(number) | Reject(number) if number > lanes.sent:
+                reason = f"post {number} is not known, the last one sent is {lanes.sent}"
+                self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
+            case Ack(number):
+                acknowledged = lanes.outbox.acknowledge(number)
+                if acknowledged:
+                    events.append(Acknowledged(acknowledged))
+            case Reject(number, code, reason):
+                post = lanes.outbox.reject(number)
+                if post is not None:
+                    events.append(Rejection(post, code, reason))
+            case Ping(number):
+                self._pong_due = number
+            case Pong(number):
+                self._receive_pong(number, now, events)
+            case Event():
+                events.append(Passed(message))
+            case Bye(code, reason):
+                self.received_bye = Close(code, reason)
+                if self.sent_bye is None:
+                    self.close(code, "", now)
+                events.append(SaidBye(self.received_bye))
+
+    def _receive_pong(self, number: int, now: float, events: list[CoreEvent]) -> None:
+        sent = None
+        while self._pings_sent and self._pings_sent[0][0] <= number:
+            sent = self._pings_sent.popleft()
+        if sent is not None:
+            events.append(Ponged(sent[0], now - sent[1]))
+
+    def _follow(self, message: WireMessage) -> bool:
+        """Go where the table leads when the other side says `message`; False if it may not."""
+        state = self._theirs.get(type(message))
+        if state is None:
+            return False
+        self._enter(state)
+        return True
+
+    def _complaint(self, message: WireMessage) -> str:
+        return f"{type(message).__name__} from the {self.side.other.value} while {self.state.value}"
+
+    def _fail(
+        self,
+        code: int,
+        reason: str,
+        now: float,
+        events: list[CoreEvent],
+        version: int | None = None,
+    ) -> None:
+        """Say goodbye with `code`, unless that was said, and take nothing more."""
+        close = Close(code, reason[:MAX_REASON])
+        if not self._bye_flushed:
+            self._out.clear()
+            self._out.append(encode(Bye(close.code, close.reason)))
+            self.sent_bye = close
+            self._bye_sent = now
+        self._enter(State.FAILED)
+        events.append(Failed(close, version))
+
+    def _enter(self, state: State) -> None:
+        if state is not self.state:
+            self.state = state
+            self._ours = TRANSITIONS[state][self.side]
+            self._theirs = TRANSITIONS[state][self.side.other]
+
+    # ---- what we say ----
+
+    def welcome(self, lanes: Lanes, hello: Hello, nick: str, room: str) -> Resumed:
+        """Let the client in, going on with `lanes`.
+
+        Raises:
+            LocalProtocolError: No client has asked.
+        """
+        mark = hello.after[0] if hello.session == lanes.session else 0
+        acknowledged = lanes.resume(lanes.session, mark)
+        self._say(Welcome(lanes.session, lanes.committed, nick, room))
+        self._lanes = lanes
+        return Resumed(acknowledged, self._open())
+
+    def refuse(self, code: int, reason: str) -> None:
+        """Do not let the client in.
+
+        Raises:
+            LocalProtocolError: No client has asked.
+        """
+        self._say(Refused(code, reason[:MAX_REASON]))
+
+    def send_post(self, frame: bytes) -> None:
+        """Queue the frame of a post that the lanes have taken.
+
+        Once our goodbye was said it is left to the lanes, which send it over the next link.
+        """
+        if TextPost in self._ours:
+            self._out.append(frame)
+            self._out_size += len(frame)
+
+    def send_event(self, event: Event) -> bool:
+        """Queue a passing event; False if it was dropped, because too many wait already."""
+        if Event not in self._ours or self._waiting_answers >= MAX_WAITING_ANSWERS:
+            return False
+        self._waiting_answers += 1
+        self._say(event)
+        return True
+
+    def reject(self, number: int, code: int, reason: str) -> None:
+        """Refuse post `number` for good.
+
+        Raises:
+            LocalProtocolError: The link is not open, or too many rejections wait to be read.
+        """
+        if self._waiting_answers >= MAX_WAITING_ANSWERS:
+            raise LocalProtocolError(f"{MAX_WAITING_ANSWERS} rejections wait to be read")
+        self._waiting_answers += 1
+        self._say(Reject(number, code, reason[:MAX_REASON]))
+
+    def acknowledge(self) -> None:
+        """Tell the other side, with the next bytes, up to where the lanes have committed."""
+        self._ack_due = True
+
+    def ping(self, now: float) -> int:
+        """Queue a ping and return its number, which `Ponged` will bear or exceed.
+
+        Raises:
+            LocalProtocolError: The link is not open, or very many pings are on their way already.
+        """
+        if len(self._pings_sent) >= MAX_WAITING_ANSWERS:
+            raise LocalProtocolError(f"{MAX_WAITING_ANSWERS} pings are unanswered")
+        self._pings += 1
+        self._say(Ping(self._pings))
+        self._pings_sent.append((self._pings, now))
+        return self._pings
+
+    def close(self, code: int, reason: str, now: float) -> None:
+        """Say goodbye, behind the posts that were queued before.
+
+        Raises:
+            LocalProtocolError: It was said already.
+        """
+        self._say(Bye(code, reason[:MAX_REASON]))
+        self.sent_bye = Close(code, reason[:MAX_REASON])
+        self._bye_sent = now
+
+    def _say(self, message: WireMessage) -> None:
+        """Go where the table leads when we say `message`."""
+        state = self._ours.get(type(message))
+        if state is None:
+            name = type(message).__name__
+            raise LocalProtocolError(
+                f"no {name} from the {self.side.value} while {self.state.value}"
+            )
+        self._out.append(encode(message))
+        self._enter(state)
+
+    def _open(self) -> list[tuple[Outgoing, MessageTooBig]]:
+        """Leave the greeting behind, and send what the other side lacks; return what it bars."""
+        assert self._lanes is not None
+        self._frames.max_size = self._options.max_size
+        self._enter(State.OPEN)
+        too_big = self._lanes.reject_above(self.peer_max_size)
+        for frame in self._lanes.unacknowledged():
+            self.send_post(frame)
+        return too_big
+
+    # ---- bytes out ----
+
+    @property
+    def wants_to_send(self) -> bool:
+        """Whether `data_to_send` would return anything."""
+        return bool(self._out) or self._ack_due or self._pong_due is not None
+
+    @property
+    def queued_size(self) -> int:
+        """Bytes of the posts that wait to be sent, about."""
+        return self._out_size
+
+    def data_to_send(self) -> bytes:
+        """Return all that is to be written now, in whole frames.
+
+        While a link takes no more bytes, do not call it: answers are then folded into one.
+        """
+        out = self._out
+        if self._ack_due and self._lanes is not None:
+            out.append(encode(Ack(self._lanes.committed)))
+        if self._pong_due is not None:
+            out.append(encode(Pong(self._pong_due)))
+        data = b"".join(out)
+        out.clear()
+        self._out_size = self._waiting_answers = 0
+        self._ack_due = False
+        self._pong_due = None
+        self._bye_flushed = self.sent_bye is not None
+        return data
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more can pass: cut the link once `data_to_send` is written."""
+        if self.state is State.BOTH_LEFT:
+            assert self._lanes is not None
+            return not len(self._lanes.outbox)
+        return self.state is State.FAILED
+
+    # ---- time ----
+
+    def pause(self) -> None:
+        """Reading stops on our own account: do not blame the other side for silence."""
+        self._paused = True
+
+    def resume(self, now: float) -> None:
+        """Reading goes on."""
+        self._paused = False
+        self._heard = now
+        self._ping_sent = None
+
+    def next_deadline(self) -> float | None:
+        """Return the time at which to call `handle_deadline`, or None."""
+        options = self._options
+        if self._bye_sent is not None:
+            return _later(self._bye_sent, options.close_timeout)
+        if self.state is not State.OPEN or self._paused or options.ping_interval is None:
+            return None
+        if self._ping_sent is not None:
+            return _later(self._ping_sent, options.ping_timeout)
+        return self._heard + options.ping_interval
+
+    def handle_deadline(self, now: float) -> list[CoreEvent]:
+        """Ping, or give the other side up, if the time for it has come."""
+        deadline = self.next_deadline()
+        if deadline is None or now < deadline:
+            return []
+        if self._bye_sent is not None:
+            return [Unresponsive(f"no goodbye within {self._options.close_timeout} s")]
+        if self._ping_sent is not None:
+            return [Unresponsive(f"no sign of life for {now - self._heard:.0f} s")]
+        self._ping_sent = now
+        self.ping(now)
+        return []
+
+
+def _later(time: float, seconds: float | None) -> float | None:
+    return None if seconds is None else time + seconds

@@ -1,0 +1,373 @@
+"""`serve`: accept callers, let them in, and run a handler for each session.
+
+Callers are counted in the acceptor, before TLS begins. A caller whose lane is known gets its
+session back; for a new one a session is made and the handler started. `session.py` has the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, Unpack, runtime_checkable
+from typing import Protocol as TypingProtocol
+
+from socketchat.awaiting import Opening
+from socketchat.client import DEFAULT_PORT
+from socketchat.errors import CloseCode, HandshakeError, HandshakeRefused, SessionClosed
+from socketchat.link import Link
+from socketchat.listening import listen
+from socketchat.messages import MAX_NAME, VERSION, Greeting, Hello, Limits
+from socketchat.options import OptionArgs, Options
+from socketchat.protocol import Protocol
+from socketchat.session import Session, Side
+from socketchat.trust.identity import Identity
+from socketchat.trust.tls import server_context
+
+__all__ = ["Admission", "Admits", "Handler", "Server", "serve"]
+
+#: Seconds in which a caller must be through TLS.
+TLS_TIMEOUT = 5.0
+#: Callers who are not through the greeting yet, in all and from one address.
+MAX_PENDING = (256, 8)
+#: Seconds to wait when the process has run out of file descriptors.
+_EXHAUSTED_DELAY = 0.5
+
+Handler = Callable[[Session], Awaitable[None]]
+
+_log = logging.getLogger("socketchat.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How a caller is let in.
+
+    Attributes:
+        nick: The name that it goes by here.
+        room: The room that it is in.
+    """
+
+    nick: str
+    room: str
+
+
+@runtime_checkable
+class Admits(TypingProtocol):
+    """A handler that also decides who comes in."""
+
+    def admit(self, hello: Hello, address: str) -> Admission:
+        """Let a caller in.
+
+        Raises:
+            HandshakeRefused: It may not come in.
+        """
+
+
+def serve(
+    handler: Handler,
+    host: str | Sequence[str] | None = None,
+    port: int = DEFAULT_PORT,
+    *,
+    identity: Identity | None = None,
+    name: str = "",
+    tls: bool = True,
+    max_pending: tuple[int, int] = MAX_PENDING,
+    **options: Unpack[OptionArgs],
+) -> Opening[Server]:
+    """Accept sessions and run `handler` for each one.
+
+    Await it, or enter it with `async with`, which closes the server at the end. A handler that
+    returns closes its session with 1000; one that raises is logged and closes with 1011. A handler
+    with a method `admit` (see `Admits`) also decides who comes in, and by which name.
+
+    Cancellation: leaves nothing behind.
+
+    Args:
+        handler: Called with each new session, in a task of its own. A caller that comes back after
+            a lost link gets its session back: no second call.
+        host: Address or addresses to listen on; None is all.
+        port: TCP port; 0 takes a free one, the same for every address.
+        identity: The server's key; None makes one for this process.
+        name: The server's name, for people to read, at most 64 characters.
+        tls: False speaks in the clear.
+        max_pending: Callers who may be in the greeting at once, in all and from one address; others
+            are turned away.
+        **options: See `Options`.
+
+    Raises:
+        OSError: An address cannot be bound; `strerror` says why.
+        ValueError: An argument is out of range.
+    """
+    if len(name) > MAX_NAME:
+        raise ValueError(f"a name has at most {MAX_NAME} characters")
+    checked = Options(**options)
+    server = Server(handler, checked, name=name, max_pending=max_pending)
+
+    async def start() -> Server:
+        await server.start(host, port, identity, tls=tls)
+        return server
+
+    return Opening(start)
+
+
+class Server:
+    """Listening sockets, the sessions behind them, and their handlers. `serve` makes it.
+
+    Attributes:
+        fingerprint: The pin of the server's key, `SHA256:...`; empty without TLS.
+    """
+
+    def __init__(
+        self, handler: Handler, options: Options, *, name: str, max_pending: tuple[int, int]
+    ) -> None:
+        """For `serve` alone."""
+        self.fingerprint = ""
+        self._handler = handler
+        self._options = options
+        self._name = name
+        self._max_pending = max_pending
+        self._context: ssl.SSLContext | None = None
+        self._sockets: list[socket.socket] = []
+        self._sessions: dict[bytes, Session] = {}
+        self._pending: Counter[str] = Counter()
+        self._acceptors: set[asyncio.Task[None]] = set()
+        self._callers: set[asyncio.Task[None]] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()
+
+    # ---- what it is ----
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets."""
+        return tuple(self._sockets)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, the same on every address; 0 once it is closed."""
+        return int(self._sockets[0].getsockname()[1]) if self._sockets else 0
+
+    @property
+    def sessions(self) -> frozenset[Session]:
+        """The sessions that are not closed, those with a lost link among them."""
+        return frozenset(self._sessions.values())
+
+    # ---- opening ----
+
+    async def start(
+        self, host: str | Sequence[str] | None, port: int, identity: Identity | None, *, tls: bool
+    ) -> None:
+        """Bind and accept; for `serve` alone."""
+        if tls:
+            if identity is None:
+                identity = await asyncio.to_thread(Identity.generate)
+            self._context = await asyncio.to_thread(server_context, identity)
+            self.fingerprint = identity.fingerprint
+        self._sockets = await listen(host, port)
+        for listener in self._sockets:
+            self._own(self._acceptors, self._accept(listener))
+
+    @staticmethod
+    def _own(tasks: set[asyncio.Task[None]], coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    # ---- callers ----
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, peername = await loop.sock_accept(listener)
+            except OSError as exc:
+                if listener.fileno() < 0:
+                    return
+                if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    _log.error("cannot accept callers: %s", exc.strerror)
+                    await asyncio.sleep(_EXHAUSTED_DELAY)
+                # Otherwise the caller hung up before it was accepted.
+                continue
+            address = str(peername[0])
+            # Counted here: the task that serves the caller starts only later, and accepting from a
+            # full backlog does not yield.
+            if not self._count(address):
+                connection.close()
+                continue
+            self._own(self._callers, self._serve_caller(connection, address))
+
+    def _count(self, address: str) -> bool:
+        """Count a caller in, or say that there are too many."""
+        most, most_here = self._max_pending
+        if self._pending.total() >= most or self._pending[address] >= most_here:
+            _log.warning("turned away a caller from %s: too many in the greeting", address)
+            return False
+        self._pending[address] += 1
+        return True
+
+    def _discount(self, address: str) -> None:
+        self._pending[address] -= 1
+        if not self._pending[address]:
+            del self._pending[address]
+
+    async def _serve_caller(self, connection: socket.socket, address: str) -> None:
+        """Take one caller through TLS and the greeting, and drive its session over this link."""
+        link: Link | None = None
+        try:
+            try:
+                async with asyncio.timeout(self._options.open_timeout):
+                    link = await self._open_link(connection)
+                    hello = await link.greet_client()
+            finally:
+                self._discount(address)
+            session = self._find_session(link, hello)
+        except (OSError, HandshakeError) as exc:
+            _log.info(
+                "a caller from %s did not come in: %s", address, str(exc) or type(exc).__name__
+            )
+            if link is not None:
+                await link.close(self._options.close_timeout)
+            return
+        except BaseException:
+            if link is not None:
+                link.cut("the server is closing")
+            raise
+        await session.drive(link, [])
+
+    async def _open_link(self, connection: socket.socket) -> Link:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        stream = asyncio.StreamReaderProtocol(reader, loop=loop)
+        try:
+            connection.settimeout(0)
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: stream,
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=TLS_TIMEOUT if self._context else None,
+            )
+        except BaseException:
+            connection.close()
+            raise
+        writer = asyncio.StreamWriter(transport, stream, reader, loop)
+        greeting = Greeting(VERSION, os.urandom(32), self._name, Limits(self._options.max_size))
+        protocol = Protocol(Side.SERVER, self._options, loop.time(), greeting=greeting)
+        return Link(reader, writer, protocol)
+
+    def _find_session(self, link: Link, hello: Hello) -> Session:
+        """Give a caller its session back, or make it a new one, and welcome it.
+
+        Raises:
+            HandshakeRefused: It may not come in; it has been told.
+        """
+        session = self._sessions.get(hello.lane)
+        if session is not None:
+            session.welcome(link, hello, session.nick, session.room)
+            return session
+        try:
+            admission = self._admit(hello, link.address)
+        except HandshakeRefused as exc:
+            link.refuse(exc.code, exc.reason)
+            raise
+        session = Session(Side.SERVER, self._options, lane=hello.lane, resumable=True)
+        session.on_end = lambda: self._sessions.pop(hello.lane, None)
+        self._sessions[hello.lane] = session
+        session.welcome(link, hello, admission.nick, admission.room)
+        self._own(self._handlers, self._handle(session))
+        return session
+
+    def _admit(self, hello: Hello, address: str) -> Admission:
+        if self._closing is not None:
+            raise HandshakeRefused(CloseCode.GOING_AWAY, "the server is closing")
+        if isinstance(self._handler, Admits):
+            return self._handler.admit(hello, address)
+        return Admission(hello.nick, hello.room)
+
+    async def _handle(self, session: Session) -> None:
+        """Run the handler, and close the session as it deserves."""
+        code = CloseCode.OK
+        try:
+            await self._handler(session)
+        except SessionClosed:
+            pass  # The handler need not catch what it can do nothing about.
+        except Exception:  # noqa: BLE001 - the handler's boundary, and it is logged
+            _log.exception("the handler of %r failed", session)
+            code = CloseCode.INTERNAL_ERROR
+        await session.close(code)
+
+    # ---- the end ----
+
+    async def serve_forever(self) -> None:
+        """Wait until the server is closed.
+
+        Cancellation: safe; it does not close the server.
+        """
+        await self._closed.wait()
+
+    async def close(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
+        """Stop listening, close every session with `code`, and wait until all is done.
+
+        Handlers that have not returned by `close_timeout` are cancelled. Closing again only waits.
+
+        Cancellation: the closing goes on.
+
+        Args:
+            code: One of `CloseCode`, or 4000 to 4999. After 1012 clients come back by themselves.
+            reason: For people to read, at most 500 characters.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(code, reason))
+        await asyncio.shield(self._closing)
+
+    async def wait_closed(self) -> None:
+        """Wait until listeners, sessions and handlers are done.
+
+        Cancellation: safe.
+        """
+        await self._closed.wait()
+
+    async def _close(self, code: int, reason: str) -> None:
+        for task in self._acceptors:
+            task.cancel()
+        await _finish(self._acceptors)
+        for listener in self._sockets:
+            listener.close()
+        self._sockets.clear()
+        sessions = list(self._sessions.values())
+        closers = {asyncio.create_task(session.close(code, reason)) for session in sessions}
+        handlers = set(self._handlers)
+        if handlers | closers:
+            await asyncio.wait(handlers | closers, timeout=self._options.close_timeout)
+        # Whoever is left has had its time: callers in the greeting, handlers that do not return.
+        for session in self._sessions.values():
+            session.abort()
+        for task in self._callers | self._handlers | closers:
+            task.cancel()
+        await _finish(self._callers | self._handlers | closers)
+        self._closed.set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+async def _finish(tasks: set[asyncio.Task[None]]) -> None:
+    """Wait until these tasks have ended, however they did."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)

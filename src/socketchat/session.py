@@ -1,0 +1,358 @@
+"""A session: an ordered, acknowledged, two-way exchange of messages that outlives its links.
+
+This is what applications hold: `send`, `recv`, and what belongs to them. Its lower half, how links
+come and go under it, is `lifecycle.py`; `receipt.py` tells a sender what became of a message. It
+does not know how a link is opened, nor what a room is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Coroutine
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from socketchat import messages as wire
+from socketchat.errors import Close, CloseCode, SessionClosed, SessionClosedOK
+from socketchat.events import Event, Joined, Left, Message, Typing
+from socketchat.lifecycle import Peer, SessionLifecycle, SessionState
+from socketchat.link import Link, StreamReaderLike, StreamWriterLike
+from socketchat.messages import Greeting, Limits
+from socketchat.options import OptionArgs, Options
+from socketchat.protocol import Protocol, Side
+from socketchat.receipt import Receipt
+
+__all__ = ["Peer", "Session", "SessionState", "Side"]
+
+
+class Session(SessionLifecycle):
+    """One conversation with one peer.
+
+    Iterate over it to receive messages; the iteration ends when the session closes in good order.
+    Sessions come from `connect`, from `serve`, or from `Session.from_streams`.
+
+    Concurrency: any number of tasks may send; one at a time may receive.
+
+    Attributes:
+        side: Which end this is.
+        state: What the session is doing.
+        nick: The name that the client goes by, as the server gave it.
+        room: The room that the session is in, or empty.
+        peer: Who is at the other end.
+        latency: Seconds that the last ping took, there and back; 0.0 until there was one.
+    """
+
+    def __init__(self, side: Side, options: Options, *, lane: bytes, resumable: bool) -> None:
+        """For `connect`, `serve` and `from_streams` alone."""
+        super().__init__(side, options, lane=lane, resumable=resumable)
+        self._send_order = asyncio.Lock()
+        self._sends_waiting = 0
+        self._driver: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def from_streams(
+        cls,
+        reader: StreamReaderLike,
+        writer: StreamWriterLike,
+        *,
+        side: Side,
+        nick: str = "",
+        room: str = "",
+        **options: Unpack[OptionArgs],
+    ) -> Self:
+        """Open a session over a pair of streams: a Unix socket, an SSH channel, a pipe.
+
+        One end must be `Side.SERVER`, the other `Side.CLIENT`. The session ends with its streams:
+        it cannot be resumed. They are closed with it, and also if it does not come about.
+
+        Cancellation: closes the streams.
+
+        Args:
+            reader: Where the other side's bytes come from.
+            writer: Where ours go.
+            side: Which end this is.
+            nick: Our name, at most 64 characters.
+            room: The room to ask for, as a client.
+            **options: See `Options`.
+
+        Raises:
+            HandshakeError: The other side does not speak the protocol, or refused.
+            TimeoutError: The greeting took longer than `open_timeout`.
+        """
+        checked = Options(**options)
+        session: Self | None = None
+        now = asyncio.get_running_loop().time()
+        if side is Side.CLIENT:
+            session = cls(side, checked, lane=os.urandom(16), resumable=False)
+            link = Link(reader, writer, session.client_protocol(nick=nick, room=room))
+        else:
+            greeting = Greeting(wire.VERSION, os.urandom(32), nick, Limits(checked.max_size))
+            link = Link(reader, writer, Protocol(side, checked, now, greeting=greeting))
+        try:
+            async with asyncio.timeout(checked.open_timeout):
+                if session is not None:
+                    events = await session.greet_server(link)
+                else:
+                    hello = await link.greet_client()
+                    session = cls(side, checked, lane=hello.lane, resumable=False)
+                    session.welcome(link, hello, hello.nick, hello.room)
+                    events = []
+        except BaseException:
+            link.cut("the greeting failed")
+            raise
+        session.run(session.drive(link, events))
+        return session
+
+    def run(self, driver: Coroutine[Any, Any, None]) -> None:
+        """Have `driver` run as this session's own task; for the doors alone."""
+        self._driver = asyncio.create_task(driver)
+
+    # ---- what it is ----
+
+    @property
+    def id(self) -> str:
+        """The session's name, in hex; it changes when the other side restarts."""
+        return self._lanes.session.hex()
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that were sent and are not acknowledged yet."""
+        return len(self._lanes.outbox)
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the goodbye that came first, 1006 if there was none; None while open."""
+        return self._error.code if self._error else None
+
+    @property
+    def close_reason(self) -> str:
+        """The reason that goes with `close_code`."""
+        return self._error.reason if self._error else ""
+
+    # ---- sending ----
+
+    async def send(self, body: str | bytes, *, to: str = "", sender: str = "") -> Receipt:
+        """Accept a message for sending: it will arrive once, in order, even if the link breaks.
+
+        It waits while `max_unacked` is reached, and not otherwise; so a loop that sends should
+        await something else now and then.
+
+        Cancellation: the message is then not sent, and none of the others suffers.
+
+        Concurrency: messages of several tasks go out in the order of the calls.
+
+        Args:
+            body: Text or data.
+            to: The name of the one whom it is for; empty is everyone.
+            sender: For servers that pass a message on: who said it.
+
+        Returns:
+            A receipt; await it to wait until the other side holds the message.
+
+        Raises:
+            MessageTooBig: It is longer than the other side takes.
+            SessionClosed: The session is closed or closing.
+            ValueError: A text has lone surrogates, or a name is longer than 64 characters.
+        """
+        lanes = self._lanes
+        if lanes.outbox.full or self._sends_waiting or not self._accepting:
+            await self._wait_to_send()
+        if (to or sender) and max(len(to), len(sender)) > wire.MAX_NAME:
+            raise ValueError(f"a name has at most {wire.MAX_NAME} characters")
+        receipt = lanes.post(body, time.time_ns() // 1000, sender, to, self._max_size)
+        if self._link is not None:
+            self._link.send_post(receipt.frame)
+        return receipt  # type: ignore[return-value]
+
+    async def _wait_to_send(self) -> None:
+        """Wait for room in the outbox, in the order of the calls.
+
+        Raises:
+            SessionClosed: The session is closed or closing.
+        """
+        self._sends_waiting += 1
+        try:
+            async with self._send_order:
+                while self._lanes.outbox.full and self._accepting:
+                    self._room_to_send.clear()
+                    await self._room_to_send.wait()
+        finally:
+            self._sends_waiting -= 1
+        if not self._accepting:
+            raise self._closed_error()
+
+    async def flush(self) -> None:
+        """Wait until all that was sent so far is acknowledged, or rejected.
+
+        Cancellation: safe.
+
+        Raises:
+            SessionClosed: The session ended first.
+        """
+        for post in list(self._lanes.outbox):
+            assert isinstance(post, Receipt)
+            await post.settled()
+            if isinstance(post.error, SessionClosed):
+                raise post.error
+
+    def tell(self, event: Joined | Left | Typing) -> bool:
+        """Tell the other side of something that passes; it is lost without harm.
+
+        Returns:
+            Whether it was queued: False without a link, or if too much waits already.
+        """
+        kind = type(event).__name__.lower()
+        address = "" if isinstance(event, Typing) else event.address
+        if self._link is None:
+            return False
+        told = self._link.protocol.send_event(wire.Event(kind, event.nick, address))
+        self._link.flush_soon()
+        return told
+
+    # ---- receiving ----
+
+    async def recv(self) -> Message:
+        """Return the next message of the other side, waiting for it if need be.
+
+        Events on the way to it are passed over; see `events`.
+
+        Cancellation: loses nothing.
+
+        Raises:
+            SessionClosedOK: The session closed in good order, and everything was received.
+            SessionClosedError: It closed in any other way.
+            ConcurrencyError: Another task is receiving.
+        """
+        inbox = self._inbox
+        while True:
+            if inbox.waiting or not inbox.items:
+                await self._wait_to_receive()
+            item = inbox.take()
+            if isinstance(item, wire.Post):
+                return self._message(item)
+
+    def __aiter__(self) -> Self:
+        """Iterate over the messages; the iteration ends when the session closes in good order."""
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self.recv()
+        except SessionClosedOK:
+            raise StopAsyncIteration from None
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Iterate over everything: messages, and what happens around them, in order.
+
+        Ends, or raises, as the iteration over the session itself does.
+
+        Cancellation: loses nothing.
+        """
+        inbox = self._inbox
+        while True:
+            try:
+                if inbox.waiting or not inbox.items:
+                    await self._wait_to_receive()
+            except SessionClosedOK:
+                return
+            item = inbox.take()
+            yield self._message(item) if isinstance(item, wire.Post) else item
+
+    async def _wait_to_receive(self) -> None:
+        await self._inbox.wait()
+        if not self._inbox.items:
+            raise self._closed_error()
+
+    def _message(self, post: wire.Post) -> Message:
+        # Whom a client speaks for is not for the client to say.
+        nick = post.sender if self.side is Side.CLIENT else ""
+        return Message(post.body, nick or self.peer.nick, post.number, post.at, post.to)
+
+    # ---- liveness ----
+
+    async def ping(self) -> float:
+        """Return the seconds that a ping takes, there and back; waits through a lost link.
+
+        Cancellation: safe.
+
+        Raises:
+            SessionClosed: The session is closed or closing, or ended first.
+        """
+        while True:
+            if not self._accepting:
+                raise self._closed_error()
+            if self._link is None:
+                await self._linked.wait()
+                continue
+            answer: asyncio.Future[float | None] = self._loop.create_future()
+            self._pings.append((self._link.protocol.ping(self._loop.time()), answer))
+            self._link.flush_soon()
+            seconds = await answer
+            if seconds is not None:
+                return seconds
+
+    # ---- the end ----
+
+    async def close(self, code: int = CloseCode.OK, reason: str = "") -> None:
+        """Say goodbye and wait until the session is closed; what was sent still arrives.
+
+        If the link is lost, it has `close_timeout` to come back for what is unacknowledged. After
+        `close_timeout` the session is cut off. Closing again does nothing but wait.
+
+        Cancellation: the closing goes on; call it again, or `abort`.
+
+        Args:
+            code: One of `CloseCode`, or 4000 to 4999.
+            reason: For people to read, at most 500 characters.
+
+        Raises:
+            ValueError: The code may not be sent, or the reason is too long.
+        """
+        if not CloseCode.is_sendable(code):
+            raise ValueError(f"{code} is no code to close with: use CloseCode, or 4000 to 4999")
+        if len(reason) > wire.MAX_REASON:
+            raise ValueError(f"a reason has at most {wire.MAX_REASON} characters")
+        if not self._closing and self._error is None:
+            self._start_closing(Close(code, reason))
+        await self.wait_closed()
+
+    def abort(self) -> None:
+        """Cut the link and end the session at once; what is unacknowledged may be lost."""
+        self._cut_off()
+
+    async def wait_closed(self) -> None:
+        """Wait until the session has ended and its link is closed.
+
+        Cancellation: safe.
+        """
+        await self._closed.wait()
+        if self._driver is not None and self._driver is not asyncio.current_task():
+            await asyncio.wait((self._driver,))
+
+    async def closed_within(self, seconds: float) -> bool:
+        """Wait until the session is closed, or for so many seconds; tell whether it is.
+
+        Cancellation: safe.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
+        return self._closed.is_set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _closed_error(self) -> SessionClosed:
+        """Return the error that says why nothing can be sent or received."""
+        return self._error or SessionClosedOK(self._first_bye or Close(CloseCode.OK, ""))

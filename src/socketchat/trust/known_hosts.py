@@ -1,0 +1,104 @@
+"""The servers that this device has met: a text file of lines `host:port SHA256:...`.
+
+A server's key is checked against it before a byte is written to the server.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from socketchat.errors import UntrustedPeer
+from socketchat.trust.identity import write_secret
+
+__all__ = ["KnownHosts", "check_server", "default_directory", "is_pin"]
+
+_PIN = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+
+
+def default_directory() -> Path:
+    """Return the directory where this user's keys and known hosts lie."""
+    return Path(platformdirs.user_data_dir("socketchat"))
+
+
+def is_pin(text: str) -> bool:
+    """Tell whether `text` is a pin, `SHA256:` and 43 characters of base64."""
+    return _PIN.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHosts:
+    """The file of known hosts; it is read anew at every look, so that several programs share it."""
+
+    path: Path
+
+    def find(self, host: str) -> tuple[str, int] | None:
+        """Return the pin of `host`, as `host:port`, and its line in the file, or None.
+
+        Raises:
+            OSError: The file is there and cannot be read.
+        """
+        for number, line in enumerate(self._lines(), 1):
+            name, _, pin = line.partition(" ")
+            if name == host:
+                return pin.strip(), number
+        return None
+
+    def add(self, host: str, pin: str) -> None:
+        """Remember the pin of `host`.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        lines = [line for line in self._lines() if line.partition(" ")[0] != host]
+        write_secret(self.path, "".join(f"{line}\n" for line in [*lines, f"{host} {pin}"]).encode())
+
+    def _lines(self) -> list[str]:
+        try:
+            return self.path.read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+
+
+def check_server(trust: str, known: KnownHosts, host: str, pin: str) -> bool:
+    """Check the key that a server showed, before anything is sent to it.
+
+    Args:
+        trust: `strict`, `accept-new`, or the pin that it must be.
+        known: The hosts that are known.
+        host: The server's name, as `host:port`.
+        pin: The pin of the key that it showed.
+
+    Returns:
+        Whether it is new, and was remembered now.
+
+    Raises:
+        UntrustedPeer: It is not the key that it must be, or not known.
+        OSError: The file of known hosts cannot be read or written.
+    """
+    if is_pin(trust):
+        if pin != trust:
+            message = f"{host} has the key {pin}, not {trust}: it may be another server"
+            raise UntrustedPeer(message, fingerprint=pin)
+        return False
+    found = known.find(host)
+    if found is None:
+        if trust != "accept-new":
+            message = (
+                f"{host} is not known; its key is {pin}: compare it with what the server shows, "
+                f'then trust that pin, or "accept-new"'
+            )
+            raise UntrustedPeer(message, fingerprint=pin)
+        known.add(host, pin)
+        return True
+    expected, line = found
+    if pin != expected:
+        message = (
+            f"the key of {host} has changed to {pin}: it may be another server. If it is the right "
+            f"one, delete line {line} of {known.path}"
+        )
+        raise UntrustedPeer(message, fingerprint=pin)
+    return False
