@@ -206,20 +206,13 @@ _TOOLS = _folders("asyncio", "_pytest", "hypothesis", "coverage")
 
 
 def _called_by_a_tool() -> bool:
-    """Return whether the call comes from asyncio or a test tool, rather than from our code.
+    """Return whether a call comes from asyncio or a test tool, rather than from our code.
 
-    Whichever of the two is met first on the way outward is answerable; a call from neither comes
-    from a third party's callback.
+    Whichever of the two is met first on the way outward answers for it.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if name.startswith(_TOOLS):
-            return True
-        if name.startswith(_OURS) and name != _SUPERVISOR:
-            return False
-        frame = frame.f_back
-    return True
+    files = (frame.f_code.co_filename for frame, _ in traceback.walk_stack(inspect.currentframe()))
+    answerable = (f for f in files if f != _SUPERVISOR and f.startswith((*_TOOLS, *_OURS)))
+    return next(answerable, "").startswith(_TOOLS)
 
 
 @contextmanager

@@ -198,17 +198,24 @@ def test_a_test_may_skip_itself() -> None:
         conftest.run_supervised(skips, asyncio.new_event_loop)
 
 
-async def test_an_async_generator_that_was_dropped_is_not_a_leak() -> None:
+def test_an_async_generator_that_was_dropped_is_closed_and_not_a_leak() -> None:
+    closed: list[bool] = []
+
     async def numbers() -> AsyncIterator[int]:
         try:
             for number in range(10):
                 yield number
         finally:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+            closed.append(True)
 
-    async for number in numbers():
-        if number == 3:
-            break
+    async def drops() -> None:
+        async for number in numbers():
+            if number == 3:
+                break
+
+    conftest.run_supervised(drops, asyncio.new_event_loop)
+    assert closed == [True]
 
 
 # Blocking calls

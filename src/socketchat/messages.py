@@ -245,8 +245,18 @@ WireMessage: TypeAlias = (
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[WireMessage] = msgspec.msgpack.Decoder(WireMessage)
-_items_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _LAST_KIND = 12
+
+
+class _Head(Struct, array_like=True):
+    """The first items of any message; what follows is skipped and costs no memory."""
+
+    kind: msgspec.Raw
+    version: msgspec.Raw = msgspec.Raw(b"\xc0")
+
+
+_head_decoder = msgspec.msgpack.Decoder(_Head)
+_int_decoder = msgspec.msgpack.Decoder(int)
 
 
 def encode(message: WireMessage) -> bytes:
@@ -269,7 +279,7 @@ def decode(body: bytes) -> WireMessage | None:
     except UnicodeDecodeError as exc:
         raise MalformedMessage(CloseCode.INVALID_DATA, "text that is not UTF-8") from exc
     except (msgspec.DecodeError, RecursionError) as exc:
-        kind = _peek_int(body, 0)
+        kind, _ = _peek(body)
         if kind is not None and not 1 <= kind <= _LAST_KIND:
             return None
         raise MalformedMessage(CloseCode.PROTOCOL_ERROR, f"malformed message: {exc}") from exc
@@ -280,13 +290,21 @@ def peek_version(body: bytes) -> int | None:
 
     A later version may lay out everything behind its version in another way.
     """
-    return _peek_int(body, 1) if _peek_int(body, 0) in (1, 2) else None
+    kind, version = _peek(body)
+    return version if kind in (1, 2) else None
 
 
-def _peek_int(body: bytes, index: int) -> int | None:
-    """Return item `index` of an array if it is an int, else None."""
+def _peek(body: bytes) -> tuple[int | None, int | None]:
+    """Return the first two items of an array, each if it is there and an int, else None."""
     try:
-        item: object = msgspec.msgpack.decode(_items_decoder.decode(body)[index])
-    except (ValueError, IndexError, RecursionError):
+        head = _head_decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None, None
+    return _as_int(head.kind), _as_int(head.version)
+
+
+def _as_int(raw: msgspec.Raw) -> int | None:
+    try:
+        return _int_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return item if isinstance(item, int) and not isinstance(item, bool) else None

@@ -1,8 +1,8 @@
 """How much of the machine other programs used meanwhile.
 
-It matters more than one would think: a core that something else keeps busy never sleeps, so a message finds
-its receiver awake, or finds it waiting for the core and gets read together with many others. Some
-contestants then double their rate. Only an idle machine gives figures that can be compared.
+It matters more than one would think: a core that something else keeps busy never sleeps, so a
+message finds its receiver awake, or waiting for the core, to be read together with many others.
+Some contestants then double their rate. Only an idle machine gives figures that can be compared.
 """
 
 import os

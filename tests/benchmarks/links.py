@@ -2,7 +2,7 @@
 
 Run from the top of the repository, with the extra ``bench`` installed::
 
-    python -m tests.benchmarks.links                      # everything, about three minutes
+    python -m tests.benchmarks.links                      # everything, about two minutes
     python -m tests.benchmarks.links --only socketchat,picows --rounds 3
     python -m tests.benchmarks.links --loop asyncio --no-tls --cores any --json figures.json
 

@@ -83,7 +83,7 @@ def end_with_stdin() -> None:
     """End this process, whatever it is doing, when its stdin is at its end."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        os.read(sys.stdin.fileno(), 1)  # nothing is ever written to it
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -63,25 +63,30 @@ def text(around: Mapping[str, Any], results: Mapping[str, Series]) -> str:
     """Return the table, in Markdown that can be read as it is, and the lines that explain it."""
     base = results.get(BASELINE)
     rows = [HEADINGS, *(row(name, series, base) for name, series in results.items())]
-    about = ", ".join(f"{name} {what}" for name, what in around["contestants"].items())
     failures = [f"{name} failed: {s.failure}" for name, s in results.items() if s.failure]
+    return "\n".join([*preamble(around), "", *markdown(rows), *failures])
+
+
+def preamble(around: Mapping[str, Any]) -> list[str]:
+    """Return the lines above the table."""
     pinned = around["pinned"]
-    others = "?" if around["others"] is None else f"{around['others']:.0%}"
     where = "not pinned" if pinned is None else f"server on core {pinned[0]}, client on {pinned[1]}"
-    lines = [
-        f"{around['python']}, {around['loop']}, {around['openssl']}, {around['cores']} cores"
-        f" ({where}), {around['platform']}",
-        f"Other programs used {others} of the machine meanwhile"
-        f"{': too much to compare figures.' if (around['others'] or 0) > QUIET else '.'}",
-        about,
-        f"Encryption: {around['encryption']}. Texts of {around['size']} characters."
-        f" {around['rounds']} rounds of {around['messages']:,} texts one way and"
-        f" {around['round_trips']:,} round trips; median, lowest and highest of the rounds.",
-        "",
-        *markdown(rows),
-        *failures,
+    share = around["others"]
+    others = "an unknown part" if share is None else f"{share:.0%}"
+    verdict = ": too much to compare figures." if share is not None and share > QUIET else "."
+    return [
+        (
+            f"{around['python']}, {around['loop']}, {around['openssl']}, {around['cores']} cores"
+            f" ({where}), {around['platform']}"
+        ),
+        f"Other programs used {others} of the machine meanwhile{verdict}",
+        ", ".join(f"{name} {what}" for name, what in around["contestants"].items()),
+        (
+            f"Encryption: {around['encryption']}. Texts of {around['size']} characters."
+            f" {around['rounds']} rounds of {around['messages']:,} texts one way and"
+            f" {around['round_trips']:,} round trips; median, lowest and highest of the rounds."
+        ),
     ]
-    return "\n".join(lines)
 
 
 def row(name: str, series: Series, base: Series | None) -> tuple[str, ...]:

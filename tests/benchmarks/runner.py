@@ -91,7 +91,9 @@ async def measure(plan: Plan, name: str, kind: Kind, count: int) -> dict[str, An
         place = await first_line(server, READY_TIMEOUT)
         job = replace(job, port=place["port"], key=place["key"], core=client_core)
         async with peer(job) as client:
-            return await first_line(client, READY_TIMEOUT + (job.warm_up + count) / LEAST_RATE)
+            figures = await first_line(client, READY_TIMEOUT + (job.warm_up + count) / LEAST_RATE)
+            await ended(client)  # it says goodbye, so that no server complains of a lost link
+            return figures
 
 
 async def first_line(process: asyncio.subprocess.Process, limit: float) -> dict[str, Any]:
@@ -129,9 +131,16 @@ async def peer(job: Job) -> AsyncIterator[asyncio.subprocess.Process]:
     finally:
         if process.returncode is None:
             process.terminate()
-        try:
-            async with asyncio.timeout(ENDED_TIMEOUT):
-                await process.wait()
-        except TimeoutError:
+        if not await ended(process):
             process.kill()
             await process.wait()
+
+
+async def ended(process: asyncio.subprocess.Process) -> bool:
+    """Give `process` some time to end, and return whether it has."""
+    try:
+        async with asyncio.timeout(ENDED_TIMEOUT):
+            await process.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -108,8 +108,8 @@ class ConfirmedLink:
     """A `Link` made of a library's coroutines to send and to receive a text.
 
     For libraries without acknowledgements. The sender itself reads the confirmations, when its
-    window is full and at the end; at most 17 of them are ever under way. A task beside it that reads
-    them as they come made no difference to most, and nearly halved the rate of pyzmq.
+    window is full and at the end; at most 17 of them are ever under way. A task beside it that
+    reads them as they come made no difference to most, and nearly halved the rate of pyzmq.
     """
 
     def __init__(

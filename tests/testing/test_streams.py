@@ -169,6 +169,7 @@ async def test_a_silent_survivor_learns_nothing_even_when_the_network_is_back() 
     with stream_pair() as link:
         recorder = Recorder()
         transport = transport_of(link, End.FAR, recorder)
+        link.near[1].write(b"never seen")
         link.half_open(End.NEAR)
         link.resume()
         await asyncio.sleep(3600.0)

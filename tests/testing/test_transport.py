@@ -90,6 +90,7 @@ async def test_two_full_ends_that_close_do_not_wait_for_each_other() -> None:
         for _, writer in link:
             writer.write(bytes(100_000))
             writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await turns()
         for _, writer in link:
             writer.close()
         for _, writer in link:
@@ -109,14 +110,65 @@ async def test_a_closed_end_answers_data_with_a_reset() -> None:
             await writer.drain()
 
 
-async def test_an_abort_resets_the_other_end_and_loses_the_buffer() -> None:
-    with stream_pair() as link:
+async def test_an_abort_loses_the_buffer_and_resets_the_other_end() -> None:
+    with stream_pair(latency=2.0) as link:
+        recorder = Recorder()
+        transport_of(link, End.FAR, recorder)
         _, writer = link.near
         writer.write(b"never seen")
+        await asyncio.sleep(1.0)
         writer.transport.abort()
+        assert writer.transport.get_write_buffer_size() == 0
         await writer.wait_closed()
-        with pytest.raises(ConnectionResetError):
-            await link.far[0].read()
+        assert now() == 1.0
+        await asyncio.sleep(1.5)
+        assert recorder.calls == []
+        await asyncio.sleep(0.5)
+        await turns()
+        assert recorder.calls == [("connection_lost", ConnectionResetError)]
+
+
+async def test_a_reset_reaches_an_end_that_does_not_read() -> None:
+    with stream_pair() as link:
+        recorder = Recorder()
+        transport_of(link, End.FAR, recorder).pause_reading()
+        link.near[1].write(b"never seen")
+        link.near[1].transport.abort()
+        await turns()
+        assert recorder.calls == [("connection_lost", ConnectionResetError)]
+
+
+async def test_an_end_of_file_does_not_reach_an_end_that_does_not_read() -> None:
+    with stream_pair() as link:
+        recorder = Recorder()
+        transport = transport_of(link, End.FAR, recorder)
+        transport.pause_reading()
+        link.near[1].close()
+        await link.near[1].wait_closed()
+        assert recorder.calls == []
+        transport.resume_reading()
+        await turns()
+        assert recorder.calls == ["eof_received", ("connection_lost", type(None))]
+
+
+async def test_data_that_comes_in_while_closing_is_answered_with_a_reset_in_the_end() -> None:
+    with stream_pair() as link:
+        near, far = Recorder(), Recorder()
+        transport = transport_of(link, End.NEAR, near)
+        far_transport = transport_of(link, End.FAR, far)
+        link.stall(End.NEAR)
+        transport.write(b"the last words")
+        transport.close()
+        far_transport.write(b"never seen")
+        await turns()
+        assert near.calls == far.calls == []
+        link.resume()
+        await turns()
+        assert near.calls == [("connection_lost", type(None))]
+        assert far.calls == [
+            ("data_received", b"the last words"),
+            ("connection_lost", ConnectionResetError),
+        ]
 
 
 async def test_closing_twice_and_writing_after_it_do_nothing() -> None:

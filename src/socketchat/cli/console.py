@@ -3,7 +3,7 @@
 One long-lived inline application owns the bottom of the terminal: our own lines that are not
 acknowledged yet, the input, a toolbar. Everything else is printed above it by one task
 (`console_printer.py`) and then belongs to the terminal: its scrollback, selection and copying.
-`console_sending.py` sees our own lines on their way, `console_commands.py` knows the commands,
+`console_sending.py` sees our own lines on their way, `commands.py` knows the commands,
 `console_layout.py` the bottom of the terminal, `render.py` lays out what is printed, and
 `console_terminal.py` changes what must be changed of prompt_toolkit's terminal.
 
@@ -27,7 +27,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import Layout
 from prompt_toolkit.output import ColorDepth, Output
 
-from socketchat.cli.console_commands import interpret
+from socketchat.cli.commands import interpret
 from socketchat.cli.console_layout import STYLE, make_layout
 from socketchat.cli.console_printer import Printer
 from socketchat.cli.console_sending import MAX_PENDING, Line, Sender, Sending
@@ -212,6 +212,8 @@ class Console:
         await asyncio.wait(workers)
         for line in self._sending.unreported():
             self._report(line, "not confirmed" if line.accepted else "not sent")
+        if self._buffer.text.strip():
+            self._print(self._own_rows(self._buffer.text, "not sent"))
         self._printer.close()
         await asyncio.wait([printer])
         self._running = False
@@ -268,13 +270,15 @@ class Console:
                 self._online = True
             case _:
                 pass
-        may_fold = isinstance(event, Message)
-        self._print(event_rows(event, self._view()), may_fold=may_fold)
+        self._print(event_rows(event, self._view()), may_fold=True)
 
     def _report(self, line: Line, failure: str | None) -> None:
         """Show what became of a line of ours, in the frame that takes it from the pending ones."""
-        rows = own_rows(self._session.nick, line.text, self._clock(), self._view(), failure=failure)
+        rows = self._own_rows(line.text, failure)
         self._print(rows, then=lambda: self._sending.shown(line))
+
+    def _own_rows(self, text: str, failure: str | None) -> list[Row]:
+        return own_rows(self._session.nick, text, self._clock(), self._view(), failure=failure)
 
     def _view(self) -> View:
         return View(self._output.get_size().columns, self._zone)
@@ -356,6 +360,8 @@ class Console:
         room = f"{clean_name(self._session.room)} · " if self._session.room else ""
         waiting = len(self._sending.unreported())
         wait = f", {waiting} waiting" if waiting else ""
+        if wait and self._leaving.is_set():
+            wait += ", leaving"
         if not self._online:
             return [("class:toolbar", room), ("class:toolbar.offline", f"offline{wait}")]
         latency = self._session.latency * 1000

@@ -46,8 +46,9 @@ class Backlog:
     """What waits to be printed.
 
     Args:
-        fold: Keep to `MAX_BACKLOG` by folding the oldest messages into a line that counts them.
-            For rooms that keep a log, where they can be read; elsewhere they would be lost.
+        fold: Keep to `MAX_BACKLOG` by folding the oldest rows that may be folded into one that
+            counts them. For rooms that keep a log, where one can read them; elsewhere they would
+            be lost.
     """
 
     def __init__(self, *, fold: bool) -> None:

@@ -201,7 +201,7 @@ def _said(
 
 def _pieces(word: str, first: int, rest: int) -> Iterator[str]:
     """Break one word where it must be, between characters as their readers see them."""
-    from wcwidth import iter_graphemes  # noqa: PLC0415 - 15 ms; only long words need it
+    from wcwidth import iter_graphemes  # 15 ms; only long words need it
 
     row, free = "", first
     for character in iter_graphemes(word):
@@ -221,7 +221,7 @@ def _span(text: str) -> int:
     """
     if text.isascii():
         return len(text)
-    from wcwidth import wcwidth  # noqa: PLC0415 - as above
+    from wcwidth import wcwidth  # as above
 
     apart = sum(
         max(wcwidth(char), 0 if unicodedata.category(char) in ("Mn", "Me", "Cf") else 1)

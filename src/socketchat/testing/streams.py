@@ -112,8 +112,6 @@ class MemoryLink:
             reset: True: both see a `ConnectionResetError`. False: both see an end of file, then a
                 connection lost without an error, as under TLS when a peer dies without a word.
         """
-        for wire in self._wires.values():
-            wire.clear()
         for transport in self._transports.values():
             transport.lose_link(reset=reset)
 
@@ -127,7 +125,6 @@ class MemoryLink:
             dead: The end that loses the link.
         """
         self.stall()
-        self._wires[dead].clear()
         self._transports[dead].lose_link(reset=True)
 
     def stall(self, sender: End | None = None) -> None:

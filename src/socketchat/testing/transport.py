@@ -146,7 +146,6 @@ class MemoryTransport(asyncio.Transport):
         self._incoming = incoming
         outgoing.source = incoming.sink = self
         self._protocol: asyncio.Protocol
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]
         self._closing = False
         self._lost = False
         self._eof_written = False
@@ -164,10 +163,7 @@ class MemoryTransport(asyncio.Transport):
         self._protocol = protocol
         self.set_write_buffer_limits(high=high_water)
         protocol.connection_made(self)
-        # Kept here, because the protocol complains of a reader that is collected before
-        # connection_lost, even when that is only a turn of the loop away.
-        self._streams = (reader, asyncio.StreamWriter(self, protocol, reader, self._loop))
-        return self._streams
+        return reader, asyncio.StreamWriter(self, protocol, reader, self._loop)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return the protocol."""
@@ -312,7 +308,7 @@ class MemoryTransport(asyncio.Transport):
             self._lose(None)
 
     def lose_link(self, *, reset: bool) -> None:
-        """Lose the connection without having asked for it, by a reset or an end of file."""
+        """Lose the connection unasked, by a reset or an end of file, and what was sent with it."""
         self._outgoing.clear()
         if reset:
             self._lose(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
@@ -327,9 +323,4 @@ class MemoryTransport(asyncio.Transport):
         self._lost = self._closing = True
         if self._dropped_data and exc is None:
             self._outgoing.reset()  # TCP: closed with data unread
-        self._loop.call_soon(self._report_loss, exc)
-        self._incoming.wake()
-
-    def _report_loss(self, exc: Exception | None) -> None:
-        del self._streams
-        self._protocol.connection_lost(exc)
+        self._loop.call_soon(self._protocol.connection_lost, exc)

@@ -7,7 +7,7 @@ session, and the clock stops only then, as it does for the others.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import socketchat
 from tests.benchmarks.workload import (
@@ -27,8 +27,11 @@ class SocketChat:
     """`serve` and `connect` as the README shows them."""
 
     def describe(self) -> str:
-        """Return the version."""
-        return version("socketchat")
+        """Return the version, if it is installed rather than only on the path."""
+        try:
+            return version("socketchat")
+        except PackageNotFoundError:
+            return "(not installed, from its sources)"
 
     async def serve(self, work: Work, place: Place, ready: Ready) -> None:
         """Receive with ``async for``."""

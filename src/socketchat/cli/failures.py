@@ -1,0 +1,100 @@
+"""How the command fails: exit codes, and one line that says what happened and what to do."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from enum import IntEnum
+
+from socketchat.errors import (
+    CloseCode,
+    HandshakeError,
+    HandshakeRefused,
+    SessionClosed,
+    UntrustedPeer,
+)
+from socketchat.session import Session
+
+__all__ = [
+    "ExitCode",
+    "Failure",
+    "failure_to_connect",
+    "failure_to_listen",
+    "session_exit_code",
+    "session_failure",
+]
+
+
+class ExitCode(IntEnum):
+    """What the command's exit status says."""
+
+    DONE = 0
+    INTERNAL_ERROR = 1
+    USAGE = 2
+    CANNOT_REACH = 3
+    NOT_TRUSTED = 4
+    REFUSED = 5
+    NOT_ACKNOWLEDGED = 6
+    INTERRUPTED = 130
+
+
+class Failure(Exception):
+    """The command cannot go on.
+
+    Attributes:
+        code: The exit status.
+    """
+
+    def __init__(self, code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
+    """Say why the server at `target` could not be joined, and what may help."""
+    match exc:
+        case UntrustedPeer():
+            return Failure(ExitCode.NOT_TRUSTED, str(exc))
+        case HandshakeRefused():
+            return Failure(ExitCode.REFUSED, f"{target}: {exc}")
+        case HandshakeError():
+            return Failure(ExitCode.CANNOT_REACH, f"{target}: {exc}")
+        case socket.gaierror():
+            why = "no such host; check the name"
+        case TimeoutError():
+            why = "no answer in time; check the address, and that a firewall lets it through"
+        case ConnectionRefusedError():
+            why = "nobody listens there; start one with: socketchat serve"
+        case ssl.SSLError() | ConnectionResetError():
+            why = "not a socketchat server, or one without TLS (then use --no-tls)"
+        case _:
+            why = exc.strerror or str(exc)
+    return Failure(ExitCode.CANNOT_REACH, f"cannot reach {target}: {why}")
+
+
+def failure_to_listen(exc: OSError) -> Failure:
+    """Say why the server cannot start, and what may help."""
+    why = exc.strerror or str(exc)
+    return Failure(ExitCode.CANNOT_REACH, f"{why}; try another --host or --port")
+
+
+def session_failure(target: str, exc: SessionClosed) -> Failure:
+    """Say why the session with `target` ended."""
+    return Failure(_exit_code(exc.code), f"{target}: {exc}")
+
+
+def session_exit_code(session: Session) -> ExitCode:
+    """Return what a session that may have ended deserves."""
+    return ExitCode.DONE if session.close_code is None else _exit_code(session.close_code)
+
+
+def _exit_code(code: int) -> ExitCode:
+    match code:
+        case CloseCode.OK | CloseCode.GOING_AWAY | CloseCode.SERVICE_RESTART:
+            return ExitCode.DONE
+        case CloseCode.ABNORMAL:
+            return ExitCode.CANNOT_REACH
+        case CloseCode.PROTOCOL_ERROR | CloseCode.INVALID_DATA | CloseCode.INTERNAL_ERROR:
+            return ExitCode.INTERNAL_ERROR
+        case _:
+            return ExitCode.REFUSED

@@ -1,0 +1,60 @@
+"""Which front end a session gets: the console at a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from socketchat.cli.failures import ExitCode, session_exit_code
+from socketchat.cli.terminal import is_interactive, wants_color
+from socketchat.session import Session
+
+if TYPE_CHECKING:
+    from socketchat.cli.console import Console
+    from socketchat.cli.lines import Lines
+
+__all__ = ["Front"]
+
+
+class Front:
+    """The front end of one session.
+
+    Args:
+        session: An open session; it is not closed here.
+        plain: Use plain lines at a terminal too.
+        no_color: Use no colours.
+        as_json: Write one JSON object a line to stdout.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        plain: bool = False,
+        no_color: bool = False,
+        as_json: bool = False,
+    ) -> None:
+        self._session = session
+        self._front: Console | Lines
+        # Only the one that is needed is loaded: plain lines do without prompt_toolkit.
+        if as_json or not is_interactive(plain=plain):
+            from socketchat.cli.lines import Lines
+
+            self._front = Lines(session, as_json=as_json)
+        else:
+            from socketchat.cli.console import Console
+
+            self._front = Console(session, color=wants_color(no_color=no_color))
+
+    def leave(self) -> None:
+        """Let `run` return soon; from the event loop's own thread."""
+        self._front.leave()
+
+    async def run(self) -> ExitCode:
+        """Chat until the user leaves or the session ends; return the exit code.
+
+        Raises:
+            SessionClosedError: The session did not end in good order, and that was not said yet.
+            Failure: The input cannot be sent, or was not acknowledged in time.
+        """
+        code = await self._front.run()
+        return session_exit_code(self._session) if code is None else code

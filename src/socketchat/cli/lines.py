@@ -1,0 +1,182 @@
+"""Plain lines: a session at a pipe, a dumb terminal or a screen reader.
+
+Each line of stdin is sent; each message is a line on stdout, or a JSON object. Nothing is redrawn,
+and prompt_toolkit is not loaded. stdout carries data alone: what else there is to say goes to
+stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from socketchat.cli.commands import interpret
+from socketchat.cli.failures import ExitCode, Failure
+from socketchat.cli.render import closing_words, plain, plain_notice
+from socketchat.cli.render_json import (
+    JSONObject,
+    connected_json,
+    delivered_json,
+    disconnected_json,
+    error_json,
+    json_line,
+    to_json,
+)
+from socketchat.cli.stdio import InputError, LineInput, LineOutput
+from socketchat.cli.terminal import say
+from socketchat.errors import MessageRejected, MessageTooBig
+from socketchat.events import Event, Message, Rejected
+from socketchat.receipt import Receipt
+from socketchat.session import Session
+
+__all__ = ["Lines"]
+
+#: Seconds to wait, at the end of the input, until all is acknowledged.
+ACKNOWLEDGE_TIMEOUT = 30.0
+
+
+class Lines:
+    """A session whose lines come from stdin and go to stdout.
+
+    Args:
+        session: An open session; it is not closed here.
+        as_json: Write one JSON object a line.
+    """
+
+    def __init__(self, session: Session, *, as_json: bool = False) -> None:
+        self._session = session
+        self._as_json = as_json
+        # Somebody who types has commands, and wants to see that a line was sent; a pipe does not.
+        self._typed = sys.stdin.isatty()
+        self._left = asyncio.Event()
+        self._input = LineInput(sys.stdin.fileno())
+        self._output = LineOutput(sys.stdout.fileno())
+        self._refused = 0
+
+    def leave(self) -> None:
+        """Let `run` return once what was sent is acknowledged."""
+        self._left.set()
+
+    def notice(self, text: str) -> None:
+        """Say something that is no message."""
+        say(plain_notice(text))
+
+    async def run(self) -> ExitCode:
+        """Exchange lines until the input, the output or the session ends, or `leave` is called.
+
+        Raises:
+            SessionClosedError: The session did not end in good order.
+            Failure: The input cannot be sent, or was not acknowledged in time.
+        """
+        self._put_json(connected_json(self._session.room))
+        receiving = asyncio.create_task(self._receive())
+        writing = asyncio.create_task(self._output.run())
+        sending = asyncio.create_task(self._send_until_left())
+        tasks = (receiving, writing, sending)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            receiving.cancel()
+            sending.cancel()
+            await asyncio.wait((receiving, sending))
+            self._output.finish()
+            await asyncio.wait((writing,))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+        return ExitCode.REFUSED if self._refused else ExitCode.DONE
+
+    # ---- out of the session ----
+
+    async def _receive(self) -> None:
+        """Write what happens until the session is over."""
+        try:
+            async for event in self._session.events():
+                self._put(event)
+                await self._output.ready()
+        finally:
+            if self._session.close_code is not None:
+                self._put_end(self._session.close_code, self._session.close_reason)
+
+    def _put(self, event: Event) -> None:
+        if isinstance(event, Rejected) or (isinstance(event, Message) and event.own):
+            return  # for our own lines, the receipts tell
+        if self._as_json:
+            value = to_json(event, self._session.room)
+            if value is not None:
+                self._put_json(value)
+        elif isinstance(event, Message):
+            self._output.put((plain(event) + "\n").encode())
+        elif shown := plain(event):
+            say(shown)
+
+    def _put_end(self, code: int, reason: str) -> None:
+        if self._as_json:
+            self._put_json(disconnected_json(self._session.room, code, reason))
+        else:
+            self.notice(closing_words(code, reason))
+
+    def _put_json(self, value: JSONObject) -> None:
+        if self._as_json:
+            self._output.put(json_line(value))
+
+    # ---- into the session ----
+
+    async def _send_until_left(self) -> None:
+        """Send the input, line by line, and wait until all of it is acknowledged."""
+        sending = asyncio.create_task(self._send_input())
+        leaving = asyncio.create_task(self._left.wait())
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.wait((sending, leaving))
+        try:
+            async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT):
+                await self._session.flush()
+        except TimeoutError:
+            missing = self._session.unacknowledged
+            raise Failure(
+                ExitCode.NOT_ACKNOWLEDGED,
+                f"{missing} of the lines sent were not acknowledged in {ACKNOWLEDGE_TIMEOUT:g} s",
+            ) from None
+        if not sending.cancelled():
+            sending.result()
+
+    async def _send_input(self) -> None:
+        try:
+            async for line in self._input.lines():
+                said = interpret(self, line) if self._typed else line
+                if said:
+                    await self._send(said)
+        except InputError as exc:
+            raise Failure(ExitCode.USAGE, str(exc)) from exc
+
+    async def _send(self, line: str) -> None:
+        try:
+            receipt = await self._session.send(line)
+        except MessageTooBig as exc:
+            self._refused += 1
+            self._fail(f"not sent: {exc}")
+            return
+        receipt.add_done_callback(self._settled)
+
+    def _settled(self, receipt: Receipt) -> None:
+        match receipt.error:
+            case None:
+                self._put_json(delivered_json(self._session.room, receipt.number))
+                if self._typed and not self._as_json:
+                    self.notice("sent")
+            case MessageRejected() as exc:
+                self._refused += 1
+                self._fail(f"not sent: {exc.reason}")
+            case _:
+                pass  # the session is over, and that is said
+
+    def _fail(self, text: str) -> None:
+        self._put_json(error_json(self._session.room, text))
+        self.notice(text)

@@ -1,0 +1,155 @@
+"""The command line: what can be asked, and with which options.
+
+Each command's work lies in the module of its name and is imported only when it is asked for, so
+that `--help` is quick. Every option can also be given as `SOCKETCHAT_` and its name.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from socketchat.cli.failures import ExitCode, Failure
+
+__all__ = ["main"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEFAULT_PORT = 7625
+
+
+def _option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """Return click's option, which `SOCKETCHAT_NAME` sets as well."""
+    name = max(names, key=len).split("/")[0].lstrip("-").replace("-", "_").upper()
+    return click.option(*names, envvar=f"SOCKETCHAT_{name}", **settings)
+
+
+def _common(command: F) -> F:
+    """Add the options that every command has."""
+    for option in (
+        _option("--nick", metavar="NAME", default=_login, help="The name to go by."),
+        _option("--no-tls", is_flag=True, help="Speak in the clear; on this machine only."),
+        _option(
+            "--data",
+            metavar="DIR",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Where keys and known hosts are kept.",
+        ),
+        _option("--plain", is_flag=True, help="Plain lines, as for screen readers."),
+        _option("--no-color", is_flag=True, help="No colours."),
+        click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more."),
+    ):
+        command = option(command)
+    return command
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="socketchat", prog_name="socketchat")
+def cli() -> None:
+    """Full-duplex chat between machines: one waits for callers, another calls."""
+
+
+@cli.command()
+@_option(
+    "--host",
+    "hosts",
+    metavar="ADDR",
+    multiple=True,
+    help="Address to listen on; may be repeated. By default every address.",
+)
+@_option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=_DEFAULT_PORT,
+    show_default=True,
+    help="TCP port; 0 takes a free one.",
+)
+@_option(
+    "--room",
+    metavar="NAME",
+    default="lobby",
+    show_default=True,
+    help="The room of callers who ask for none.",
+)
+@_option("--name", metavar="TEXT", default="", help="The server's name, shown to callers.")
+@_option("--headless", is_flag=True, help="Only serve; do not sit in the room.")
+@_common
+def serve(**settings: Any) -> None:
+    """Wait for callers, and chat with them."""
+    from socketchat.cli.serve import run_serve
+
+    _start(run_serve, settings)
+
+
+@cli.command()
+@click.argument("target", required=False, default="")
+@_option(
+    "--trust",
+    type=click.Choice(["accept-new", "strict"]),
+    default="accept-new",
+    show_default=True,
+    help="Whether a server that is not known yet is taken on trust.",
+)
+@_option(
+    "--fingerprint", metavar="SHA256:...", default="", help="The key that the server must have."
+)
+@_option("--no-reconnect", is_flag=True, help="End when the link is lost.")
+@_option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
+@_common
+def connect(**settings: Any) -> None:
+    """Call TARGET: HOST, HOST:PORT, HOST/ROOM or HOST:PORT/ROOM (IPv6 in brackets).
+
+    Without TARGET the host name is asked for. If stdin is no terminal, each line of it is sent, and
+    at its end the command waits until all is acknowledged.
+    """
+    from socketchat.cli.connect import run_connect
+
+    _start(run_connect, settings)
+
+
+def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
+    """Run a command; whatever goes wrong becomes one line and an exit code."""
+    verbose: int = settings.pop("verbose")
+    levels = (logging.CRITICAL, logging.INFO, logging.DEBUG)
+    logging.basicConfig(
+        level=levels[min(verbose, 2)], format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    try:
+        code = run(**settings)
+    except Failure as exc:
+        click.echo(f"socketchat: {_one_line(str(exc))}", err=True)
+        code = exc.code
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except Exception as exc:  # noqa: BLE001 - the last resort: a bug, or a machine out of order
+        if verbose > 1:
+            traceback.print_exc()
+        what = f"{type(exc).__name__}: {exc}"
+        click.echo(f"socketchat: internal error: {_one_line(what)} (-vv shows more)", err=True)
+        code = ExitCode.INTERNAL_ERROR
+    sys.exit(code)
+
+
+def _one_line(text: str) -> str:
+    from socketchat.text import clean
+
+    return clean(text, multiline=False)
+
+
+def main() -> None:
+    """Run the command."""
+    cli(prog_name="socketchat")

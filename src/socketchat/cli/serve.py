@@ -1,0 +1,156 @@
+"""`socketchat serve`: wait for callers, and sit in the room with them.
+
+The host's own seat is a session like any other, over a pair of connected sockets, so that its
+console is the same as a caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from socketchat.chat import ChatServer
+from socketchat.cli.failures import ExitCode, Failure, failure_to_listen
+from socketchat.cli.front import Front
+from socketchat.cli.target import Target
+from socketchat.cli.terminal import on_signals, say
+from socketchat.errors import CloseCode
+from socketchat.messages import MAX_NAME
+from socketchat.server import Server
+from socketchat.server import serve as listen_and_serve
+from socketchat.session import Session, Side
+from socketchat.trust.identity import Identity
+from socketchat.trust.known_hosts import default_directory
+
+__all__ = ["run_serve"]
+
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """What the command line asks for; see `main.py`."""
+
+    hosts: tuple[str, ...]
+    port: int
+    room: str
+    nick: str
+    name: str
+    headless: bool
+    no_tls: bool
+    data: Path | None
+    plain: bool
+    no_color: bool
+
+
+def run_serve(**settings: Any) -> int:
+    """Run the server until its host leaves or a signal comes; return the exit code."""
+    checked = ServeSettings(**settings)
+    if checked.no_tls and not all(_is_loopback(host) for host in checked.hosts):
+        raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(checked))
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        return None
+    return uvloop.new_event_loop
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _serve(settings: ServeSettings) -> int:
+    machine = socket.gethostname()
+    say(f"starting on {machine}")
+    chat = ChatServer(settings.room)
+    server = await _open(settings, chat, settings.name or machine)
+    _announce(server, machine)
+    signalled: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+
+    def stop(number: signal.Signals) -> None:
+        if not signalled.done():
+            signalled.set_result(number)
+
+    with on_signals(stop, "SIGTERM", "SIGINT", "SIGHUP"):
+        try:
+            if settings.headless or not sys.stdin.isatty():
+                await signalled
+            else:
+                async with _seat(chat, settings.nick) as session:
+                    front = Front(session, plain=settings.plain, no_color=settings.no_color)
+                    signalled.add_done_callback(lambda _: front.leave())
+                    await front.run()
+        finally:
+            # After a SIGTERM the server may well be started again: its callers should come back.
+            again = signalled.done() and signalled.result() is signal.SIGTERM
+            code = CloseCode.SERVICE_RESTART if again else CloseCode.GOING_AWAY
+            await server.close(code, "the server is stopping")
+    return ExitCode.DONE
+
+
+async def _open(settings: ServeSettings, chat: ChatServer, name: str) -> Server:
+    identity = None
+    if not settings.no_tls:
+        directory = settings.data or default_directory()
+        try:
+            identity = await asyncio.to_thread(Identity.load_or_generate, directory)
+        except (OSError, ValueError) as exc:
+            raise Failure(ExitCode.USAGE, f"the server's key: {exc}; see --data") from exc
+    hosts = settings.hosts or (_LOOPBACK if settings.no_tls else None)
+    try:
+        return await listen_and_serve(
+            chat,
+            hosts,
+            settings.port,
+            identity=identity,
+            name=name[:MAX_NAME],
+            tls=not settings.no_tls,
+        )
+    except OSError as exc:
+        raise failure_to_listen(exc) from exc
+
+
+def _announce(server: Server, machine: str) -> None:
+    """Say that callers may come, and how."""
+    bound = ", ".join(str(Target(one.getsockname()[0])) for one in server.sockets)
+    say(f"bound to {bound}, port {server.port}")
+    print(f"listening on {machine} port {server.port}", flush=True)
+    if server.fingerprint:
+        say(f"key {server.fingerprint}")
+    say(f"waiting for callers: socketchat connect {Target(machine, server.port)}")
+
+
+@asynccontextmanager
+async def _seat(chat: ChatServer, nick: str) -> AsyncIterator[Session]:
+    """Seat the host in the room, and give it its end of the session."""
+    place = chat.reserve(nick)
+    ours, theirs = socket.socketpair()
+    near, far = [await asyncio.open_connection(sock=end) for end in (ours, theirs)]
+    session, served = await asyncio.gather(
+        Session.from_streams(
+            *near, side=Side.CLIENT, nick=place.nick, room=place.room, ping_interval=None
+        ),
+        Session.from_streams(*far, side=Side.SERVER, ping_interval=None),
+    )
+    attending = asyncio.create_task(chat.attend(served, is_host=True))
+    try:
+        async with session:
+            yield session
+    finally:
+        await asyncio.wait((attending,))

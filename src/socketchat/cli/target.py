@@ -1,0 +1,55 @@
+"""Where to call: `HOST`, `HOST:PORT`, `HOST/ROOM`, `HOST:PORT/ROOM`; IPv6 in brackets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from socketchat.client import DEFAULT_PORT
+from socketchat.messages import MAX_NAME
+
+__all__ = ["Target", "parse_target"]
+
+_TARGET = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\]/\s]+)?)\]|(?P<host>[^\s:/\[\]]+))"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:/(?P<room>[^/\s]*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A room at a server.
+
+    Attributes:
+        host: A name or an address.
+        port: The TCP port.
+        room: The room's name; empty is the server's first.
+    """
+
+    host: str
+    port: int = DEFAULT_PORT
+    room: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host + (f":{self.port}" if self.port != DEFAULT_PORT else "")
+
+
+def parse_target(text: str) -> Target:
+    """Return the target that `text` names.
+
+    Raises:
+        ValueError: It names none; the message says what would.
+    """
+    found = _TARGET.fullmatch(text.strip())
+    if found is None:
+        hint = "; put an IPv6 address in brackets" if text.count(":") > 1 else ""
+        raise ValueError(f"{text!r} is no HOST, HOST:PORT, HOST/ROOM or HOST:PORT/ROOM{hint}")
+    port = int(found["port"] or DEFAULT_PORT)
+    if not 1 <= port <= 65535:
+        raise ValueError(f"{port} is no port: use 1 to 65535")
+    room = found["room"] or ""
+    if len(room) > MAX_NAME:
+        raise ValueError(f"a room's name has at most {MAX_NAME} characters")
+    return Target(found["ipv6"] or found["host"], port, room)
