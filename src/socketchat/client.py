@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Unpack
 
 from socketchat.awaiting import Opening
-from socketchat.core_events import CoreEvent
 from socketchat.errors import (
     Close,
     CloseCode,
@@ -27,6 +26,7 @@ from socketchat.errors import (
 from socketchat.link import Link
 from socketchat.options import OptionArgs, Options
 from socketchat.session import Session, Side
+from socketchat.streams import open_streams
 from socketchat.trust.identity import pin_of
 from socketchat.trust.known_hosts import KnownHosts, check_server, default_directory, is_pin
 from socketchat.trust.tls import client_context
@@ -117,20 +117,16 @@ class Dialer:
         """Open the session over a first link, and have it kept connected."""
         lane = os.urandom(16)
         session = Session(Side.CLIENT, self.options, lane=lane, resumable=self.reconnect)
-        link, events = await self._dial(session)
-        session.run(self._keep(session, link, events))
+        session.run(self._keep(session, await self._dial(session)))
         return session
 
-    async def _keep(self, session: Session, link: Link, events: list[CoreEvent]) -> None:
+    async def _keep(self, session: Session, link: Link | None) -> None:
         """Drive the session over this link, and over others after it, until it is closed."""
-        while True:
-            await session.drive(link, events)
-            reopened = await self._reopen(session)
-            if reopened is None:
-                return
-            link, events = reopened
+        while link is not None:
+            await session.drive(link)
+            link = await self._reopen(session)
 
-    async def _reopen(self, session: Session) -> tuple[Link, list[CoreEvent]] | None:
+    async def _reopen(self, session: Session) -> Link | None:
         """Open another link, sooner or later, unless the session closes before."""
         delay = FIRST_DELAY
         # Not a secret: it only keeps many clients from coming back at once.
@@ -144,20 +140,21 @@ class Dialer:
                     session.end(_close_for(exc), exc)
         return None
 
-    async def _dial(self, session: Session) -> tuple[Link, list[CoreEvent]]:
+    async def _dial(self, session: Session) -> Link:
         """Open one link and go through the greeting."""
         async with asyncio.timeout(self.options.open_timeout):
-            reader, writer = await asyncio.open_connection(
-                self.host, self.port, ssl=self._context(), server_hostname=self._server_hostname()
+            reader, writer = await open_streams(
+                self.host, self.port, self._context(), self._server_hostname()
             )
             try:
                 await self._check(writer)
                 protocol = session.client_protocol(nick=self.nick, room=self.room)
                 link = Link(reader, writer, protocol)
-                return link, await session.greet_server(link)
+                await session.greet_server(link)
             except BaseException:
                 writer.transport.abort()
                 raise
+            return link
 
     def _context(self) -> ssl.SSLContext | None:
         if not self.tls:

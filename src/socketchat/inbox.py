@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from socketchat.errors import ConcurrencyError
@@ -30,17 +30,17 @@ class Inbox(Generic[T]):
         waiting: Whether a task waits in `wait`.
     """
 
-    __slots__ = ("_high", "_low", "_room", "_waiter", "ended", "items", "waiting")
+    __slots__ = ("_high", "_low", "_on_room", "_waiter", "ended", "items", "waiting")
 
-    def __init__(self, high: int, low: int) -> None:
+    def __init__(self, high: int, low: int, on_room: Callable[[], object]) -> None:
+        """Be full at `high` items; call `on_room` when so much was taken that `low` are left."""
         self.items: deque[T] = deque()
         self.ended = False
         self.waiting = False
         self._high = high
         self._low = low
         self._waiter: asyncio.Future[None] | None = None
-        self._room = asyncio.Event()
-        self._room.set()
+        self._on_room = on_room
 
     @property
     def full(self) -> bool:
@@ -84,14 +84,5 @@ class Inbox(Generic[T]):
         """Return the oldest item; there must be one."""
         item = self.items.popleft()
         if len(self.items) == self._low:
-            self._room.set()
+            self._on_room()
         return item
-
-    async def room(self) -> None:
-        """Wait until so much was taken that reading should go on, or until `release`."""
-        self._room.clear()
-        await self._room.wait()
-
-    def release(self) -> None:
-        """Let the one that waits for room go on, room or not."""
-        self._room.set()

@@ -27,9 +27,10 @@ class Lanes:
         received: The highest number taken from the other side.
         committed: The highest number that is held for good: what Ack and Welcome say. It is never
             above `received`.
+        links: How many links the lanes have gone on over: only the latest may bring anything.
     """
 
-    __slots__ = ("_new_post", "committed", "lane", "outbox", "received", "sent", "session")
+    __slots__ = ("_new_post", "committed", "lane", "links", "outbox", "received", "sent", "session")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Lanes:
         self.sent = 0
         self.received = 0
         self.committed = 0
+        self.links = 0
 
     def post(
         self, body: str | bytes, at: int, sender: str = "", to: str = "", max_size: int = 2**32
@@ -70,10 +72,18 @@ class Lanes:
         self.outbox.append(post)
         return post
 
-    def commit(self) -> bool:
-        """Hold all that was received for good; tell whether that is news."""
-        news = self.committed < self.received
-        self.committed = self.received
+    def commit(self, number: int | None = None) -> bool:
+        """Hold what was received up to `number`, or all of it, for good; tell whether that is news.
+
+        A commit may end after a new link has come, and still counts: what it holds and the other
+        side sends again is then a repeat.
+        """
+        if number is None:
+            number = self.received
+        news = self.committed < number
+        if news:
+            self.committed = number
+            self.received = max(self.received, number)
         return news
 
     def resume(self, session: bytes, mark: int) -> list[Outgoing]:
@@ -87,6 +97,7 @@ class Lanes:
         Returns:
             The posts that `mark` acknowledges.
         """
+        self.links += 1
         if session != self.session:
             self.session = session
             self.committed = 0

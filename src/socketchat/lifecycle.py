@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 from collections import deque
@@ -54,7 +55,7 @@ from socketchat.events import (
 )
 from socketchat.inbox import Inbox
 from socketchat.lanes import Lanes
-from socketchat.link import Link, LinkEnded
+from socketchat.link import Link
 from socketchat.options import Options
 from socketchat.outbox import MemoryOutbox, Outgoing
 from socketchat.protocol import Protocol, Side
@@ -143,7 +144,7 @@ class SessionLifecycle:
         # Whether messages are taken for sending: until a goodbye of either side.
         self._accepting = True
         # Posts stay as they came until they are read.
-        self._inbox: Inbox[wire.Post | Event] = Inbox(*options.max_queue)
+        self._inbox: Inbox[wire.Post | Event] = Inbox(*options.max_queue, on_room=self._read_on)
         self._dropping = False
         self._room_to_send = asyncio.Event()
         self._pings: deque[tuple[int, asyncio.Future[float | None]]] = deque()
@@ -175,11 +176,8 @@ class SessionLifecycle:
         )
         return Protocol(self.side, self._options, self._loop.time(), hello=hello, lanes=lanes)
 
-    async def greet_server(self, link: Link) -> list[CoreEvent]:
-        """Go through the greeting as a client, and on over `link`.
-
-        Returns:
-            What came behind the greeting, for `drive`.
+    async def greet_server(self, link: Link) -> None:
+        """Go through the greeting as a client, and on over `link`, which `drive` then waits for.
 
         Raises:
             HandshakeError: See `Link.greet_server`.
@@ -188,21 +186,20 @@ class SessionLifecycle:
         welcome = welcomed.welcome
         self.nick, self.room = welcome.nick, welcome.room
         self.peer = Peer(greeted.greeting.server, address=link.address)
-        self._attach(link, welcomed.resumed)
-        return rest
+        self._attach(link, welcomed.resumed, rest)
 
     def welcome(self, link: Link, hello: wire.Hello, nick: str, room: str) -> None:
-        """Let a client in, as a server, and go on over `link`; an older link is cut."""
+        """Let a client in, as a server, and go on over `link`; an older one is cut."""
         self.nick, self.room = nick, room
         self.peer = Peer(nick, address=link.address)
         if self._link is not None:
             # Nothing of the older link may be taken after our mark is told.
             self._link.cut("replaced by a newer link")
         resumed = link.protocol.welcome(self._lanes, hello, nick, room)
-        self._attach(link, resumed)
+        self._attach(link, resumed, [])
         link.flush()
 
-    def _attach(self, link: Link, resumed: Resumed) -> None:
+    def _attach(self, link: Link, resumed: Resumed, events: list[CoreEvent]) -> None:
         if self._error is not None:
             link.cut("the session has ended")
             return
@@ -216,24 +213,25 @@ class SessionLifecycle:
         if self._closing:
             assert self._first_bye is not None
             link.say_bye(*self._first_bye)
-            return
-        self._set_timer(None)
-        self.state = SessionState.OPEN
-        if resumed.restarted:
-            self._inbox.put([Restarted()])
-        if was_lost:
-            self._log.info("link restored")
-            self._inbox.put([LinkRestored()])
+        else:
+            self._set_timer(None)
+            self.state = SessionState.OPEN
+            if resumed.restarted:
+                self._inbox.put([Restarted()])
+            if was_lost:
+                self._log.info("link restored")
+                self._inbox.put([LinkRestored()])
+        link.start(functools.partial(self._handle_all, link), events)
 
-    async def drive(self, link: Link, events: list[CoreEvent]) -> None:
-        """Take what comes over `link` until it ends or a newer one replaces it.
+    async def drive(self, link: Link) -> None:
+        """Wait until `link` ends, or a newer one replaces it, and close it.
 
         Cancellation: ends the session.
         """
         self._driven += 1
         reason = ""
         try:
-            reason = await self._read(link, events)
+            reason = await link.wait_ended()
         except asyncio.CancelledError:
             link.cut("cancelled")
             if link is self._link:
@@ -253,24 +251,17 @@ class SessionLifecycle:
             if self._error is not None and not self._driven:
                 self._closed.set()
 
-    async def _read(self, link: Link, events: list[CoreEvent]) -> str:
-        """Read until the link ends and return why it did."""
-        try:
-            while link is self._link:
-                for event in events:
-                    self._handle(link, event)
-                if link.protocol.finished:
-                    break
-                if self._inbox.full and not self._closing:
-                    link.pause()
-                    await self._inbox.room()
-                    link.resume()
-                events = await link.read()
-        except LinkEnded as exc:
-            return str(exc)
-        return ""
-
     # ---- what comes over them ----
+
+    def _handle_all(self, link: Link, events: list[CoreEvent]) -> None:
+        for event in events:
+            self._handle(link, event)
+        if self._inbox.full and not self._closing:
+            link.pause()
+
+    def _read_on(self) -> None:
+        if self._link is not None:
+            self._link.resume()
 
     def _handle(self, link: Link, event: CoreEvent) -> None:
         match event:
@@ -305,7 +296,6 @@ class SessionLifecycle:
             self._inbox.put(posts)
             self._lanes.commit()
             link.protocol.acknowledge()
-            link.flush_soon()
 
     def _settle(self, posts: Sequence[Outgoing], error: Exception | None = None) -> None:
         for post in posts:
@@ -374,7 +364,7 @@ class SessionLifecycle:
         self._closing = True
         self._first_bye = self._first_bye or goodbye
         self._stop_accepting(SessionState.CLOSING)
-        self._inbox.release()
+        self._read_on()
         self._set_timer(self._options.close_timeout, self._cut_off)
         if self._link is not None:
             if self._link.protocol.sent_bye is None:
@@ -419,7 +409,6 @@ class SessionLifecycle:
         self._set_timer(None)
         self._settle(unsent, self._error)
         self._linked.set()
-        self._inbox.release()
         self._inbox.end()
         if not self._driven:
             self._closed.set()

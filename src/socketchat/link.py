@@ -1,7 +1,8 @@
 """One connection: a protocol core, driven over a StreamReader and a StreamWriter.
 
 This is the only place that writes bytes. It knows nothing of resuming or of applications: that is
-`session.py`, which reads events from one link after the other. `protocol.py` decides what is said.
+`lifecycle.py`, which is given the events of one link after the other. `protocol.py` decides what is
+said, `streams.py` has the reader that needs no task.
 
 Writing never waits. The first post of a turn of the event loop is written at once, so that a reply
 costs no delay; what follows in the same turn goes out in one write at its end. While the transport
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 from typing import Protocol as TypingProtocol
 
@@ -29,11 +31,12 @@ from socketchat.core_events import (
 from socketchat.errors import HandshakeError, HandshakeRefused
 from socketchat.messages import VERSION, Hello
 from socketchat.protocol import Protocol
+from socketchat.streams import DirectReader
 
-__all__ = ["Link", "LinkEnded", "StreamReaderLike", "StreamWriterLike"]
+__all__ = ["Link", "StreamReaderLike", "StreamWriterLike"]
 
-#: Bytes asked of the reader at once.
-READ_SIZE = 2**18
+#: Bytes asked of the reader at once: more than a StreamReader ever holds, so that all is read.
+READ_SIZE = 2**20
 #: Bytes in the transport's buffer above which nothing more is written to it.
 HIGH_WATER = 2**16
 #: Bytes of posts that are gathered within one turn of the loop before they are written.
@@ -66,10 +69,6 @@ class StreamWriterLike(TypingProtocol):
         """Return what the transport knows."""
 
 
-class LinkEnded(Exception):
-    """The stream ended; the text says why."""
-
-
 class Link:
     """One connection, from the first byte to the last.
 
@@ -90,6 +89,11 @@ class Link:
         self._transport = transport
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._loop = asyncio.get_running_loop()
+        self._sink: Callable[[list[CoreEvent]], object] | None = None
+        self._ended: asyncio.Future[str] = self._loop.create_future()
+        self._pump: asyncio.Task[None] | None = None
+        self._unpaused = asyncio.Event()
+        self._unpaused.set()
         self._timer: asyncio.TimerHandle | None = None
         self._drainer: asyncio.Task[None] | None = None
         self._in_turn = False
@@ -149,42 +153,96 @@ class Link:
         return hello
 
     async def _read_greeting(self, what_an_end_means: str) -> list[CoreEvent]:
+        """Wait for bytes and return what they mean."""
         try:
-            return await self.read()
-        except LinkEnded as exc:
-            raise HandshakeError(f"{what_an_end_means} ({exc})") from exc
+            data = await self._reader.read(READ_SIZE)
+        except OSError as exc:
+            raise HandshakeError(f"{what_an_end_means} ({_why(exc)})") from exc
+        if not data:
+            raise HandshakeError(f"{what_an_end_means} ({_why(None)})")
+        events = self.protocol.receive_data(data, self._loop.time())
+        self.flush()
+        return events
 
     # ---- reading ----
 
-    async def read(self) -> list[CoreEvent]:
-        """Wait for bytes and return what they mean.
+    def start(self, sink: Callable[[list[CoreEvent]], object], events: list[CoreEvent]) -> None:
+        """From now on give `sink` what arrives, the moment it does; `events` come first.
 
-        Cancellation: nothing is lost; the bytes are read by the next call.
+        It is called from the event loop, never after `cut` or `close`; `wait_ended` tells the end.
+        """
+        self._sink = sink
+        self._take(events)
+        if isinstance(self._reader, DirectReader):
+            self._reader.direct(self)
+        else:
+            self._pump = self._loop.create_task(self._read_on(self._reader))
+
+    async def wait_ended(self) -> str:
+        """Wait until nothing more will arrive and return why, empty if both sides said goodbye.
+
+        Cancellation: safe.
 
         Raises:
-            LinkEnded: The stream is at its end, or broke, or was cut.
+            Exception: What the sink raised, which ended the link.
         """
+        return await asyncio.shield(self._ended)
+
+    def feed_data(self, data: bytes) -> None:
+        """Take bytes that arrived."""
+        if not self._closed:
+            self._take(self.protocol.receive_data(data, self._loop.time()))
+
+    def feed_end(self, exc: BaseException | None) -> None:
+        """Take the end of the stream."""
+        self._end(_why(exc))
+
+    def _take(self, events: list[CoreEvent]) -> None:
+        assert self._sink is not None
         try:
-            data = await self._reader.read(READ_SIZE)
-        except OSError as exc:  # ConnectionError, ssl.SSLError and the time-outs of the kernel
-            raise LinkEnded(self._cut_reason or _reason(exc)) from exc
-        if not data:
-            raise LinkEnded(self._cut_reason or "the link broke without a goodbye")
-        events = self.protocol.receive_data(data, self._loop.time())
+            if events:
+                self._sink(events)
+        except Exception as exc:  # noqa: BLE001 - whoever waits for the end gets it
+            if not self._ended.done():
+                self._ended.set_exception(exc)
+        if self.protocol.finished:
+            self._end("")
         if self.protocol.wants_to_send:
             self.flush_soon()
         if self._timer is None:
             self.arm()
-        return events
+
+    def _end(self, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(self._cut_reason or reason)
+
+    async def _read_on(self, reader: StreamReaderLike) -> None:
+        """Read a stream that cannot hand its bytes on by itself."""
+        try:
+            while data := await reader.read(READ_SIZE):
+                self.feed_data(data)
+                await self._unpaused.wait()
+        except OSError as exc:
+            self.feed_end(exc)
+        else:
+            self.feed_end(None)
 
     def pause(self) -> None:
-        """Say that reading stops because the application does not keep up."""
-        self.protocol.pause()
+        """Stop reading, because the application does not keep up."""
+        if self._unpaused.is_set():
+            self._unpaused.clear()
+            self.protocol.pause()
+            if self._pump is None:
+                self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Say that reading goes on."""
-        self.protocol.resume(self._loop.time())
-        self.arm()
+        """Read on."""
+        if not self._unpaused.is_set():
+            self._unpaused.set()
+            self.protocol.resume(self._loop.time())
+            self.arm()
+            if self._pump is None and not self._transport.is_closing():
+                self._transport.resume_reading()
 
     # ---- writing ----
 
@@ -264,8 +322,9 @@ class Link:
         self.flush()
 
     def cut(self, reason: str) -> None:
-        """Drop the connection at once; `read` raises `LinkEnded` with this reason."""
+        """Drop the connection at once; `wait_ended` returns this reason."""
         self._cut_reason = self._cut_reason or reason
+        self._end(reason)
         self._stop()
         self._transport.abort()
 
@@ -280,8 +339,7 @@ class Link:
         self._writer.close()
         # A time limit on wait_closed() itself would cancel a future that others share.
         tasks = [self._loop.create_task(_wait_closed(self._writer))]
-        if self._drainer is not None:
-            tasks.append(self._drainer)
+        tasks += [task for task in (self._drainer, self._pump) if task is not None]
         try:
             _, pending = await asyncio.wait(tasks, timeout=timeout)
             if pending:
@@ -298,8 +356,9 @@ class Link:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._drainer is not None:
-            self._drainer.cancel()
+        for task in (self._drainer, self._pump):
+            if task is not None:
+                task.cancel()
 
 
 async def _wait_closed(writer: StreamWriterLike) -> None:
@@ -319,5 +378,9 @@ def _describe(peername: object) -> str:
             return str(peername)
 
 
-def _reason(exc: OSError) -> str:
-    return exc.strerror or str(exc) or type(exc).__name__
+def _why(exc: BaseException | None) -> str:
+    """Return why a stream ended, for people to read."""
+    if exc is None:
+        return "the link broke without a goodbye"
+    strerror: str | None = getattr(exc, "strerror", None)
+    return strerror or str(exc) or type(exc).__name__

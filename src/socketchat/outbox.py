@@ -57,11 +57,13 @@ class MemoryOutbox:
         self.full = self.size >= self._max_size or len(posts) >= self._max_messages
 
     def acknowledge(self, number: int) -> list[Outgoing]:
-        """Let go of every post up to `number` and return them, in order."""
+        """Let go of every post up to `number` and return them, in order, but for refused ones."""
         posts = self._posts
         done = []
         while posts and posts[0].number <= number:
-            done.append(posts.popleft())
+            post = posts.popleft()
+            if post.frame:
+                done.append(post)
         self.size -= sum([len(post.frame) for post in done])
         self._drop_blanks()
         return done

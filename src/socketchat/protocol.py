@@ -105,6 +105,8 @@ class Protocol:
         self._options = options
         self._hello = hello
         self._lanes = lanes
+        # Which of the links of its lanes this is, once it is open.
+        self._link_number = 0
         self._frames = FrameDecoder()
         self._ours = TRANSITIONS[self.state][side]
         self._theirs = TRANSITIONS[self.state][side.other]
@@ -170,10 +172,10 @@ class Protocol:
                 case Welcome():
                     return self._receive_welcome(message, now, events)
                 case Refused():
-                    events.append(RefusedByPeer(message.code, message.reason))
+                    return events.append(RefusedByPeer(message.code, message.reason))
                 case Bye():
                     self.received_bye = Close(message.code, message.reason)
-                    events.append(SaidBye(self.received_bye))
+                    return events.append(SaidBye(self.received_bye))
         return None
 
     def _receive_welcome(self, welcome: Welcome, now: float, events: list[CoreEvent]) -> None:
@@ -191,6 +193,10 @@ class Protocol:
         """Read what comes over an open link: the hot path."""
         lanes = self._lanes
         assert lanes is not None
+        if lanes.links != self._link_number:
+            # A newer link has told our mark: what this one still brings is sent again there, and
+            # an acknowledgement may be that of a server that has lost its memory since.
+            return None
         posts: list[Post] = []
         received = lanes.received
         try:
@@ -299,9 +305,9 @@ class Protocol:
         Raises:
             LocalProtocolError: No client has asked.
         """
+        self._say(Welcome(lanes.session, lanes.committed, nick, room))
         mark = hello.after[0] if hello.session == lanes.session else 0
         acknowledged = lanes.resume(lanes.session, mark)
-        self._say(Welcome(lanes.session, lanes.committed, nick, room))
         self._lanes = lanes
         return Resumed(acknowledged, self._open())
 
@@ -342,8 +348,11 @@ class Protocol:
         self._say(Reject(number, code, reason[:MAX_REASON]))
 
     def acknowledge(self) -> None:
-        """Tell the other side, with the next bytes, up to where the lanes have committed."""
-        self._ack_due = True
+        """Tell the other side, with the next bytes, up to where the lanes have committed.
+
+        During the greeting there is no need: Welcome, or the next link's Hello, tells it.
+        """
+        self._ack_due = self.state not in _IN_GREETING
 
     def ping(self, now: float) -> int:
         """Queue a ping and return its number, which `Ponged` will bear or exceed.
@@ -382,6 +391,7 @@ class Protocol:
     def _open(self) -> list[tuple[Outgoing, MessageTooBig]]:
         """Leave the greeting behind, and send what the other side lacks; return what it bars."""
         assert self._lanes is not None
+        self._link_number = self._lanes.links
         self._frames.max_size = self._options.max_size
         self._enter(State.OPEN)
         too_big = self._lanes.reject_above(self.peer_max_size)
@@ -430,7 +440,10 @@ class Protocol:
     # ---- time ----
 
     def pause(self) -> None:
-        """Reading stops on our own account: do not blame the other side for silence."""
+        """Reading stops on our own account: do not blame the other side for silence.
+
+        It cannot be answered meanwhile, so `handle_deadline` gives it a sign of life instead.
+        """
         self._paused = True
 
     def resume(self, now: float) -> None:
@@ -444,23 +457,29 @@ class Protocol:
         options = self._options
         if self._bye_sent is not None:
             return _later(self._bye_sent, options.close_timeout)
-        if self.state is not State.OPEN or self._paused or options.ping_interval is None:
+        if self.state is not State.OPEN or options.ping_interval is None:
             return None
-        if self._ping_sent is not None:
+        if self._ping_sent is not None and not self._paused:
             return _later(self._ping_sent, options.ping_timeout)
         return self._heard + options.ping_interval
 
     def handle_deadline(self, now: float) -> list[CoreEvent]:
-        """Ping, or give the other side up, if the time for it has come."""
+        """Ping, give a sign of life, or give the other side up, if the time for it has come."""
         deadline = self.next_deadline()
         if deadline is None or now < deadline:
             return []
         if self._bye_sent is not None:
             return [Unresponsive(f"no goodbye within {self._options.close_timeout} s")]
+        if self._paused:
+            self._heard = now
+            self.acknowledge()
+            return []
         if self._ping_sent is not None:
             return [Unresponsive(f"no sign of life for {now - self._heard:.0f} s")]
         self._ping_sent = now
-        self.ping(now)
+        # So many unanswered pings of the application serve as well.
+        if len(self._pings_sent) < MAX_WAITING_ANSWERS:
+            self.ping(now)
         return []
 
 

@@ -7,6 +7,7 @@ a future only while somebody waits for it.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -49,8 +50,13 @@ class Receipt(Outgoing, eq=False):
         """
         if not self.done:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._add(lambda: None if future.done() else future.set_result(None))
-            await future
+            wake = functools.partial(_wake, future)
+            self._add(wake)
+            try:
+                await future
+            finally:
+                if self._waiters is not None:  # given up: nobody else takes it away
+                    self._waiters.remove(wake)
 
     def add_done_callback(self, callback: Callable[[Receipt], object]) -> None:
         """Call `callback` with this receipt, soon after its fate is known."""
@@ -73,3 +79,8 @@ class Receipt(Outgoing, eq=False):
             waiters, self._waiters = self._waiters, None
             for wake in waiters:
                 wake()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

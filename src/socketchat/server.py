@@ -29,6 +29,7 @@ from socketchat.messages import MAX_NAME, VERSION, Greeting, Hello, Limits
 from socketchat.options import OptionArgs, Options
 from socketchat.protocol import Protocol
 from socketchat.session import Session, Side
+from socketchat.streams import accept_streams
 from socketchat.trust.identity import Identity
 from socketchat.trust.tls import server_context
 
@@ -241,27 +242,13 @@ class Server:
             if link is not None:
                 link.cut("the server is closing")
             raise
-        await session.drive(link, [])
+        await session.drive(link)
 
     async def _open_link(self, connection: socket.socket) -> Link:
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(loop=loop)
-        stream = asyncio.StreamReaderProtocol(reader, loop=loop)
-        try:
-            connection.settimeout(0)
-            transport, _ = await loop.connect_accepted_socket(
-                lambda: stream,
-                connection,
-                ssl=self._context,
-                ssl_handshake_timeout=TLS_TIMEOUT if self._context else None,
-            )
-        except BaseException:
-            connection.close()
-            raise
-        writer = asyncio.StreamWriter(transport, stream, reader, loop)
+        reader, writer = await accept_streams(connection, self._context, TLS_TIMEOUT)
         greeting = Greeting(VERSION, os.urandom(32), self._name, Limits(self._options.max_size))
-        protocol = Protocol(Side.SERVER, self._options, loop.time(), greeting=greeting)
-        return Link(reader, writer, protocol)
+        now = asyncio.get_running_loop().time()
+        return Link(reader, writer, Protocol(Side.SERVER, self._options, now, greeting=greeting))
 
     def _find_session(self, link: Link, hello: Hello) -> Session:
         """Give a caller its session back, or make it a new one, and welcome it.

@@ -94,16 +94,15 @@ class Session(SessionLifecycle):
         try:
             async with asyncio.timeout(checked.open_timeout):
                 if session is not None:
-                    events = await session.greet_server(link)
+                    await session.greet_server(link)
                 else:
                     hello = await link.greet_client()
                     session = cls(side, checked, lane=hello.lane, resumable=False)
                     session.welcome(link, hello, hello.nick, hello.room)
-                    events = []
         except BaseException:
             link.cut("the greeting failed")
             raise
-        session.run(session.drive(link, events))
+        session.run(session.drive(link))
         return session
 
     def run(self, driver: Coroutine[Any, Any, None]) -> None:

@@ -97,7 +97,7 @@ def width(text: str) -> int:
     """Tell how many columns one line of cleaned text takes on a terminal."""
     if text.isascii():
         return len(text)
-    from wcwidth import width as columns  # 15 ms; plain ASCII never needs it
+    from wcwidth import width as columns  # noqa: PLC0415 - 15 ms; plain ASCII never needs it
 
     return columns(text)
 
@@ -106,7 +106,7 @@ def clip(text: str, columns: int) -> str:
     """Cut one line of cleaned text to at most `columns` columns, between characters as seen."""
     if text.isascii():
         return text[:columns]
-    from wcwidth import clip as cut  # as above
+    from wcwidth import clip as cut  # noqa: PLC0415 - as above
 
     return cut(text, 0, columns, fillchar="")
 

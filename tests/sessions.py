@@ -1,0 +1,355 @@
+"""What the tests of sessions, clients and servers share.
+
+`session_pair` joins two sessions over a link in memory. `MemoryNetwork` stands where TCP would: a
+client dials through it, the server's callers come over links in memory, and the test holds both
+ends of each. `Wire` is a peer without manners, which says what it is told to.
+
+It knows the library by its doors and its cores; pytest only in so far as a `MonkeyPatch` is handed
+in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple, Self, TypeVar, Unpack, cast
+
+import pytest
+
+from socketchat import (
+    Options,
+    Receipt,
+    Server,
+    Session,
+    SessionClosed,
+    SessionState,
+    Side,
+    connect,
+)
+from socketchat.framing import FrameDecoder
+from socketchat.link import Link
+from socketchat.messages import (
+    VERSION,
+    Bye,
+    Greeting,
+    Hello,
+    Limits,
+    Welcome,
+    WireMessage,
+    decode,
+    encode,
+)
+from socketchat.options import OptionArgs
+from socketchat.protocol import Protocol
+from socketchat.server import MAX_PENDING, Handler
+from socketchat.testing import MemoryLink, Streams, stream_pair
+
+__all__ = [
+    "LANE",
+    "MemoryNetwork",
+    "MemoryServer",
+    "Pair",
+    "Wire",
+    "echo",
+    "now",
+    "receive",
+    "receive_all",
+    "say_nothing",
+    "send_all",
+    "session_pair",
+    "turns",
+    "until",
+]
+
+LANE = bytes(range(16))
+
+M = TypeVar("M", bound=WireMessage)
+
+
+# Waiting
+
+
+def now() -> float:
+    """Return the running loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+async def turns(count: int = 20) -> None:
+    """Let the loop go round: enough for all that is ready to have happened."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition; what never comes true, pytest's time limit ends."""
+    while not condition():  # noqa: ASYNC110 - there are conditions of every kind
+        await asyncio.sleep(0.001)
+
+
+# Talking
+
+
+async def send_all(session: Session, bodies: Iterable[str | bytes]) -> list[Receipt]:
+    """Send each body in turn."""
+    return [await session.send(body) for body in bodies]
+
+
+async def receive(session: Session, count: int) -> list[str | bytes]:
+    """Return the bodies of the next messages."""
+    return [(await session.recv()).body for _ in range(count)]
+
+
+async def receive_all(session: Session) -> list[str | bytes]:
+    """Return the bodies of all messages, until the session ends in whatever way."""
+    bodies: list[str | bytes] = []
+    with suppress(SessionClosed):
+        async for message in session:
+            bodies.append(message.body)  # noqa: PERF401 - the bodies before an error count too
+    return bodies
+
+
+async def echo(session: Session) -> None:
+    """Answer every message with itself; a handler."""
+    async for message in session:
+        await session.send(message.body)
+
+
+async def say_nothing(session: Session) -> None:
+    """Stay until the session is closed; a handler."""
+    await session.wait_closed()
+
+
+# Two sessions
+
+
+class Pair(NamedTuple):
+    """Two sessions, and the link that joins them: the client is its near end."""
+
+    client: Session
+    server: Session
+    link: MemoryLink
+
+
+@asynccontextmanager
+async def session_pair(
+    link: MemoryLink | None = None,
+    *,
+    client: OptionArgs | None = None,
+    server: OptionArgs | None = None,
+    nick: str = "ada",
+    **both: Unpack[OptionArgs],
+) -> AsyncIterator[Pair]:
+    """Open a session over a link in memory; at the end both ends are aborted.
+
+    Args:
+        link: The link; None makes one.
+        client: Options of the client alone.
+        server: Options of the server alone.
+        nick: The client's name; the server's is "server".
+        **both: Options of both.
+    """
+    client, server = both | (client or {}), both | (server or {})
+    with link or stream_pair() as link:
+        near, far = await asyncio.gather(
+            Session.from_streams(*link.near, side=Side.CLIENT, nick=nick, **client),
+            Session.from_streams(*link.far, side=Side.SERVER, nick="server", **server),
+        )
+        try:
+            yield Pair(near, far, link)
+        finally:
+            for session in (near, far):
+                session.abort()
+                await session.wait_closed()
+
+
+# A server without sockets
+
+
+class MemoryServer(Server):
+    """A server whose callers come over links in memory.
+
+    All but its acceptor is the real one.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        max_pending: tuple[int, int] = MAX_PENDING,
+        **options: Unpack[OptionArgs],
+    ) -> None:
+        super().__init__(handler, Options(**options), name="server", max_pending=max_pending)
+
+    def call(self, streams: Streams, address: str = "192.0.2.1") -> None:
+        """Take a caller, or hang up on it."""
+        if self._count(address):
+            caller = cast("socket.socket", streams)
+            self._own(self._callers, self._serve_caller(caller, address))
+        else:
+            streams[1].close()
+
+    async def _open_link(self, connection: socket.socket) -> Link:
+        reader, writer = cast("Streams", connection)
+        greeting = Greeting(VERSION, bytes(32), self._name, Limits(self._options.max_size))
+        return Link(reader, writer, Protocol(Side.SERVER, self._options, now(), greeting=greeting))
+
+
+class MemoryNetwork:
+    """Where clients find the server, if there is one, over links in memory.
+
+    Attributes:
+        server: Who is called; None refuses every connection.
+        links: Every link so far, the client at its near end.
+        dialled: The time of every attempt.
+        prepare: Called with each new link.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.server: MemoryServer | None = None
+        self.links: list[MemoryLink] = []
+        self.dialled: list[float] = []
+        self.latency = 0.0
+        self.prepare: Callable[[MemoryLink], object] = lambda link: None
+        monkeypatch.setattr("socketchat.client.asyncio.open_connection", self._open)
+
+    async def _open(self, host: str, port: int, **_: Any) -> Streams:
+        self.dialled.append(now())
+        await asyncio.sleep(0)
+        if self.server is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        link = stream_pair(latency=self.latency)
+        self.links.append(link)
+        self.prepare(link)
+        self.server.call(link.far)
+        return link.near
+
+    @asynccontextmanager
+    async def serve(
+        self, handler: Handler = echo, **options: Unpack[OptionArgs]
+    ) -> AsyncIterator[MemoryServer]:
+        """Put a server there."""
+        async with MemoryServer(handler, **options) as self.server:
+            yield self.server
+
+    @asynccontextmanager
+    async def connect(self, **arguments: Any) -> AsyncIterator[Session]:
+        """Connect to the server that is there; at the end the session is aborted."""
+        session = await connect("server.test", tls=False, **arguments)
+        try:
+            yield session
+        finally:
+            session.abort()
+            await session.wait_closed()
+
+    @asynccontextmanager
+    async def pair(
+        self, *, server: OptionArgs | None = None, **arguments: Any
+    ) -> AsyncIterator[tuple[Session, Session]]:
+        """Open a session that is kept connected, and give both ends of it."""
+        async with (
+            self.serve(say_nothing, **(server or {})) as there,
+            self.connect(**arguments) as session,
+        ):
+            (far,) = there.sessions
+            yield session, far
+
+    def cut(self, *, reset: bool = True) -> None:
+        """Cut the latest link."""
+        self.links[-1].cut(reset=reset)
+
+
+async def lost_and_found(session: Session) -> None:
+    """Wait until a session's link is lost, and then until it is back."""
+    await until(lambda: session.state is SessionState.LOST)
+    await until(lambda: session.state is SessionState.OPEN)
+
+
+# A peer without manners
+
+
+class Wire:
+    """The other end of a connection, which says what it is told to and never objects.
+
+    Attributes:
+        heard: What the other side said and `expect` passed over.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.heard: list[WireMessage] = []
+        self._frames = FrameDecoder(2**20)
+        self._unread: list[WireMessage] = []
+
+    @classmethod
+    async def call(cls, port: int, **arguments: Any) -> Self:
+        """Call a server on this machine."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port, **arguments))
+
+    def say(self, *messages: WireMessage) -> None:
+        """Send messages, in one piece."""
+        self.writer.write(b"".join(map(encode, messages)))
+
+    def say_bytes(self, data: bytes) -> None:
+        """Send what need not be a message."""
+        self.writer.write(data)
+
+    async def greet(self, hello: Hello | None = None) -> Welcome:
+        """Go through the greeting as a client."""
+        await self.expect(Greeting)
+        self.say(hello or Hello(VERSION, LANE, "mallory"))
+        return await self.expect(Welcome)
+
+    async def greet_back(self, welcome: Welcome | None = None) -> Hello:
+        """Go through the greeting as a server."""
+        self.say(Greeting(VERSION, bytes(32)))
+        hello = await self.expect(Hello)
+        self.say(welcome or Welcome(bytes(16), 0, hello.nick))
+        return hello
+
+    async def expect(self, kind: type[M]) -> M:
+        """Return the next message of a kind, and keep those before it in `heard`.
+
+        Raises:
+            EOFError: There will be none.
+        """
+        while True:
+            while self._unread:
+                message = self._unread.pop(0)
+                if isinstance(message, kind):
+                    return message
+                self.heard.append(message)
+            data = await self.reader.read(2**16)
+            if not data:
+                raise EOFError(f"no {kind.__name__} behind {self.heard}")
+            decoded = map(decode, self._frames.frames(data))
+            self._unread.extend(message for message in decoded if message is not None)
+
+    async def read_bye(self) -> Bye:
+        """Return the other side's goodbye."""
+        return await self.expect(Bye)
+
+    async def read_end(self) -> None:
+        """Wait until the other side has hung up."""
+        with suppress(ConnectionError):
+            while await self.reader.read(2**16):
+                pass
+
+    async def close(self) -> None:
+        """Hang up."""
+        self.writer.close()
+        with suppress(OSError):
+            await self.writer.wait_closed()
+
+    def reset(self) -> None:
+        """Hang up with a reset."""
+        self.writer.transport.abort()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
