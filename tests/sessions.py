@@ -45,6 +45,7 @@ from socketchat.messages import (
 from socketchat.options import OptionArgs
 from socketchat.protocol import Protocol
 from socketchat.server import MAX_PENDING, Handler
+from socketchat.streams import DirectReader
 from socketchat.testing import MemoryLink, Streams, stream_pair
 
 __all__ = [
@@ -168,6 +169,17 @@ async def session_pair(
 # A server without sockets
 
 
+def directed(streams: Streams) -> Streams:
+    """Put the reader that TCP streams have, which wakes no task, on an end of a link in memory."""
+    loop = asyncio.get_running_loop()
+    transport = streams[1].transport
+    reader = DirectReader(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
 class MemoryServer(Server):
     """A server whose callers come over links in memory.
 
@@ -213,9 +225,9 @@ class MemoryNetwork:
         self.dialled: list[float] = []
         self.latency = 0.0
         self.prepare: Callable[[MemoryLink], object] = lambda link: None
-        monkeypatch.setattr("socketchat.client.asyncio.open_connection", self._open)
+        monkeypatch.setattr("socketchat.client.open_streams", self._open)
 
-    async def _open(self, host: str, port: int, **_: Any) -> Streams:
+    async def _open(self, *_: object) -> Streams:
         self.dialled.append(now())
         await asyncio.sleep(0)
         if self.server is None:
@@ -223,8 +235,8 @@ class MemoryNetwork:
         link = stream_pair(latency=self.latency)
         self.links.append(link)
         self.prepare(link)
-        self.server.call(link.far)
-        return link.near
+        self.server.call(directed(link.far))
+        return directed(link.near)
 
     @asynccontextmanager
     async def serve(

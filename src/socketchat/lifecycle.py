@@ -146,6 +146,7 @@ class SessionLifecycle:
         # Posts stay as they came until they are read.
         self._inbox: Inbox[wire.Post | Event] = Inbox(*options.max_queue, on_room=self._read_on)
         self._dropping = False
+        self._sends_waiting = 0
         self._room_to_send = asyncio.Event()
         self._pings: deque[tuple[int, asyncio.Future[float | None]]] = deque()
         self._first_bye: Close | None = None
@@ -255,7 +256,13 @@ class SessionLifecycle:
 
     def _handle_all(self, link: Link, events: list[CoreEvent]) -> None:
         for event in events:
-            self._handle(link, event)
+            # The two that come with every message go first, and without a pattern's cost.
+            if type(event) is Received:
+                self._take(link, event.posts)
+            elif type(event) is Acknowledged:
+                self._settle(event.posts)
+            else:
+                self._handle(event)
         if self._inbox.full and not self._closing:
             link.pause()
 
@@ -263,12 +270,8 @@ class SessionLifecycle:
         if self._link is not None:
             self._link.resume()
 
-    def _handle(self, link: Link, event: CoreEvent) -> None:
+    def _handle(self, event: CoreEvent) -> None:
         match event:
-            case Received(posts):
-                self._take(link, posts)
-            case Acknowledged(acknowledged):
-                self._settle(acknowledged)
             case Passed(passing):
                 self._pass_on(passing)
             case Ponged(number, seconds):
@@ -302,7 +305,7 @@ class SessionLifecycle:
             assert isinstance(post, Receipt)
             if not post.done:
                 post.settle(error)
-        if not self._lanes.outbox.full:
+        if self._sends_waiting and not self._lanes.outbox.full:
             self._room_to_send.set()
 
     def _pass_on(self, event: wire.Event) -> None:

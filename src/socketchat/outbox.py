@@ -64,7 +64,7 @@ class MemoryOutbox:
             post = posts.popleft()
             if post.frame:
                 done.append(post)
-        self.size -= sum([len(post.frame) for post in done])
+            self.size -= len(post.frame)
         self._drop_blanks()
         return done
 

@@ -64,7 +64,6 @@ __all__ = ["MAX_WAITING_ANSWERS", "Protocol", "Side", "State"]
 
 #: The states in which lanes are attached and something may still pass.
 _ESTABLISHED: Final = frozenset((State.OPEN, State.CLIENT_LEFT, State.SERVER_LEFT, State.BOTH_LEFT))
-_IN_GREETING: Final = frozenset((State.START, State.GREETED, State.ASKED))
 
 #: Passing events and rejections that may wait for a link that takes no more bytes. Above it events
 #: are dropped, which does no harm; a peer that earns so many rejections unread is not a good one.
@@ -99,6 +98,11 @@ class Protocol:
         assert (hello is not None and lanes is not None) is (side is Side.CLIENT)
         self.side = side
         self.state = State.START
+        # Whether lanes are attached and something may still pass: derived from the state, because
+        # it is asked for every chunk.
+        self._established = False
+        # Whether the greeting was ever over.
+        self._opened = False
         self.sent_bye: Close | None = None
         self.received_bye: Close | None = None
         self.peer_max_size = 0
@@ -136,9 +140,9 @@ class Protocol:
             return events
         frames = self._frames.frames(data)
         try:
-            if self.state in _IN_GREETING:
+            if not self._established:
                 self._receive_greeting(frames, now, events)
-            if self.state in _ESTABLISHED:
+            if self._established:
                 self._receive_talk(frames, now, events)
         except FrameTooBig as exc:
             self._fail(CloseCode.TOO_BIG, str(exc), now, events)
@@ -232,13 +236,13 @@ class Protocol:
     ) -> None:
         """Take anything but a post over an open link."""
         match message:
-            case Ack(number) | Reject(number) if number > lanes.sent:
-                reason = f"post {number} is not known, the last one sent is {lanes.sent}"
-                self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
-            case Ack(number):
+            case Ack(number) if number <= lanes.sent:
                 acknowledged = lanes.outbox.acknowledge(number)
                 if acknowledged:
                     events.append(Acknowledged(acknowledged))
+            case Ack(number) | Reject(number) if number > lanes.sent:
+                reason = f"post {number} is not known, the last one sent is {lanes.sent}"
+                self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
             case Reject(number, code, reason):
                 post = lanes.outbox.reject(number)
                 if post is not None:
@@ -267,7 +271,8 @@ class Protocol:
         state = self._theirs.get(type(message))
         if state is None:
             return False
-        self._enter(state)
+        if state is not self.state:
+            self._enter(state)
         return True
 
     def _complaint(self, message: WireMessage) -> str:
@@ -292,10 +297,10 @@ class Protocol:
         events.append(Failed(close, version))
 
     def _enter(self, state: State) -> None:
-        if state is not self.state:
-            self.state = state
-            self._ours = TRANSITIONS[state][self.side]
-            self._theirs = TRANSITIONS[state][self.side.other]
+        self.state = state
+        self._established = state in _ESTABLISHED
+        self._ours = TRANSITIONS[state][self.side]
+        self._theirs = TRANSITIONS[state][self.side.other]
 
     # ---- what we say ----
 
@@ -352,7 +357,7 @@ class Protocol:
 
         During the greeting there is no need: Welcome, or the next link's Hello, tells it.
         """
-        self._ack_due = self.state not in _IN_GREETING
+        self._ack_due = self._opened
 
     def ping(self, now: float) -> int:
         """Queue a ping and return its number, which `Ponged` will bear or exceed.
@@ -392,6 +397,7 @@ class Protocol:
         """Leave the greeting behind, and send what the other side lacks; return what it bars."""
         assert self._lanes is not None
         self._link_number = self._lanes.links
+        self._opened = True
         self._frames.max_size = self._options.max_size
         self._enter(State.OPEN)
         too_big = self._lanes.reject_above(self.peer_max_size)

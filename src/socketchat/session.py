@@ -49,7 +49,6 @@ class Session(SessionLifecycle):
         """For `connect`, `serve` and `from_streams` alone."""
         super().__init__(side, options, lane=lane, resumable=resumable)
         self._send_order = asyncio.Lock()
-        self._sends_waiting = 0
         self._driver: asyncio.Task[None] | None = None
 
     @classmethod

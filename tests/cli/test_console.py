@@ -401,11 +401,36 @@ async def test_a_cancelled_console_restores_the_terminal() -> None:
         it.type("one\r")
         await it.until("… one")
         it.task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await it.task
+        await asyncio.wait([it.task])
+        assert it.task.cancelled()
         assert ">>" not in it.screen.text
         assert "12:01 ada: one ✗ not " in it.screen.text
         assert it.screen.raw.rindex("\x1b[?2004l") > it.screen.raw.rindex("\x1b[?2004h")
+
+
+async def test_a_console_cancelled_twice_restores_the_terminal_too() -> None:
+    async with terminal() as it:
+        for number in range(5_000):
+            it.session.say(f"line {number}")
+        await it.until("line 100")
+        it.task.cancel()
+        await asyncio.sleep(0)
+        it.task.cancel()
+        await asyncio.wait([it.task])
+        assert it.task.cancelled()
+        assert ">>" not in it.screen.text
+        assert it.screen.raw.rindex("\x1b[?2004l") > it.screen.raw.rindex("\x1b[?2004h")
+
+
+async def test_a_notice_at_the_last_moment_is_not_lost() -> None:
+    async with terminal() as it:
+        it.console.exit()
+        while not it.task.done():
+            it.console.notice("still here")
+            await asyncio.sleep(0)
+        it.console.notice("the last")
+        assert it.screen.text.endswith("-- still here\n-- the last")
+        assert ">>" not in it.screen.text
 
 
 async def test_a_keyboard_that_goes_away_ends_the_console() -> None:

@@ -209,19 +209,22 @@ class Console:
     ) -> None:
         for worker in workers:
             worker.cancel()
-        await asyncio.wait(workers)
-        for line in self._sending.unreported():
-            self._report(line, "not confirmed" if line.accepted else "not sent")
-        if self._buffer.text.strip():
-            self._print(self._own_rows(self._buffer.text, "not sent"))
-        self._printer.close()
-        await asyncio.wait([printer])
-        self._running = False
-        if not self._app.is_running:
-            app.cancel()
-        elif not self._app.is_done:
-            self._app.exit()
-        await asyncio.wait([app])
+        try:
+            await asyncio.wait(workers)
+            for line in self._sending.unreported():
+                self._report(line, "not confirmed" if line.accepted else "not sent")
+            if self._buffer.text.strip():
+                self._print(self._own_rows(self._buffer.text, "not sent"))
+            self._printer.close()
+            await asyncio.wait([printer])
+        finally:  # also when cancelled again: the terminal is restored
+            self._printer.close()
+            if self._app.is_running and not self._app.is_done:
+                self._app.exit()
+            await asyncio.wait([app, printer])
+            self._running = False
+        if not printer.cancelled() and printer.exception() is None:
+            self._printer.print_rest()
 
     async def _leave_in_time(self) -> None:
         await self._leaving.wait()

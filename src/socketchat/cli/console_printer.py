@@ -11,6 +11,7 @@ knows rows and the terminal, nothing of sessions.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -173,6 +174,14 @@ class Printer:
                 self._work.clear()
             self._room.set()
             await asyncio.sleep(PAUSE)
+
+    def print_rest(self) -> None:
+        """Print what came between the end of `run` and that of the application."""
+        rows, then = self._backlog.take(sys.maxsize)
+        if rows:
+            self.print_now(rows)
+        for done in then:
+            done()
 
     def print_now(self, rows: Iterable[Row]) -> None:
         """Print while the application does not run."""
