@@ -141,10 +141,8 @@ def test_what_follows_a_refusal_is_not_looked_at(at_once: bool) -> None:
     pair.server.refuse(1008, "no")
     rest = encode(TextPost(1, "x")) + b"junk"
     refusal = pair.server.data_to_send()
-    if at_once:
-        events = pair.feed(C, refusal + rest)
-    else:
-        events = pair.feed(C, refusal) + pair.feed(C, rest)
+    chunks = [refusal + rest] if at_once else [refusal, rest]
+    events = [event for chunk in chunks for event in pair.feed(C, chunk)]
     assert events == [RefusedByPeer(1008, "no")]
     assert not pair.client.wants_to_send
 
@@ -233,11 +231,12 @@ def test_only_a_client_that_asks_is_let_in_or_refused(attempt: str, state: State
     lanes.post("kept", at=0)
     lanes.received = 3
     hello = Hello(1, LANE, session=SESSION, after=(1, 0))
+    attempts: dict[str, Callable[[], object]] = {
+        "welcome": lambda: pair.server.welcome(lanes, hello, "", ""),
+        "refuse": lambda: pair.server.refuse(1008, ""),
+    }
     with pytest.raises(LocalProtocolError):
-        if attempt == "welcome":
-            pair.server.welcome(lanes, hello, "", "")
-        else:
-            pair.server.refuse(1008, "")
+        attempts[attempt]()
     assert (len(lanes.outbox), lanes.received, pair.server.state) == (1, 3, state)
 
 
@@ -352,7 +351,7 @@ def test_what_comes_in_one_chunk_is_reported_in_order(side: Side) -> None:
     pair = Pair().run()
     event = Event("typing", "ada")
     first, second, third = (TextPost(number, "x") for number in (1, 2, 3))
-    data = b"".join(map(encode, (first, second, event, third)))
+    data = encode(first) + encode(second) + encode(event) + encode(third)
     assert pair.feed(side, data) == [Received([first, second]), Passed(event), Received([third])]
 
 

@@ -344,7 +344,7 @@ async def test_recv_cancelled_thousands_of_times_loses_nothing_and_keeps_the_ord
         cancelled = 0
         while len(received) < 3000:
             receiving = asyncio.create_task(server.recv())
-            await turns(rng.randrange(4))
+            await asyncio.sleep(rng.choice([0, 0, 0, 0.0001]))
             receiving.cancel()
             await asyncio.wait([receiving])
             if receiving.cancelled():
@@ -555,7 +555,7 @@ async def test_two_ends_of_the_same_side_do_not_come_together() -> None:
 @virtual_time
 @pytest.mark.parametrize("side", Side)
 async def test_an_opening_cancelled_at_any_moment_leaves_nothing_behind(side: Side) -> None:
-    for moment in range(30):
+    for moment in range(1, 30):
         with stream_pair() as link:
             wire = Wire(*link.far)
             opening = asyncio.create_task(Session.from_streams(*link.near, side=side))

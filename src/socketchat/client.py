@@ -122,9 +122,13 @@ class Dialer:
 
     async def _keep(self, session: Session, link: Link | None) -> None:
         """Drive the session over this link, and over others after it, until it is closed."""
-        while link is not None:
-            await session.drive(link)
-            link = await self._reopen(session)
+        try:
+            while link is not None:
+                await session.drive(link)
+                link = await self._reopen(session)
+        except Exception as exc:  # noqa: BLE001 - nobody awaits this task: the session must tell
+            _log.exception("the session with %s failed", self.host)
+            session.end(Close(CloseCode.INTERNAL_ERROR, "internal error"), exc)
 
     async def _reopen(self, session: Session) -> Link | None:
         """Open another link, sooner or later, unless the session closes before."""

@@ -68,7 +68,7 @@ class Lanes:
         if size > max_size:
             raise MessageTooBig(size, max_size)
         self.sent = number
-        post = self._new_post(number, frame)
+        post = self._new_post(number, frame, at)
         self.outbox.append(post)
         return post
 

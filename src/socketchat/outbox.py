@@ -20,10 +20,12 @@ class Outgoing(Struct, eq=False):
     Attributes:
         number: Its number in the lane.
         frame: The whole frame, ready to be sent again; empty once the post was refused.
+        at: When it was said, in microseconds since the epoch.
     """
 
     number: int
     frame: bytes
+    at: int = 0
 
 
 class MemoryOutbox:

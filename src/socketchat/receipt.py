@@ -24,6 +24,7 @@ class Receipt(Outgoing, eq=False):
 
     Attributes:
         number: The message's number in our lane.
+        at: When it was said, in microseconds since the epoch.
         done: Whether its fate is known.
         error: Why it will not arrive: `MessageRejected`, `MessageTooBig` or `SessionClosed`; None
             while it may, and once it did.

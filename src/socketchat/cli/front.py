@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from socketchat.cli.failures import ExitCode, session_exit_code
-from socketchat.cli.terminal import is_interactive, wants_color
+from socketchat.cli.terminal import is_interactive, logs_shown_by, wants_color
 from socketchat.session import Session
 
 if TYPE_CHECKING:
@@ -34,20 +34,23 @@ class Front:
         as_json: bool = False,
     ) -> None:
         self._session = session
-        self._front: Console | Lines
+        self._lines: Lines | None = None
+        self._console: Console | None = None
         # Only the one that is needed is loaded: plain lines do without prompt_toolkit.
         if as_json or not is_interactive(plain=plain):
             from socketchat.cli.lines import Lines
 
-            self._front = Lines(session, as_json=as_json)
+            self._lines = Lines(session, as_json=as_json)
         else:
             from socketchat.cli.console import Console
 
-            self._front = Console(session, color=wants_color(no_color=no_color))
+            self._console = Console(session, color=wants_color(no_color=no_color))
 
     def leave(self) -> None:
         """Let `run` return soon; from the event loop's own thread."""
-        self._front.leave()
+        front = self._lines or self._console
+        assert front is not None
+        front.leave()
 
     async def run(self) -> ExitCode:
         """Chat until the user leaves or the session ends; return the exit code.
@@ -56,5 +59,9 @@ class Front:
             SessionClosedError: The session did not end in good order, and that was not said yet.
             Failure: The input cannot be sent, or was not acknowledged in time.
         """
-        code = await self._front.run()
-        return session_exit_code(self._session) if code is None else code
+        if self._lines is not None:
+            return await self._lines.run()
+        assert self._console is not None
+        with logs_shown_by(self._console.notice):
+            await self._console.run()
+        return session_exit_code(self._session)

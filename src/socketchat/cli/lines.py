@@ -168,7 +168,7 @@ class Lines:
     def _settled(self, receipt: Receipt) -> None:
         match receipt.error:
             case None:
-                self._put_json(delivered_json(self._session.room, receipt.number))
+                self._put_json(delivered_json(self._session.room, receipt.number, receipt.at))
                 if self._typed and not self._as_json:
                     self.notice("sent")
             case MessageRejected() as exc:

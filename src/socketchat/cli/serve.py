@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import signal
 import socket
 import sys
@@ -90,6 +91,8 @@ async def _serve(settings: ServeSettings) -> int:
     with on_signals(stop, "SIGTERM", "SIGINT", "SIGHUP"):
         try:
             if settings.headless or not sys.stdin.isatty():
+                # Without a seat in the room, who comes and goes is told on stderr.
+                logging.getLogger("socketchat.chat").setLevel(logging.INFO)
                 await signalled
             else:
                 async with _seat(chat, settings.nick) as session:

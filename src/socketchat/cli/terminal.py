@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["is_interactive", "on_signals", "say", "wants_color"]
+__all__ = ["is_interactive", "logs_shown_by", "on_signals", "say", "wants_color"]
 
 
 def is_interactive(*, plain: bool) -> bool:
@@ -28,6 +29,33 @@ def wants_color(*, no_color: bool) -> bool:
 def say(text: str) -> None:
     """Print a status line: to stderr, because stdout carries data."""
     print(text, file=sys.stderr, flush=True)
+
+
+class _LogLines(logging.Handler):
+    """Gives each log line to a function, in the event loop's thread."""
+
+    def __init__(self, show: Callable[[str], object], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._show = show
+        self._loop = loop
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one line."""
+        self._loop.call_soon_threadsafe(self._show, self.format(record))
+
+
+@contextmanager
+def logs_shown_by(show: Callable[[str], object]) -> Iterator[None]:
+    """Have log lines shown by `show` instead of stderr, which would tear the console."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    instead = _LogLines(show, asyncio.get_running_loop())
+    instead.setFormatter(handlers[0].formatter if handlers else None)
+    root.handlers[:] = [instead]
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
 
 
 @contextmanager
