@@ -256,7 +256,8 @@ class Pair:
 
     def _react(self, side: Side, event: CoreEvent) -> None:
         match event:
-            case HelloReceived(hello) if self.welcomes:
+            # What came behind the question, before it was answered, may have been an error.
+            case HelloReceived(hello) if self.welcomes and self.server.state is State.ASKED:
                 lanes = self.lanes[Side.SERVER]
                 self.resumed = self.server.welcome(lanes, hello, hello.nick, hello.room)
                 self.acknowledged[side] += self.resumed.acknowledged

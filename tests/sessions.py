@@ -56,6 +56,7 @@ __all__ = [
     "Wire",
     "echo",
     "now",
+    "raw_server",
     "receive",
     "receive_all",
     "say_nothing",
@@ -365,3 +366,18 @@ class Wire:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+@asynccontextmanager
+async def raw_server(**options: Any) -> AsyncIterator[tuple[Session, Wire]]:
+    """Open a session, a client's, whose other end does as it is told."""
+    with stream_pair() as link:
+        wire = Wire(*link.far)
+        client, _ = await asyncio.gather(
+            Session.from_streams(*link.near, side=Side.CLIENT, **options), wire.greet_back()
+        )
+        try:
+            yield client, wire
+        finally:
+            client.abort()
+            await client.wait_closed()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from socketchat.core_events import Failed
 from socketchat.errors import Close, CloseCode, LocalProtocolError
@@ -40,10 +39,10 @@ C, S = Side.CLIENT, Side.SERVER
 LEFT = {State.CLIENT_LEFT: {C}, State.SERVER_LEFT: {S}, State.BOTH_LEFT: {C, S}}
 
 
-def parameters(*, allowed: bool) -> list[ParameterSet]:
-    """Return every (state, speaker, kind) that the table allows, or every other one."""
+def moves(*, allowed: bool) -> list[tuple[State, Side, type]]:
+    """Return every move that the table allows, or every other one."""
     return [
-        pytest.param(state, speaker, kind, id=f"{state.name}-{speaker.name}-{kind.__name__}")
+        (state, speaker, kind)
         for state in State
         for speaker in Side
         for kind in SAMPLES
@@ -51,8 +50,16 @@ def parameters(*, allowed: bool) -> list[ParameterSet]:
     ]
 
 
-ALLOWED = pytest.mark.parametrize(("state", "speaker", "kind"), parameters(allowed=True))
-FORBIDDEN = pytest.mark.parametrize(("state", "speaker", "kind"), parameters(allowed=False))
+def name_of(part: State | Side | type) -> str:
+    return part.__name__ if isinstance(part, type) else part.name
+
+
+MOVE = ("state", "speaker", "kind")
+ALLOWED = pytest.mark.parametrize(MOVE, moves(allowed=True), ids=name_of)
+FORBIDDEN = pytest.mark.parametrize(MOVE, moves(allowed=False), ids=name_of)
+HEARD_AND_FORBIDDEN = pytest.mark.parametrize(
+    MOVE, [move for move in moves(allowed=False) if move[0] is not State.FAILED], ids=name_of
+)
 
 
 def pair_at(state: State) -> Pair:
@@ -100,10 +107,7 @@ def test_what_may_not_be_said_is_an_error_of_the_side_that_speaks(
     assert not end.wants_to_send
 
 
-@pytest.mark.parametrize(
-    ("state", "speaker", "kind"),
-    [item for item in parameters(allowed=False) if item.values[0] is not State.FAILED],
-)
+@HEARD_AND_FORBIDDEN
 def test_what_may_not_be_said_is_answered_with_1002_by_the_side_that_listens(
     state: State, speaker: Side, kind: type
 ) -> None:

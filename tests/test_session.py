@@ -22,6 +22,7 @@ from socketchat import (
     HandshakeError,
     Joined,
     Left,
+    LocalProtocolError,
     MessageRejected,
     MessageTooBig,
     Receipt,
@@ -31,17 +32,9 @@ from socketchat import (
     Side,
     Typing,
 )
-from socketchat.messages import Greeting, Hello, Post, Reject, TextPost, Welcome
+from socketchat.messages import Greeting, Hello, Reject, TextPost, Welcome
 from socketchat.testing import Streams, stream_pair
-from tests.sessions import (
-    LANE,
-    Wire,
-    receive,
-    receive_all,
-    send_all,
-    session_pair,
-    turns,
-)
+from tests.sessions import LANE, Wire, raw_server, receive, receive_all, send_all, session_pair, turns
 
 virtual_time = pytest.mark.virtual_time
 
@@ -290,19 +283,6 @@ async def test_flush_takes_a_rejection_as_an_answer() -> None:
         assert client.unacknowledged == 0
 
 
-@asynccontextmanager
-async def raw_server(**options: Any) -> AsyncIterator[tuple[Session, Wire]]:
-    """Open a session whose other end does as it is told."""
-    with stream_pair() as link:
-        wire = Wire(*link.far)
-        client, _ = await asyncio.gather(
-            Session.from_streams(*link.near, side=Side.CLIENT, **options), wire.greet_back()
-        )
-        yield client, wire
-        client.abort()
-        await client.wait_closed()
-
-
 # Receiving
 
 
@@ -331,7 +311,7 @@ async def test_two_who_receive_at_once_are_an_error_and_the_first_one_goes_on() 
 
 
 @virtual_time
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 async def test_recv_cancelled_thousands_of_times_loses_nothing_and_keeps_the_order(
     seed: int,
 ) -> None:
@@ -339,10 +319,16 @@ async def test_recv_cancelled_thousands_of_times_loses_nothing_and_keeps_the_ord
     link = stream_pair(latency=0.001)
     link.deliver_chunks(rng)
     async with session_pair(link) as (client, server, _):
-        sending = asyncio.create_task(send_all(client, map(str, range(3000))))
+
+        async def send() -> None:
+            for number in range(900):
+                await client.send(str(number))
+                await asyncio.sleep(rng.choice([0, 0.0001, 0.0005]))
+
+        sending = asyncio.create_task(send())
         received: list[str] = []
         cancelled = 0
-        while len(received) < 3000:
+        while len(received) < 900:
             receiving = asyncio.create_task(server.recv())
             await asyncio.sleep(rng.choice([0, 0, 0, 0.0001]))
             receiving.cancel()
@@ -352,8 +338,8 @@ async def test_recv_cancelled_thousands_of_times_loses_nothing_and_keeps_the_ord
             else:
                 received.append(receiving.result().text)
         await sending
-        assert received == list(map(str, range(3000)))
-        assert cancelled > 1000
+        assert received == list(map(str, range(900)))
+        assert cancelled > 2000
 
 
 @virtual_time
@@ -497,9 +483,13 @@ async def test_pings_at_once_are_all_answered_and_one_cancelled_harms_no_other()
 
 
 @virtual_time
-async def test_more_pings_at_once_than_are_answered_one_by_one_are_all_answered() -> None:
+async def test_ever_so_many_pings_at_once_are_an_error_here() -> None:
     async with session_pair(stream_pair(latency=0.25)) as (client, _, _):
-        assert set(await asyncio.gather(*[client.ping() for _ in range(3000)])) <= {0.5, 1.0, 1.5}
+        pings = [client.ping() for _ in range(1025)]
+        *answers, last = await asyncio.gather(*pings, return_exceptions=True)
+        assert set(answers) == {0.5}
+        assert isinstance(last, LocalProtocolError)
+        assert await client.ping() == 0.5
 
 
 # Opening
@@ -581,7 +571,3 @@ async def test_what_comes_right_behind_the_welcome_is_not_lost() -> None:
             assert (await session.recv()).text == "hello"
             session.abort()
 
-
-def is_post(message: object) -> bool:
-    """Tell whether a message is a post."""
-    return isinstance(message, Post)

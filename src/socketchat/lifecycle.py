@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import logging
 import os
 from collections import deque
@@ -89,6 +90,10 @@ class Peer(Struct, frozen=True):
     address: str = ""
 
 
+#: Numbers the sessions of this process, for its log.
+_log_ids = itertools.count(1)
+
+
 class SessionLog(logging.LoggerAdapter[Any]):
     """Puts before each line which session it speaks of."""
 
@@ -134,8 +139,9 @@ class SessionLifecycle:
         outbox = MemoryOutbox(*options.max_unacked)
         self._lanes = Lanes(lane, outbox, session=name, new_post=Receipt)
         self._loop = asyncio.get_running_loop()
+        # Not the lane's name: that is what a client shows to get its session back.
         self._log = SessionLog(
-            options.logger or logging.getLogger("socketchat"), {"id": lane[:4].hex()}
+            options.logger or logging.getLogger("socketchat"), {"id": next(_log_ids)}
         )
         self._link: Link | None = None
         self._linked = asyncio.Event()
@@ -151,6 +157,7 @@ class SessionLifecycle:
         self._pings: deque[tuple[int, asyncio.Future[float | None]]] = deque()
         self._first_bye: Close | None = None
         self._closing = False
+        self._undelivered = False
         self._error: SessionClosed | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
@@ -247,10 +254,12 @@ class SessionLifecycle:
         finally:
             if link is self._link:
                 self._detach(link, reason)
-            await link.close(self._options.close_timeout)
-            self._driven -= 1
-            if self._error is not None and not self._driven:
-                self._closed.set()
+            try:
+                await link.close(self._options.close_timeout)
+            finally:
+                self._driven -= 1
+                if self._error is not None and not self._driven:
+                    self._closed.set()
 
     # ---- what comes over them ----
 
@@ -262,7 +271,7 @@ class SessionLifecycle:
             elif type(event) is Acknowledged:
                 self._settle(event.posts)
             else:
-                self._handle(event)
+                self._handle(link, event)
         if self._inbox.full and not self._closing:
             link.pause()
 
@@ -270,7 +279,7 @@ class SessionLifecycle:
         if self._link is not None:
             self._link.resume()
 
-    def _handle(self, event: CoreEvent) -> None:
+    def _handle(self, link: Link, event: CoreEvent) -> None:
         match event:
             case Passed(passing):
                 self._pass_on(passing)
@@ -286,6 +295,7 @@ class SessionLifecycle:
                 if not self._comes_back_after(close):
                     self._closing = True
                     self._stop_accepting(SessionState.CLOSING)
+                link.arm()  # our goodbye went out with a deadline of its own
             case Failed(close):
                 self._log.warning("the other side broke the protocol: %s", close)
                 self._first_bye = self._first_bye or close
@@ -399,13 +409,9 @@ class SessionLifecycle:
         """End the session, once: everything that waits learns of it."""
         if self._error is not None:
             return
-        link = link or self._link
-        received = link.protocol.received_bye if link else None
-        sent = link.protocol.sent_bye if link else None
         unsent = self._lanes.outbox.clear()
-        good = not (cause or unsent) and first.code in (CloseCode.OK, CloseCode.GOING_AWAY)
-        kind = SessionClosedOK if good else SessionClosedError
-        self._error = kind(first, received=received, sent=sent)
+        self._undelivered = bool(unsent)
+        self._error = self._make_error(first, link or self._link, bad=bool(cause or unsent))
         self._error.__cause__ = cause
         self._stop_accepting(SessionState.CLOSED)
         self._log.info("%s", self._error)
@@ -417,6 +423,16 @@ class SessionLifecycle:
             self._closed.set()
         if self.on_end is not None:
             self.on_end()
+
+    @staticmethod
+    def _make_error(first: Close, link: Link | None, *, bad: bool = False) -> SessionClosed:
+        """Return the error that tells how the session ends."""
+        good = not bad and first.code in (CloseCode.OK, CloseCode.GOING_AWAY)
+        return (SessionClosedOK if good else SessionClosedError)(
+            first,
+            received=link.protocol.received_bye if link else None,
+            sent=link.protocol.sent_bye if link else None,
+        )
 
     def _set_timer(
         self, seconds: float | None, callback: Callable[[], object] | None = None

@@ -80,8 +80,15 @@ class Session(SessionLifecycle):
         Raises:
             HandshakeError: The other side does not speak the protocol, or refused.
             TimeoutError: The greeting took longer than `open_timeout`.
+            ValueError: An argument is out of range.
         """
-        checked = Options(**options)
+        try:
+            checked = Options(**options)
+            if max(len(nick), len(room)) > wire.MAX_NAME:
+                raise ValueError(f"a name has at most {wire.MAX_NAME} characters")
+        except BaseException:
+            writer.close()
+            raise
         session: Self | None = None
         now = asyncio.get_running_loop().time()
         if side is Side.CLIENT:
@@ -190,6 +197,8 @@ class Session(SessionLifecycle):
         Raises:
             SessionClosed: The session ended first.
         """
+        if self._undelivered:
+            raise self._closed_error()
         for post in list(self._lanes.outbox):
             assert isinstance(post, Receipt)
             await post.settled()
@@ -201,9 +210,14 @@ class Session(SessionLifecycle):
 
         Returns:
             Whether it was queued: False without a link, or if too much waits already.
+
+        Raises:
+            ValueError: Its name or its address is longer than 64 characters.
         """
         kind = type(event).__name__.lower()
         address = "" if isinstance(event, Typing) else event.address
+        if max(len(event.nick), len(address)) > wire.MAX_NAME:
+            raise ValueError(f"a name or an address has at most {wire.MAX_NAME} characters")
         if self._link is None:
             return False
         told = self._link.protocol.send_event(wire.Event(kind, event.nick, address))
@@ -353,4 +367,7 @@ class Session(SessionLifecycle):
 
     def _closed_error(self) -> SessionClosed:
         """Return the error that says why nothing can be sent or received."""
-        return self._error or SessionClosedOK(self._first_bye or Close(CloseCode.OK, ""))
+        if self._error is not None:
+            return self._error
+        assert self._first_bye is not None
+        return self._make_error(self._first_bye, self._link)

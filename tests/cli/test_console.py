@@ -412,7 +412,7 @@ async def test_a_console_cancelled_twice_restores_the_terminal_too() -> None:
     async with terminal() as it:
         for number in range(5_000):
             it.session.say(f"line {number}")
-        await it.until("line 100")
+        await it.until("bob: line ")
         it.task.cancel()
         await asyncio.sleep(0)
         it.task.cancel()

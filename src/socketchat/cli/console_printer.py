@@ -116,7 +116,7 @@ class Printer:
         self._fold = fold
         self._work = asyncio.Event()
         self._room = asyncio.Event()
-        self._closed = False
+        self._ended = False
 
     def put(
         self,
@@ -149,9 +149,11 @@ class Printer:
             await self._room.wait()
 
     def close(self) -> None:
-        """Let `run` return once everything is printed."""
-        self._closed = True
-        self._work.set()
+        """Let `run` return once it has printed what waits by now."""
+        self.put([], then=self._end)
+
+    def _end(self) -> None:
+        self._ended = True
 
     async def run(self) -> None:
         """Print what comes until `close` is called.
@@ -159,7 +161,7 @@ class Printer:
         Raises:
             OSError: The terminal is gone.
         """
-        while True:
+        while not self._ended:
             await self._work.wait()
             rows, then = self._backlog.take(BATCH)
             if rows or then:
@@ -168,8 +170,6 @@ class Printer:
                         self._print(rows)
                         for done in then:
                             done()
-            elif self._closed:
-                return
             else:
                 self._work.clear()
             self._room.set()

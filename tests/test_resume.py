@@ -1,0 +1,658 @@
+"""Claims about sessions that outlive their links: nothing lost, nothing twice, in order.
+
+Clients and servers are the real ones; what joins them is in memory, and time is virtual. The same
+over TCP, through a proxy that cuts: `test_resume_tcp.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from socketchat import (
+    Event,
+    HandshakeRefused,
+    LinkLost,
+    LinkRestored,
+    Message,
+    MessageTooBig,
+    Restarted,
+    Session,
+    SessionClosedError,
+    SessionClosedOK,
+    SessionState,
+)
+from socketchat.client import FIRST_DELAY, MAX_DELAY
+from socketchat.messages import Hello
+from socketchat.server import Admission
+from socketchat.testing import End, MemoryLink
+from tests.sessions import (
+    MemoryNetwork,
+    lost_and_found,
+    now,
+    receive,
+    receive_all,
+    say_nothing,
+    send_all,
+    turns,
+    until,
+)
+
+pytestmark = pytest.mark.virtual_time
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> MemoryNetwork:
+    """Put a network in memory where TCP would be."""
+    return MemoryNetwork(monkeypatch)
+
+
+async def next_events(session: Session, count: int) -> list[Event]:
+    """Return the next events."""
+    events: list[Event] = []
+    async for event in session.events():
+        events.append(event)
+        if len(events) == count:
+            break
+    return events
+
+
+# A link that is lost and comes back
+
+
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_session_outlives_its_link_and_tells_of_it(
+    network: MemoryNetwork, reset: bool
+) -> None:
+    async with network.pair() as (client, server):
+        name = client.id
+        network.cut(reset=reset)
+        await lost_and_found(client)
+        receipts = [await client.send("there"), await server.send("back")]
+        for receipt in receipts:
+            await receipt
+        why = "Connection reset by peer" if reset else "the link broke without a goodbye"
+        for session, text in ((client, "back"), (server, "there")):
+            lost, restored, message = await next_events(session, 3)
+            assert lost == LinkLost(why)
+            assert restored == LinkRestored()
+            assert isinstance(message, Message)
+            assert message.text == text
+            assert session.id == name
+
+
+async def test_what_is_sent_while_the_link_is_lost_goes_out_when_it_is_back(
+    network: MemoryNetwork,
+) -> None:
+    async with network.pair() as (client, server):
+        there, network.server = network.server, None
+        network.cut()
+        await until(lambda: client.state is server.state is SessionState.LOST)
+        receipts = [await send_all(session, "abc") for session in (client, server)]
+        await asyncio.sleep(30)
+        assert (client.unacknowledged, server.unacknowledged) == (3, 3)
+        network.server = there
+        assert await receive(server, 3) == await receive(client, 3) == ["a", "b", "c"]
+        for receipt in receipts[0] + receipts[1]:
+            await receipt
+
+
+async def test_while_the_link_is_lost_send_waits_at_the_same_bound(network: MemoryNetwork) -> None:
+    async with network.pair(max_unacked=(5, 2**20)) as (client, server):
+        there, network.server = network.server, None
+        network.cut()
+        sending = asyncio.create_task(send_all(client, map(str, range(20))))
+        await asyncio.sleep(60)
+        assert client.unacknowledged == 5
+        assert not sending.done()
+        network.server = there
+        assert await receive(server, 20) == [str(n) for n in range(20)]
+        await sending
+
+
+async def test_a_ping_waits_until_the_link_is_back(network: MemoryNetwork) -> None:
+    network.latency = 0.5
+    async with network.pair() as (client, _):
+        pinging = asyncio.create_task(client.ping())
+        await asyncio.sleep(0.1)
+        network.cut()
+        await asyncio.sleep(0.1)
+        late = asyncio.create_task(client.ping())
+        assert await pinging == await late == 1.0
+
+
+async def test_a_server_whose_link_is_replaced_is_answered_over_the_new_one(
+    network: MemoryNetwork,
+) -> None:
+    async with network.pair() as (client, server):
+        for _ in range(3):
+            await server.ping()
+        network.links[-1].half_open(End.NEAR)
+        pinging = asyncio.create_task(server.ping())
+        await lost_and_found(client)
+        await pinging
+        assert await server.ping() == 0.0
+
+
+async def test_a_cancelled_recv_does_not_mind_a_lost_link(network: MemoryNetwork) -> None:
+    async with network.pair() as (client, server):
+        receiving = asyncio.create_task(client.recv())
+        await turns()
+        network.cut()
+        await turns()
+        receiving.cancel()
+        await lost_and_found(client)
+        await server.send("hello")
+        assert (await client.recv()).text == "hello"
+
+
+# Cuts at any moment
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_wherever_the_link_is_cut_each_message_arrives_once_and_in_order(
+    network: MemoryNetwork, seed: int
+) -> None:
+    rng = random.Random(seed)
+    network.latency = rng.choice([0, 0.001, 0.02])
+    network.prepare = lambda link: link.deliver_chunks(rng)
+    options: dict[str, Any] = {
+        "max_unacked": (rng.choice([1, 7, 4096]), rng.choice([500, 2**22])),
+        "max_queue": rng.choice([(2, 1), (256, 64)]),
+        "ping_interval": 1,
+        "ping_timeout": 1,
+    }
+    async with network.pair(server=options, **options) as (client, server):
+
+        async def talk(session: Session) -> list[str | bytes]:
+            bodies: list[str | bytes] = []
+            for number in range(rng.randrange(1, 300)):
+                text = f"{number}." + "x" * rng.choice([0, 10, 1000])
+                bodies.append(rng.choice([text, text.encode()]))
+                await session.send(bodies[-1])
+                await asyncio.sleep(rng.choice([0, 0, 0, 0.001, 0.1]))
+            await session.flush()
+            return bodies
+
+        async def cut() -> None:
+            while True:
+                await asyncio.sleep(rng.choice([0.001, 0.1, 1]) * rng.random())
+                await turns(rng.randrange(5))
+                break_a_link(rng, network.links[-1])
+
+        cutting = asyncio.create_task(cut())
+        receiving = [asyncio.create_task(receive_all(end)) for end in (server, client)]
+        sent = await asyncio.gather(talk(client), talk(server))
+        cutting.cancel()
+        await lost_and_found(client) if client.state is SessionState.LOST else None
+        await client.close()
+        await server.wait_closed()
+        assert await asyncio.gather(*receiving) == sent
+        assert len(network.links) > 1
+
+
+def break_a_link(rng: random.Random, link: MemoryLink) -> None:
+    """Break a link in one of the ways in which links break."""
+    match rng.randrange(4):
+        case 0:
+            link.cut()
+        case 1:
+            link.cut(reset=False)
+        case 2:
+            link.half_open(rng.choice(list(End)))
+        case _:
+            link.stall(rng.choice([None, *End]))
+
+
+@pytest.mark.parametrize("end", ["cut", "stall"])
+@pytest.mark.parametrize("moment", range(0, 60, 2))
+async def test_a_link_that_breaks_during_the_greeting_costs_nothing(
+    network: MemoryNetwork, moment: int, end: str
+) -> None:
+    async with network.pair(open_timeout=2) as (client, server):
+        await send_all(client, "abc")
+        await send_all(server, "def")
+        cutters: list[asyncio.Task[None]] = []
+
+        async def cut(link: MemoryLink) -> None:
+            await turns(moment)
+            link.cut() if end == "cut" else link.stall()
+
+        def prepare(link: MemoryLink) -> None:
+            link.deliver_chunks([8] * 1000)
+            if len(network.links) == 2:
+                cutters.append(asyncio.create_task(cut(link)))
+
+        network.prepare = prepare
+        network.cut()
+        await send_all(client, "123")
+        await send_all(server, "456")
+        await asyncio.gather(client.flush(), server.flush())
+        assert await receive(server, 6) == list("abc123")
+        assert await receive(client, 6) == list("def456")
+        await asyncio.gather(*cutters)
+
+
+@pytest.mark.parametrize("stale", ["stays", "wakes up"])
+async def test_a_newer_link_replaces_an_older_one_that_nobody_knew_was_dead(
+    network: MemoryNetwork, stale: str
+) -> None:
+    async with network.pair() as (client, server):
+        network.links[0].half_open(End.NEAR)
+        receipts = await send_all(server, "abc")
+        await until(lambda: len(network.links) == 2)
+        await until(lambda: client.state is SessionState.OPEN)
+        for receipt in receipts:
+            await receipt
+        if stale == "wakes up":
+            network.links[0].resume()
+        await client.send("still here")
+        assert (await server.recv()).text == "still here"
+        assert await receive(client, 3) == ["a", "b", "c"]
+        assert network.links[0].far[1].is_closing()
+        # For the server the link was never lost.
+        assert server.state is SessionState.OPEN
+
+
+async def test_ever_so_many_links_do_not_fill_an_inbox_that_nobody_reads(
+    network: MemoryNetwork,
+) -> None:
+    async with network.pair(server={"max_queue": (16, 4)}) as (client, server):
+        sending = asyncio.create_task(send_all(client, (f"{n:04000}" for n in range(3000))))
+        await asyncio.sleep(1)
+        waits = len(server._inbox.items)
+        assert 16 <= waits < 100
+        for _ in range(30):
+            network.cut()
+            await lost_and_found(client)
+            await asyncio.sleep(1)
+        assert len(server._inbox.items) < waits + 100
+        assert await receive(server, 3000) == [f"{n:04000}" for n in range(3000)]
+        await sending
+
+
+# A server that restarts
+
+
+async def test_a_server_that_restarted_says_so_and_gets_what_the_other_had_not_acknowledged(
+    network: MemoryNetwork,
+) -> None:
+    async with network.serve(say_nothing) as first, network.connect() as client:
+        (old,) = first.sessions
+        await client.send("acknowledged")
+        await client.flush()
+        network.server = None
+        network.cut()
+        await client.send("not acknowledged")
+        await turns()
+        old.abort()
+        async with network.serve(say_nothing) as second:
+            await client.flush()
+            (new,) = second.sessions
+            assert await receive(new, 1) == ["not acknowledged"]
+            await new.send("from the new one")
+            events = await next_events(client, 4)
+            assert events[0] == LinkLost("Connection reset by peer")
+            assert Restarted() in events[1:3]
+            assert LinkRestored() in events[1:3]
+            assert isinstance(events[3], Message)
+            assert (events[3].text, events[3].number) == ("from the new one", 1)
+            assert client.id == new.id != old.id
+            client.abort()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_over_restarts_nothing_is_lost_and_each_server_gets_it_once_and_in_order(
+    network: MemoryNetwork, seed: int
+) -> None:
+    rng = random.Random(seed)
+    network.latency = 0.001
+    got: list[list[str | bytes]] = []
+
+    async def handler(session: Session) -> None:
+        got.append([])
+        received = got[-1]
+        async for message in session:
+            received.append(message.body)
+
+    async with network.serve(handler), network.connect() as client:
+        sending = asyncio.create_task(send_all(client, map(str, range(400))))
+        for _ in range(5):
+            await asyncio.sleep(rng.random() / 100)
+            network.cut()
+            for session in network.server.sessions if network.server else ():
+                session.abort()
+            async with network.serve(handler):
+                await asyncio.sleep(rng.random())
+                await client.send("mark")
+                network.cut()
+        async with network.serve(handler):
+            await sending
+            await client.flush()
+            await client.close()
+        numbers = [[int(body) for body in each if body != "mark"] for each in got]
+        assert all(each == sorted(set(each)) for each in numbers)
+        assert set().union(*numbers) == set(range(400))
+
+
+# A link that does not come back
+
+
+async def test_a_server_gives_a_session_up_whose_link_does_not_come_back(
+    network: MemoryNetwork,
+) -> None:
+    async with network.pair(server={"resume_timeout": 50}) as (client, server):
+        (name,) = (client.id,)
+        there, network.server = network.server, None
+        assert there is not None
+        receipt = await server.send("hello")
+        network.links[0].half_open()
+        await turns()
+        start = now()
+        await server.wait_closed()
+        assert now() == start + 50
+        assert server.close_code == 1006
+        assert server.close_reason == "the link did not come back within 50 s"
+        with pytest.raises(SessionClosedError, match="did not come back"):
+            await receipt
+        with pytest.raises(SessionClosedError):
+            await anext(server)
+        assert not there.sessions
+        network.server = there
+        await until(lambda: client.id != name)
+        await client.send("a new session")
+
+
+async def test_a_link_that_comes_back_in_time_stops_the_clock(network: MemoryNetwork) -> None:
+    async with network.pair(server={"resume_timeout": 50}) as (client, server):
+        for _ in range(5):
+            there, network.server = network.server, None
+            network.cut()
+            await asyncio.sleep(25)
+            network.server = there
+            await until(lambda: client.state is SessionState.OPEN)
+            await asyncio.sleep(40)
+        assert server.state is SessionState.OPEN
+
+
+async def test_without_reconnecting_a_lost_link_ends_the_session(network: MemoryNetwork) -> None:
+    async with network.pair(reconnect=False) as (client, server):
+        receipt = await client.send("hello")
+        network.cut()
+        await client.wait_closed()
+        assert (client.close_code, client.close_reason) == (1006, "Connection reset by peer")
+        with pytest.raises(SessionClosedError):
+            await receipt
+        assert len(network.dialled) == 1
+        assert server.state is SessionState.LOST
+
+
+async def test_a_client_comes_back_ever_more_slowly_up_to_a_bound_and_never_in_step(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        asked.append((low, high))
+        return high
+
+    monkeypatch.setattr("socketchat.client.random.uniform", uniform)
+    async with network.pair() as (client, _):
+        network.server = None
+        network.cut()
+        await asyncio.sleep(200)
+        assert client.state is SessionState.LOST
+        delays = [min(FIRST_DELAY * 2**n, MAX_DELAY) for n in range(len(asked))]
+        assert asked == [(0, delay) for delay in delays]
+        gaps = [later - earlier for earlier, later in zip(network.dialled[1:], network.dialled[2:])]
+        assert gaps == pytest.approx(delays[1 : 1 + len(gaps)])
+        assert gaps[-1] == 20
+
+
+async def test_after_a_link_that_came_back_the_delays_start_anew(network: MemoryNetwork) -> None:
+    async with network.pair() as (client, _):
+        there = network.server
+        for _ in range(3):
+            network.server = None
+            network.cut()
+            await asyncio.sleep(300)
+            network.server = there
+            await until(lambda: client.state is SessionState.OPEN)
+            start = now()
+            network.cut()
+            await lost_and_found(client)
+            assert now() - start <= FIRST_DELAY + 0.01
+
+
+# A server that says goodbye, or no
+
+
+@pytest.mark.parametrize("code", [1012, 1013])
+@pytest.mark.parametrize("who", ["session", "server"])
+async def test_a_goodbye_for_a_while_brings_the_client_back(
+    network: MemoryNetwork, code: int, who: str
+) -> None:
+    async with network.serve(say_nothing) as first, network.connect() as client:
+        (there,) = first.sessions
+        await client.send("before")
+        network.server = None
+        closing = asyncio.create_task((there if who == "session" else first).close(code, "back soon"))
+        await until(lambda: client.state is SessionState.LOST)
+        await closing
+        await client.send("while away")
+        async with network.serve(say_nothing) as second:
+            await client.flush()
+            (new,) = second.sessions
+            assert await receive_all(there) == ["before"]
+            assert await receive(new, 1) == ["while away"]
+            (lost, *_) = await next_events(client, 3)
+            assert isinstance(lost, LinkLost)
+            assert "back soon" in lost.reason
+            assert client.close_code is None
+            await client.close()
+
+
+async def test_a_ping_during_a_goodbye_for_a_while_waits_until_the_client_is_back(
+    network: MemoryNetwork,
+) -> None:
+    network.latency = 0.5
+    async with network.serve(say_nothing) as first, network.connect() as client:
+        (there,) = first.sessions
+        network.server = None
+        receipt = await client.send("keeps the link for a moment longer")
+        closing = asyncio.create_task(there.close(1012))
+        await asyncio.sleep(0.6)
+        pinging = asyncio.create_task(client.ping())
+        sending = asyncio.create_task(client.send("late"))
+        await closing
+        async with network.serve(say_nothing) as second:
+            assert await pinging == 1.0
+            await sending
+            await receipt
+            await client.flush()
+            (new,) = second.sessions
+            assert await receive_all(there) + await receive(new, 1) == [
+                "keeps the link for a moment longer",
+                "late",
+            ]
+            client.abort()
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 4000])
+async def test_a_goodbye_for_good_does_not(network: MemoryNetwork, code: int) -> None:
+    async with network.pair() as (client, server):
+        await server.close(code)
+        await client.wait_closed()
+        await asyncio.sleep(100)
+        assert client.close_code == code
+        assert len(network.dialled) == 1
+
+
+class Doorkeeper:
+    """A handler that lets callers in as long as `refusal` is None."""
+
+    def __init__(self) -> None:
+        self.refusal: Exception | None = None
+
+    def admit(self, hello: Hello, address: str) -> Admission:
+        if self.refusal is not None:
+            raise self.refusal
+        return Admission(hello.nick, hello.room)
+
+    async def __call__(self, session: Session) -> None:
+        await session.wait_closed()
+
+
+@pytest.mark.parametrize("code", [1008, 4003])
+async def test_a_client_that_is_not_let_in_again_is_told_why(
+    network: MemoryNetwork, code: int
+) -> None:
+    door = Doorkeeper()
+    async with network.serve(door) as server, network.connect() as client:
+        door.refusal = HandshakeRefused(code, "banned")
+        receipt = await client.send("hello")
+        for session in server.sessions:
+            session.abort()
+        await client.wait_closed()
+        assert (client.close_code, client.close_reason) == (code, "banned")
+        with pytest.raises(SessionClosedError) as caught:
+            await receipt
+        assert isinstance(caught.value.__cause__, HandshakeRefused)
+
+
+async def test_a_client_that_shall_try_again_later_does(network: MemoryNetwork) -> None:
+    door = Doorkeeper()
+    async with network.serve(door) as server, network.connect() as client:
+        door.refusal = HandshakeRefused(1013, "not now")
+        for session in server.sessions:
+            session.abort()
+        await client.send("hello")
+        await asyncio.sleep(100)
+        assert client.state is SessionState.LOST
+        assert len(network.dialled) > 5
+        door.refusal = None
+        await client.flush()
+
+
+async def test_a_message_that_is_too_big_for_the_server_that_came_back_is_refused_here(
+    network: MemoryNetwork,
+) -> None:
+    async with network.serve(say_nothing) as first, network.connect() as client:
+        network.server = None
+        for session in first.sessions:
+            session.abort()
+        await until(lambda: client.state is SessionState.LOST)
+        bodies: list[str | bytes] = ["small", "x" * 10_000, "small again"]
+        receipts = await send_all(client, bodies)
+        async with network.serve(say_nothing, max_size=5000) as second:
+            await receipts[0]
+            with pytest.raises(MessageTooBig, match="at most 5000"):
+                await receipts[1]
+            await receipts[2]
+            with pytest.raises(MessageTooBig):
+                await client.send("x" * 6000)
+            await client.send("goes on")
+            (new,) = second.sessions
+            assert await receive(new, 3) == ["small", "small again", "goes on"]
+            client.abort()
+
+
+# Closing while the link is lost
+
+
+Closer = Callable[[Session], Awaitable[None]]
+
+
+async def test_closing_with_nothing_unacknowledged_does_not_wait_for_the_link(
+    network: MemoryNetwork,
+) -> None:
+    async with network.pair() as ends:
+        network.server = None
+        network.cut()
+        await until(lambda: {end.state for end in ends} == {SessionState.LOST})
+        for end in ends:
+            start = now()
+            await end.close()
+            assert now() == start
+            with pytest.raises(SessionClosedOK):
+                await receive_all_strictly(end)
+
+
+async def receive_all_strictly(session: Session) -> None:
+    """Receive until the error that ends it."""
+    while True:
+        await session.recv()
+
+
+async def test_closing_with_something_unacknowledged_waits_until_the_link_is_back(
+    network: MemoryNetwork,
+) -> None:
+    async with network.pair() as (client, server):
+        there, network.server = network.server, None
+        network.cut()
+        await until(lambda: client.state is server.state is SessionState.LOST)
+        receipts = [await client.send("there"), await server.send("back")]
+        closing = [asyncio.create_task(end.close()) for end in (client, server)]
+        await asyncio.sleep(5)
+        assert not closing[0].done()
+        assert not closing[1].done()
+        network.server = there
+        await asyncio.gather(*closing)
+        for receipt in receipts:
+            await receipt
+        assert (client.close_code, server.close_code) == (1000, 1000)
+        assert await receive_all(server) == ["there"]
+        assert await receive_all(client) == ["back"]
+
+
+async def test_closing_gives_up_when_the_link_is_not_back_in_time(network: MemoryNetwork) -> None:
+    async with network.pair(server={"close_timeout": 7}, close_timeout=7) as ends:
+        network.server = None
+        network.cut()
+        await until(lambda: {end.state for end in ends} == {SessionState.LOST})
+        receipts = [await end.send("never") for end in ends]
+        start = now()
+        await asyncio.gather(*[end.close() for end in ends])
+        assert now() == start + 7
+        for end, receipt in zip(ends, receipts, strict=True):
+            assert end.close_code == 1006
+            with pytest.raises(SessionClosedError):
+                await receipt
+
+
+async def test_a_link_that_breaks_while_closing_comes_back_for_what_is_unacknowledged(
+    network: MemoryNetwork,
+) -> None:
+    network.latency = 0.1
+    async with network.pair() as (client, server):
+        receipts = await send_all(client, "abc")
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0.05)
+        network.cut()
+        await closing
+        assert [receipt.error for receipt in receipts] == [None] * 3
+        assert await receive_all(server) == ["a", "b", "c"]
+        assert (client.close_code, server.close_code) == (1000, 1000)
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+async def test_an_end_does_not_wait_for_an_attempt_to_come_back(
+    network: MemoryNetwork, how: str
+) -> None:
+    async with network.pair(open_timeout=1000) as (client, _):
+        network.prepare = lambda link: link.stall()
+        network.cut()
+        await until(lambda: len(network.links) == 2)
+        start = now()
+        if how == "close":
+            await client.close()
+        else:
+            client.abort()
+            await client.wait_closed()
+        assert now() == start
+        await turns()
+        assert network.links[1].near[1].is_closing()
