@@ -5,15 +5,15 @@ In one terminal, and then in another:
     python examples/echo.py serve
     python examples/echo.py call hello "how are you"
 
-The first prints the fingerprint of its key. A caller that is given it with `--fingerprint` talks to
-that server and to no other; without it the key is remembered at the first call, and has to be the
-same from then on. Ctrl-C ends the server.
+The server shows the fingerprint of its key. With `--fingerprint` a caller talks to that server and
+to no other; without it the key is remembered at the first call and must be the same from then on.
 """
 
 import argparse
 import asyncio
 import sys
 import time
+from pathlib import Path
 
 import socketchat
 
@@ -27,8 +27,11 @@ async def echo(session: socketchat.Session) -> None:
 
 
 async def serve(args: argparse.Namespace) -> None:
-    """Wait for callers."""
-    async with socketchat.serve(echo, args.host, args.port, name="echo") as server:
+    """Wait for callers, until Ctrl-C."""
+    # Without `identity` the server has another key each time, and callers who know it stay away.
+    directory = Path.home() / ".socketchat-echo"
+    identity = await asyncio.to_thread(socketchat.Identity.load_or_generate, directory)
+    async with socketchat.serve(echo, args.host, args.port, identity=identity) as server:
         print(f"listening on {args.host} port {server.port}, key {server.fingerprint}", flush=True)
         await server.serve_forever()
 
@@ -36,23 +39,28 @@ async def serve(args: argparse.Namespace) -> None:
 async def call(args: argparse.Namespace) -> None:
     """Send each text and print what comes back."""
     trust = args.fingerprint or "accept-new"
-    async with socketchat.connect(args.host, args.port, nick="caller", trust=trust) as session:
+    async with socketchat.connect(args.host, args.port, nick="ada", trust=trust) as session:
         for text in args.texts:
             start = time.perf_counter()
-            await (await session.send(text))  # accepted for sending, and then: held by the server
+            receipt = await session.send(text)  # accepted: it will arrive, once
+            await receipt  # the server has it
             seconds = time.perf_counter() - start
             answer = await session.recv()
-            print(f"{answer.sender} says {answer.text!r}; it had this after {1000 * seconds:.1f} ms")
+            print(f"{answer.text!r} came back; it was held after {1000 * seconds:.1f} ms")
 
 
-def main() -> None:
-    """Serve or call, as the command line asks."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--host", default="127.0.0.1")
-    common.add_argument("--port", type=int, default=socketchat.DEFAULT_PORT)
-    commands = argparse.ArgumentParser(description="An echo peer.").add_subparsers(required=True)
-    commands.add_parser("serve", parents=[common]).set_defaults(run=serve)
-    caller = commands.add_parser("call", parents=[common])
-    caller.add_argument("--fingerprint", metavar="SHA256:...")
-    caller.add_argument("texts", nargs="+", metavar="TEXT")
-    caller.set_defaults(run=call)
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="An echo peer.")
+    parser.add_argument("command", choices=["serve", "call"])
+    parser.add_argument("texts", nargs="*", metavar="TEXT")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=socketchat.DEFAULT_PORT)
+    parser.add_argument("--fingerprint", metavar="SHA256:...")
+    arguments = parser.parse_intermixed_args()
+    run = serve if arguments.command == "serve" else call
+    try:
+        asyncio.run(run(arguments))
+    except KeyboardInterrupt:
+        pass  # `async with` has said goodbye
+    except (OSError, socketchat.SocketChatError) as error:
+        sys.exit(f"echo: {error}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Self
 
+import pytest
 from hypothesis import strategies as st
 
 from socketchat.core_events import (
@@ -20,6 +21,7 @@ from socketchat.core_events import (
     Welcomed,
 )
 from socketchat.errors import Close
+from socketchat.framing import FrameDecoder, encode_frame
 from socketchat.lanes import Lanes
 from socketchat.messages import (
     MAX_NAME,
@@ -40,6 +42,7 @@ from socketchat.messages import (
     TextPost,
     Welcome,
     WireMessage,
+    decode,
 )
 from socketchat.options import Options
 from socketchat.outbox import MemoryOutbox, Outgoing
@@ -47,6 +50,7 @@ from socketchat.protocol import Protocol, Side, State
 
 __all__ = [
     "ANY_MESSAGE",
+    "BOTH_SIDES",
     "CHUNKS",
     "LANE",
     "NONCE",
@@ -54,6 +58,7 @@ __all__ = [
     "RESTING",
     "SAMPLES",
     "SESSION",
+    "UNKNOWN",
     "Pair",
     "bodies_of",
     "cut",
@@ -63,12 +68,17 @@ __all__ = [
     "make_hello",
     "make_lanes",
     "outgoing",
+    "said",
 ]
 
 LANE: Final = b"a client's lane."
 SESSION: Final = b"a name of server"
 NONCE: Final = bytes(range(32))
 OPTIONS: Final = Options()
+#: A frame of a kind that is not known.
+UNKNOWN: Final = encode_frame(b"\x93\x63\x01\xc0")
+
+BOTH_SIDES: Final = pytest.mark.parametrize("side", Side, ids=[side.value for side in Side])
 
 #: One message of each kind, as it may be said between two ends that have each posted once.
 SAMPLES: Final[dict[type, WireMessage]] = {
@@ -174,6 +184,11 @@ def joined(events: Iterable[CoreEvent]) -> list[CoreEvent]:
         else:
             result.append(event)
     return result
+
+
+def said(data: bytes) -> list[WireMessage | None]:
+    """Return the messages in what a side wrote."""
+    return [decode(body) for body in FrameDecoder(2**20).frames(data)]
 
 
 def bodies_of(posts: Iterable[Post]) -> list[str | bytes]:

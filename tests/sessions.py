@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import random
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Self, TypeVar, Unpack, cast
@@ -87,8 +89,10 @@ async def turns(count: int = 20) -> None:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait for a condition; what never comes true, pytest's time limit ends."""
-    while not condition():  # noqa: ASYNC110 - there are conditions of every kind
-        await asyncio.sleep(0.001)
+    delay = 0.0
+    while not condition():
+        await asyncio.sleep(delay)
+        delay = min(delay + 0.001, 0.05)
 
 
 # Talking
@@ -195,14 +199,31 @@ class MemoryServer(Server):
         **options: Unpack[OptionArgs],
     ) -> None:
         super().__init__(handler, Options(**options), name="server", max_pending=max_pending)
+        self._links: list[MemoryLink] = []
+        self._wires: list[Wire] = []
 
-    def call(self, streams: Streams, address: str = "192.0.2.1") -> None:
-        """Take a caller, or hang up on it."""
+    def call(self, link: MemoryLink, address: str = "192.0.2.1") -> None:
+        """Take a caller, at the near end of a link, or hang up on it."""
+        # Its own streams are not used, and would close the link if they were collected.
+        self._links.append(link)
+        streams = directed(link.far)
         if self._count(address):
             caller = cast("socket.socket", streams)
             self._own(self._callers, self._serve_caller(caller, address))
         else:
             streams[1].close()
+
+    def call_raw(self, address: str = "192.0.2.1") -> Wire:
+        """Let a peer without manners call; it hangs up when the server's block is left."""
+        link = stream_pair()
+        self.call(link, address)
+        self._wires.append(Wire(*link.near))
+        return self._wires[-1]
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        await super().__aexit__(*exc_info)
+        for wire in self._wires:
+            wire.reset()
 
     async def _open_link(self, connection: socket.socket) -> Link:
         reader, writer = cast("Streams", connection)
@@ -227,6 +248,8 @@ class MemoryNetwork:
         self.latency = 0.0
         self.prepare: Callable[[MemoryLink], object] = lambda link: None
         monkeypatch.setattr("socketchat.client.open_streams", self._open)
+        # The delays between attempts shall be the same at every run.
+        monkeypatch.setattr("socketchat.client.random.uniform", random.Random(7).uniform)
 
     async def _open(self, *_: object) -> Streams:
         self.dialled.append(now())
@@ -236,7 +259,7 @@ class MemoryNetwork:
         link = stream_pair(latency=self.latency)
         self.links.append(link)
         self.prepare(link)
-        self.server.call(directed(link.far))
+        self.server.call(link)
         return directed(link.near)
 
     @asynccontextmanager
@@ -359,6 +382,10 @@ class Wire:
 
     def reset(self) -> None:
         """Hang up with a reset."""
+        connection: socket.socket | None = self.writer.get_extra_info("socket")
+        if connection is not None and connection.fileno() >= 0:
+            # To linger for no time at all is what makes a kernel send a reset.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     async def __aenter__(self) -> Self:

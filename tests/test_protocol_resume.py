@@ -15,7 +15,7 @@ from socketchat.core_events import (
     Welcomed,
 )
 from socketchat.errors import Close, CloseCode, LocalProtocolError
-from socketchat.framing import FrameDecoder, encode_frame
+from socketchat.framing import encode_frame
 from socketchat.messages import (
     Ack,
     Bye,
@@ -23,23 +23,15 @@ from socketchat.messages import (
     Pong,
     TextPost,
     Welcome,
-    WireMessage,
-    decode,
     encode,
 )
 from socketchat.options import Options
 from socketchat.protocol import Side, State
-from tests.core import SESSION, Pair, bodies_of, make_lanes
+from tests.core import BOTH_SIDES, SESSION, Pair, bodies_of, make_lanes, said
 
-BOTH_SIDES = pytest.mark.parametrize("side", Side, ids=[side.value for side in Side])
 SIDES = st.sampled_from(Side)
 C, S = Side.CLIENT, Side.SERVER
 OTHER_SESSION = b"another session."
-
-
-def said(data: bytes) -> list[WireMessage | None]:
-    """Return the messages in what a side wrote."""
-    return [decode(body) for body in FrameDecoder(2**20).frames(data)]
 
 
 def welcomed(pair: Pair) -> Welcomed:

@@ -122,7 +122,7 @@ async def test_a_ping_waits_until_the_link_is_back(network: MemoryNetwork) -> No
         network.cut()
         await asyncio.sleep(0.1)
         late = asyncio.create_task(client.ping())
-        assert await pinging == await late == 1.0
+        assert await pinging == await late == pytest.approx(1.0)
 
 
 async def test_a_server_whose_link_is_replaced_is_answered_over_the_new_one(
@@ -132,10 +132,10 @@ async def test_a_server_whose_link_is_replaced_is_answered_over_the_new_one(
         for _ in range(3):
             await server.ping()
         network.links[-1].half_open(End.NEAR)
+        start = now()
         pinging = asyncio.create_task(server.ping())
-        await lost_and_found(client)
-        await pinging
-        assert await server.ping() == 0.0
+        assert await pinging == 0.0
+        assert now() - start <= FIRST_DELAY
 
 
 async def test_a_cancelled_recv_does_not_mind_a_lost_link(network: MemoryNetwork) -> None:
@@ -296,9 +296,7 @@ async def test_a_server_that_restarted_says_so_and_gets_what_the_other_had_not_a
             assert await receive(new, 1) == ["not acknowledged"]
             await new.send("from the new one")
             events = await next_events(client, 4)
-            assert events[0] == LinkLost("Connection reset by peer")
-            assert Restarted() in events[1:3]
-            assert LinkRestored() in events[1:3]
+            assert events[:3] == [LinkLost("Connection reset by peer"), Restarted(), LinkRestored()]
             assert isinstance(events[3], Message)
             assert (events[3].text, events[3].number) == ("from the new one", 1)
             assert client.id == new.id != old.id
@@ -326,10 +324,11 @@ async def test_over_restarts_nothing_is_lost_and_each_server_gets_it_once_and_in
             network.cut()
             for session in network.server.sessions if network.server else ():
                 session.abort()
-            async with network.serve(handler):
+            async with network.serve(handler) as server:
                 await asyncio.sleep(rng.random())
                 await client.send("mark")
                 network.cut()
+                await server.close(1012)
         async with network.serve(handler):
             await sending
             await client.flush()
@@ -470,7 +469,7 @@ async def test_a_ping_during_a_goodbye_for_a_while_waits_until_the_client_is_bac
         sending = asyncio.create_task(client.send("late"))
         await closing
         async with network.serve(say_nothing) as second:
-            assert await pinging == 1.0
+            assert await pinging == pytest.approx(1.0)
             await sending
             await receipt
             await client.flush()

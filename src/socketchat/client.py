@@ -137,12 +137,22 @@ class Dialer:
         while not await session.closed_within(random.uniform(0, delay)):  # noqa: S311
             delay = min(2 * delay, MAX_DELAY)
             try:
-                return await self._dial(session)
+                return await self._dial_again(session)
             except (OSError, HandshakeError) as exc:
                 _log.info("could not come back to %s: %s", self.host, exc)
                 if not _is_passing(exc):
                     session.end(_close_for(exc), exc)
         return None
+
+    async def _dial_again(self, session: Session) -> Link:
+        """Open one link; the end of the session, which waits for nobody, cancels that."""
+        task = asyncio.current_task()
+        assert task is not None
+        session.on_end = lambda: None if session.linked else task.cancel()
+        try:
+            return await self._dial(session)
+        finally:
+            session.on_end = None
 
     async def _dial(self, session: Session) -> Link:
         """Open one link and go through the greeting."""

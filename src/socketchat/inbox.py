@@ -50,16 +50,14 @@ class Inbox(Generic[T]):
     def put(self, items: Sequence[T]) -> None:
         """Queue `items` and wake the task that waits for them."""
         self.items.extend(items)
-        self._wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def end(self) -> None:
         """Say that nothing more will come."""
         self.ended = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self.put(())
 
     async def wait(self) -> None:
         """Wait until there is an item, or the end.

@@ -203,6 +203,7 @@ class SessionLifecycle:
         if self._link is not None:
             # Nothing of the older link may be taken after our mark is told.
             self._link.cut("replaced by a newer link")
+            self._forget_pings()
         resumed = link.protocol.welcome(self._lanes, hello, nick, room)
         self._attach(link, resumed, [])
         link.flush()
@@ -220,7 +221,9 @@ class SessionLifecycle:
             self._settle([post], error)
         if self._closing:
             assert self._first_bye is not None
-            link.say_bye(*self._first_bye)
+            # The other side's goodbye may have come right behind its Welcome.
+            if link.protocol.sent_bye is None:
+                link.say_bye(*self._first_bye)
         else:
             self._set_timer(None)
             self.state = SessionState.OPEN
@@ -230,6 +233,8 @@ class SessionLifecycle:
                 self._log.info("link restored")
                 self._inbox.put([LinkRestored()])
         link.start(functools.partial(self._handle_all, link), events)
+        if self._inbox.full and not self._closing:
+            link.pause()
 
     async def drive(self, link: Link) -> None:
         """Wait until `link` ends, or a newer one replaces it, and close it.
@@ -292,7 +297,9 @@ class SessionLifecycle:
                 self._inbox.put([Rejected(post.number, code, reason)])
             case SaidBye(close):
                 self._first_bye = self._first_bye or close
-                if not self._comes_back_after(close):
+                if self._comes_back_after(close):
+                    self._linked.clear()  # nothing new is said over this link
+                else:
                     self._closing = True
                     self._stop_accepting(SessionState.CLOSING)
                 link.arm()  # our goodbye went out with a deadline of its own
@@ -338,9 +345,7 @@ class SessionLifecycle:
         """Go on without a link, if it may come back, or end."""
         self._link = None
         self._linked.clear()
-        for _, answer in self._pings:
-            self._answer(answer, None)
-        self._pings.clear()
+        self._forget_pings()
         if self._error is not None:
             return
         bye = link.protocol.received_bye
@@ -353,6 +358,12 @@ class SessionLifecycle:
             self._finish(self._first_bye, link=link)
         else:
             self._finish(Close(CloseCode.ABNORMAL, reason), link=link)
+
+    def _forget_pings(self) -> None:
+        """Have those who wait for a pong ping again: it will not come over another link."""
+        for _, answer in self._pings:
+            self._answer(answer, None)
+        self._pings.clear()
 
     def _comes_back_after(self, bye: Close) -> bool:
         return self.side is Side.CLIENT and self._resumable and CloseCode.is_temporary(bye.code)

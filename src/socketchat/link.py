@@ -30,7 +30,7 @@ from socketchat.core_events import (
 )
 from socketchat.errors import HandshakeError, HandshakeRefused
 from socketchat.messages import VERSION, Hello
-from socketchat.protocol import Protocol
+from socketchat.protocol import Protocol, State
 from socketchat.streams import DirectReader
 
 __all__ = ["Link", "StreamReaderLike", "StreamWriterLike"]
@@ -205,9 +205,9 @@ class Link:
         except Exception as exc:  # noqa: BLE001 - whoever waits for the end gets it
             if not self._ended.done():
                 self._ended.set_exception(exc)
-        if self.protocol.finished:
+        if self.protocol.state is not State.OPEN and self.protocol.finished:
             self._end("")
-        if self.protocol.wants_to_send:
+        if not self._in_turn:
             self.flush_soon()
         if self._timer is None:
             self.arm()

@@ -27,9 +27,13 @@ async def listen(host: str | Sequence[str] | None, port: int) -> list[socket.soc
     hosts = [host] if host is None or isinstance(host, str) else host
     addresses: dict[tuple[int, str], None] = {}
     for name in hosts:
-        found = await loop.getaddrinfo(
-            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        try:
+            found = await loop.getaddrinfo(
+                name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+        except socket.gaierror as exc:
+            text = f"cannot listen on {name}: {exc.strerror}"
+            raise socket.gaierror(exc.errno, text) from exc
         addresses.update({(family, str(address[0])): None for family, _, _, _, address in found})
     if host is None:
         # A machine without IPv6 still resolves "::".

@@ -52,6 +52,7 @@ from socketchat.messages import (
     Welcome,
     WireMessage,
     decode,
+    decode_known,
     encode,
     peek_version,
 )
@@ -205,7 +206,10 @@ class Protocol:
         received = lanes.received
         try:
             for body in frames:
-                message = decode(body)
+                try:
+                    message: WireMessage | None = decode_known(body)
+                except (ValueError, RecursionError):
+                    message = decode(body)  # says what is wrong with it, if anything
                 kind = type(message)
                 if (kind is TextPost or kind is DataPost) and kind in self._theirs:
                     number = message.number  # type: ignore[union-attr]

@@ -22,13 +22,13 @@ from typing import Protocol as TypingProtocol
 
 from socketchat.awaiting import Opening
 from socketchat.client import DEFAULT_PORT
-from socketchat.errors import CloseCode, HandshakeError, HandshakeRefused, SessionClosed
+from socketchat.errors import Close, CloseCode, HandshakeError, HandshakeRefused, SessionClosed
 from socketchat.link import Link
 from socketchat.listening import listen
 from socketchat.messages import MAX_NAME, VERSION, Greeting, Hello, Limits
 from socketchat.options import OptionArgs, Options
 from socketchat.protocol import Protocol
-from socketchat.session import Session, Side
+from socketchat.session import Session, Side, make_goodbye
 from socketchat.streams import accept_streams
 from socketchat.trust.identity import Identity
 from socketchat.trust.tls import server_context
@@ -142,6 +142,7 @@ class Server:
         self._acceptors: set[asyncio.Task[None]] = set()
         self._callers: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
+        self._goodbye: Close | None = None
         self._closing: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
 
@@ -228,16 +229,16 @@ class Server:
                 async with asyncio.timeout(self._options.open_timeout):
                     link = await self._open_link(connection)
                     hello = await link.greet_client()
+                session = self._find_session(link, hello)
+            except (OSError, HandshakeError) as exc:
+                why = str(exc) or type(exc).__name__
+                _log.info("a caller from %s did not come in: %s", address, why)
+                if link is not None:
+                    await link.close(self._options.close_timeout)
+                return
             finally:
+                # Until here, since one that was refused may take its time to go.
                 self._discount(address)
-            session = self._find_session(link, hello)
-        except (OSError, HandshakeError) as exc:
-            _log.info(
-                "a caller from %s did not come in: %s", address, str(exc) or type(exc).__name__
-            )
-            if link is not None:
-                await link.close(self._options.close_timeout)
-            return
         except BaseException:
             if link is not None:
                 link.cut("the server is closing")
@@ -273,11 +274,18 @@ class Server:
         return session
 
     def _admit(self, hello: Hello, address: str) -> Admission:
-        if self._closing is not None:
-            raise HandshakeRefused(CloseCode.GOING_AWAY, "the server is closing")
-        if isinstance(self._handler, Admits):
+        if self._goodbye is not None:
+            # What all others are told, so that after 1012 this one comes back as well.
+            raise HandshakeRefused(*self._goodbye)
+        if not isinstance(self._handler, Admits):
+            return Admission(hello.nick, hello.room)
+        try:
             return self._handler.admit(hello, address)
-        return Admission(hello.nick, hello.room)
+        except HandshakeRefused:
+            raise
+        except Exception as exc:  # noqa: BLE001 - the handler's boundary, and it is logged
+            _log.exception("the handler failed to admit a caller from %s", address)
+            raise HandshakeRefused(CloseCode.INTERNAL_ERROR, "internal error") from exc
 
     async def _handle(self, session: Session) -> None:
         """Run the handler, and close the session as it deserves."""
@@ -310,9 +318,14 @@ class Server:
         Args:
             code: One of `CloseCode`, or 4000 to 4999. After 1012 clients come back by themselves.
             reason: For people to read, at most 500 characters.
+
+        Raises:
+            ValueError: The code may not be sent, or the reason is too long.
         """
+        goodbye = make_goodbye(code, reason)
         if self._closing is None:
-            self._closing = asyncio.create_task(self._close(code, reason))
+            self._goodbye = goodbye
+            self._closing = asyncio.create_task(self._close(goodbye))
         await asyncio.shield(self._closing)
 
     async def wait_closed(self) -> None:
@@ -322,20 +335,22 @@ class Server:
         """
         await self._closed.wait()
 
-    async def _close(self, code: int, reason: str) -> None:
+    async def _close(self, goodbye: Close) -> None:
         for task in self._acceptors:
             task.cancel()
         await _finish(self._acceptors)
         for listener in self._sockets:
             listener.close()
         self._sockets.clear()
-        sessions = list(self._sessions.values())
-        closers = {asyncio.create_task(session.close(code, reason)) for session in sessions}
+        for session in self.sessions:
+            if not session.linked:
+                session.abort()  # nobody can come back any more
+        closers = {asyncio.create_task(session.close(*goodbye)) for session in self.sessions}
         handlers = set(self._handlers)
         if handlers | closers:
             await asyncio.wait(handlers | closers, timeout=self._options.close_timeout)
         # Whoever is left has had its time: callers in the greeting, handlers that do not return.
-        for session in self._sessions.values():
+        for session in self.sessions:
             session.abort()
         for task in self._callers | self._handlers | closers:
             task.cancel()

@@ -28,6 +28,19 @@ from socketchat.receipt import Receipt
 __all__ = ["Peer", "Session", "SessionState", "Side"]
 
 
+def make_goodbye(code: int, reason: str) -> Close:
+    """Return the goodbye that an application wants to say.
+
+    Raises:
+        ValueError: The code may not be sent, or the reason is too long.
+    """
+    if not CloseCode.is_sendable(code):
+        raise ValueError(f"{code} is no code to close with: use CloseCode, or 4000 to 4999")
+    if len(reason) > wire.MAX_REASON:
+        raise ValueError(f"a reason has at most {wire.MAX_REASON} characters")
+    return Close(code, reason)
+
+
 class Session(SessionLifecycle):
     """One conversation with one peer.
 
@@ -121,6 +134,11 @@ class Session(SessionLifecycle):
     def id(self) -> str:
         """The session's name, in hex; it changes when the other side restarts."""
         return self._lanes.session.hex()
+
+    @property
+    def linked(self) -> bool:
+        """Whether there is a link just now, though it may be dead."""
+        return self._link is not None
 
     @property
     def unacknowledged(self) -> int:
@@ -241,7 +259,9 @@ class Session(SessionLifecycle):
         inbox = self._inbox
         while True:
             if inbox.waiting or not inbox.items:
-                await self._wait_to_receive()
+                await inbox.wait()
+                if not inbox.items:
+                    raise self._closed_error()
             item = inbox.take()
             if isinstance(item, wire.Post):
                 return self._message(item)
@@ -265,18 +285,15 @@ class Session(SessionLifecycle):
         """
         inbox = self._inbox
         while True:
-            try:
-                if inbox.waiting or not inbox.items:
-                    await self._wait_to_receive()
-            except SessionClosedOK:
-                return
+            if inbox.waiting or not inbox.items:
+                await inbox.wait()
+                if not inbox.items:
+                    break
             item = inbox.take()
             yield self._message(item) if isinstance(item, wire.Post) else item
-
-    async def _wait_to_receive(self) -> None:
-        await self._inbox.wait()
-        if not self._inbox.items:
-            raise self._closed_error()
+        error = self._closed_error()
+        if not isinstance(error, SessionClosedOK):
+            raise error
 
     def _message(self, post: wire.Post) -> Message:
         # Whom a client speaks for is not for the client to say.
@@ -296,7 +313,7 @@ class Session(SessionLifecycle):
         while True:
             if not self._accepting:
                 raise self._closed_error()
-            if self._link is None:
+            if self._link is None or not self._linked.is_set():
                 await self._linked.wait()
                 continue
             answer: asyncio.Future[float | None] = self._loop.create_future()
@@ -323,12 +340,9 @@ class Session(SessionLifecycle):
         Raises:
             ValueError: The code may not be sent, or the reason is too long.
         """
-        if not CloseCode.is_sendable(code):
-            raise ValueError(f"{code} is no code to close with: use CloseCode, or 4000 to 4999")
-        if len(reason) > wire.MAX_REASON:
-            raise ValueError(f"a reason has at most {wire.MAX_REASON} characters")
+        goodbye = make_goodbye(code, reason)
         if not self._closing and self._error is None:
-            self._start_closing(Close(code, reason))
+            self._start_closing(goodbye)
         await self.wait_closed()
 
     def abort(self) -> None:

@@ -33,15 +33,10 @@ class DirectReader(asyncio.StreamReader):
     def direct(self, sink: Sink) -> None:
         """Hand everything to `sink` from now on; what has come so far must have been read."""
         self._sink = sink
+        # In the way of the method of this name: a chunk costs one call less.
+        self.feed_data = sink.feed_data  # type: ignore[assignment]
         if self.exception() is not None or self.at_eof():
             sink.feed_end(self.exception())
-
-    def feed_data(self, data: bytes) -> None:  # type: ignore[override] # bytes is what comes
-        """Take bytes from the transport."""
-        if self._sink is None:
-            super().feed_data(data)
-        else:
-            self._sink.feed_data(data)
 
     def feed_eof(self) -> None:
         """Take the end of the stream from the transport."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from socketchat.chat.room import Room
-from socketchat.messages import Hello
+from socketchat.chat.room import Member, Room
+from socketchat.errors import CloseCode, SessionClosed
+from socketchat.messages import MAX_NAME, Hello
 from socketchat.server import Admission
 from socketchat.session import Session
-from socketchat.text import clean_name
+from socketchat.text import NAME_COLUMNS, clean_name, clip
 
 __all__ = ["ChatServer"]
 
@@ -27,7 +28,7 @@ class ChatServer:
     """
 
     def __init__(self, room: str = "lobby") -> None:
-        self._default_room = room
+        self._default_room = _fit(room)
         self._rooms: dict[str, Room] = {}
         # Names are given before their owners are seated, and freed when their sessions end.
         self._names: set[tuple[str, str]] = set()
@@ -38,12 +39,12 @@ class ChatServer:
 
     def reserve(self, nick: str, room: str = "") -> Admission:
         """Give a name to someone who will be seated next."""
-        room = clean_name(room) if room else self._default_room
-        wanted = clean_name(nick) if nick else "guest"
-        name, count = wanted, 1
+        room = _fit(room) if room else self._default_room
+        wanted = nick or "guest"
+        name, count = _fit(wanted), 1
         while (room, name.casefold()) in self._names:
             count += 1
-            name = f"{wanted}-{count}"
+            name = _fit(wanted, f"-{count}")
         self._names.add((room, name.casefold()))
         return Admission(name, room)
 
@@ -60,18 +61,36 @@ class ChatServer:
         """
         room = self._rooms.setdefault(session.room, Room(session.room))
         member = room.enter(session, is_host=is_host)
-        feeder = asyncio.create_task(room.feed(member))
+        feeder = asyncio.create_task(_feed(room, member))
         _log.info("%s (%s) is online", session.nick, session.peer.address or "here")
         try:
             async for message in session:
                 room.say(member, message)
+                await room.keep_pace()
         finally:
             feeder.cancel()
-            await asyncio.wait((feeder,))
-            if not feeder.cancelled():
-                feeder.exception()  # the session closed; the iteration above said so
             room.leave(member)
             if not room.members:
                 self._rooms.pop(room.name, None)
             self._names.discard((session.room, session.nick.casefold()))
             _log.info("%s (%s) has left", session.nick, session.peer.address or "here")
+            await asyncio.wait((feeder,))
+
+
+async def _feed(room: Room, member: Member) -> None:
+    """Feed `member`; whatever goes wrong ends its session, since it would be deaf."""
+    try:
+        await room.feed(member)
+    except SessionClosed:
+        pass  # whoever iterates over the session learns it too
+    except Exception:  # noqa: BLE001 - nobody awaits this task, and it is logged
+        _log.exception("%s cannot be fed", member.session.nick)
+        await member.session.close(CloseCode.INTERNAL_ERROR)
+
+
+def _fit(name: str, suffix: str = "") -> str:
+    """Make a name harmless, and short enough to be sent and to be shown with all of its suffix."""
+    shown = clean_name(name)
+    if suffix:
+        shown = clip(shown[: MAX_NAME - len(suffix)], NAME_COLUMNS - len(suffix)).rstrip() + suffix
+    return shown[:MAX_NAME]

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import threading
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
-__all__ = ["InputError", "LineInput", "LineOutput"]
+__all__ = ["InputError", "LineInput", "LineOutput", "OutputError"]
 
 #: The longest line taken, in bytes: no server takes more by default.
 MAX_LINE = 2**20
 #: Bytes that may wait to be written before `ready` waits.
 MAX_WAITING = 2**18
 _READ_SIZE = 2**16
+
+T = TypeVar("T")
 
 
 class InputError(ValueError):
@@ -29,8 +33,8 @@ class LineInput:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        # One chunk at a time: the reader waits until the last one was taken.
-        self._chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue(1)
+        # What is wanted: one chunk at a time, or no more.
+        self._wanted: queue.SimpleQueue[asyncio.Future[bytes] | None] = queue.SimpleQueue()
 
     async def lines(self) -> AsyncIterator[str]:
         """Yield each line, without its end, until the input ends.
@@ -45,35 +49,34 @@ class LineInput:
         threading.Thread(target=self._read, args=(loop,), daemon=True, name="stdin").start()
         number = 0
         rest = b""
-        while True:
-            chunk = await self._chunks.get()
-            if isinstance(chunk, OSError):
-                raise InputError(f"cannot read the input: {chunk.strerror}")
-            *lines, rest = (rest + chunk).split(b"\n")
-            if not chunk and rest:
-                lines.append(rest)
-            for line in lines:
-                number += 1
-                yield _decode(line, number)
-            if not chunk:
-                return
-            if len(rest) > MAX_LINE:
-                raise InputError(_too_long(number + 1))
+        try:
+            while True:
+                wanted: asyncio.Future[bytes] = loop.create_future()
+                self._wanted.put(wanted)
+                chunk = await wanted
+                *lines, rest = (rest + chunk).split(b"\n")
+                if not chunk and rest:
+                    lines.append(rest)
+                for line in lines:
+                    number += 1
+                    yield _decode(line, number)
+                if not chunk:
+                    return
+                if len(rest) > MAX_LINE:
+                    raise InputError(_too_long(number + 1))
+        except OSError as exc:
+            raise InputError(f"cannot read the input: {exc.strerror}") from exc
+        finally:
+            self._wanted.put(None)
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        chunk: bytes | OSError = b""
-        while True:
+        while (wanted := self._wanted.get()) is not None:
+            chunk: bytes | OSError
             try:
                 chunk = os.read(self._descriptor, _READ_SIZE)
             except OSError as exc:
                 chunk = exc
-            put = self._chunks.put(chunk)
-            try:
-                asyncio.run_coroutine_threadsafe(put, loop).result()
-            except BaseException:  # noqa: BLE001 - the loop is gone, nobody reads any more
-                put.close()
-                return
-            if not chunk or isinstance(chunk, OSError):
+            if not _tell(loop, wanted, chunk):
                 return
 
 
@@ -92,6 +95,10 @@ def _too_long(number: int) -> str:
     return f"line {number} of the input is longer than {MAX_LINE} bytes: split it"
 
 
+class OutputError(Exception):
+    """The output cannot be written; the message says why."""
+
+
 class LineOutput:
     """Bytes to a file descriptor, in order, by one task."""
 
@@ -103,6 +110,9 @@ class LineOutput:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        # One chunk at a time: the next one is handed over when the last one is written.
+        self._chunks: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]] | None]
+        self._chunks = queue.SimpleQueue()
 
     def put(self, data: bytes) -> None:
         """Queue `data`; a caller that has much of it waits for `ready` in between."""
@@ -122,21 +132,61 @@ class LineOutput:
         self._news.set()
 
     async def run(self) -> None:
-        """Write what is put, until `finish`, or until nobody reads any more."""
-        while not (self._finished and not self._waiting):
-            await self._news.wait()
-            self._news.clear()
-            data = b"".join(self._waiting)
-            self._waiting.clear()
-            self._size = 0
-            self._room.set()
+        """Write what is put, until `finish`, or until nobody reads any more.
+
+        Cancellation: one write may go on in its thread until somebody reads.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        loop = asyncio.get_running_loop()
+        # A daemon, as for the input: nothing else ends a write that nobody reads.
+        threading.Thread(target=self._write, args=(loop,), daemon=True, name="stdout").start()
+        try:
+            while not (self._finished and not self._waiting):
+                await self._news.wait()
+                self._news.clear()
+                data = b"".join(self._waiting)
+                self._waiting.clear()
+                self._size = 0
+                self._room.set()
+                written: asyncio.Future[None] = loop.create_future()
+                self._chunks.put((data, written))
+                await written
+        except BrokenPipeError:
+            return  # as after `| head`: the reader has what it wanted
+        except OSError as exc:
+            raise OutputError(f"cannot write the output: {exc.strerror}") from exc
+        finally:
+            self._chunks.put(None)
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            data, written = chunk
+            outcome: OSError | None = None
             try:
-                await asyncio.to_thread(_write, self._descriptor, data)
-            except BrokenPipeError:
-                return  # as after `| head`: the reader has what it wanted
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+            except OSError as exc:
+                outcome = exc
+            if not _tell(loop, written, outcome):
+                return
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], outcome: T | OSError) -> bool:
+    """Settle a future from a thread; False if the loop is closed, and nobody waits any more."""
+    try:
+        loop.call_soon_threadsafe(_settle, future, outcome)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _settle(future: asyncio.Future[T], outcome: T | OSError) -> None:
+    if future.done():
+        return  # given up
+    if isinstance(outcome, OSError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

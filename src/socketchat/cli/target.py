@@ -11,7 +11,7 @@ from socketchat.messages import MAX_NAME
 __all__ = ["Target", "parse_target"]
 
 _TARGET = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\]/\s]+)?)\]|(?P<host>[^\s:/\[\]]+))"
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\[\]/\s]+)?)\]|(?P<host>[^\s:/\[\]]+))"
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?:/(?P<room>[^/\s]*))?"
 )
@@ -33,7 +33,8 @@ class Target:
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host + (f":{self.port}" if self.port != DEFAULT_PORT else "")
+        port = f":{self.port}" if self.port != DEFAULT_PORT else ""
+        return host + port + (f"/{self.room}" if self.room else "")
 
 
 def parse_target(text: str) -> Target:
@@ -43,7 +44,7 @@ def parse_target(text: str) -> Target:
         ValueError: It names none; the message says what would.
     """
     found = _TARGET.fullmatch(text.strip())
-    if found is None:
+    if found is None or not text.strip().isprintable():
         hint = "; put an IPv6 address in brackets" if text.count(":") > 1 else ""
         raise ValueError(f"{text!r} is no HOST, HOST:PORT, HOST/ROOM or HOST:PORT/ROOM{hint}")
     port = int(found["port"] or DEFAULT_PORT)

@@ -1,0 +1,105 @@
+"""Claims about `socketchat.cli.failures`: the exit code, and the one line that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from socketchat import (
+    Close,
+    CloseCode,
+    HandshakeError,
+    HandshakeRefused,
+    Session,
+    SessionClosedError,
+    UntrustedPeer,
+)
+from socketchat.cli.failures import (
+    ExitCode,
+    failure_to_connect,
+    failure_to_listen,
+    session_exit_code,
+    session_failure,
+)
+
+REACHING: list[tuple[OSError | HandshakeError, int, str]] = [
+    (socket.gaierror(-2, "Name or service not known"), 3, "check the name"),
+    (TimeoutError(), 3, "firewall"),
+    (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), 3, "firewall"),
+    (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), 3, "socketchat serve"),
+    (ssl.SSLError(1, "wrong version number"), 3, "not a socketchat server"),
+    (ConnectionResetError(errno.ECONNRESET, "Connection reset"), 3, "not a socketchat server"),
+    (OSError(errno.ENETUNREACH, "Network is unreachable"), 3, "Network is unreachable"),
+    (OSError("Multiple exceptions: a, b"), 3, "Multiple exceptions"),
+    (HandshakeError("not a socketchat server: malformed"), 3, "not a socketchat server"),
+    (HandshakeRefused(1008, "you are banned"), 5, "you are banned"),
+    (UntrustedPeer("the key has changed", fingerprint="SHA256:x"), 4, "the key has changed"),
+]
+
+
+@pytest.mark.parametrize(("exc", "code", "words"), REACHING, ids=lambda value: repr(value)[:40])
+def test_each_way_not_to_reach_a_server_has_its_code_and_its_words(
+    exc: OSError | HandshakeError, code: int, words: str
+) -> None:
+    failure = failure_to_connect("example.org:80", exc)
+    assert failure.code == code
+    assert words in str(failure)
+    assert "\n" not in str(failure)
+    if code != ExitCode.NOT_TRUSTED:
+        assert "example.org:80" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("exc", "words"),
+    [
+        (OSError(errno.EADDRINUSE, "cannot listen on ::1 port 80: in use"), "cannot listen on ::1"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (OSError("whatever"), "whatever"),
+    ],
+)
+def test_a_server_that_cannot_start_says_what_to_try(exc: OSError, words: str) -> None:
+    failure = failure_to_listen(exc)
+    assert failure.code == ExitCode.CANNOT_REACH
+    assert words in str(failure)
+    assert "--port" in str(failure)
+
+
+ENDS = {
+    CloseCode.OK: 0,
+    CloseCode.GOING_AWAY: 0,
+    CloseCode.SERVICE_RESTART: 0,
+    CloseCode.ABNORMAL: 3,
+    CloseCode.PROTOCOL_ERROR: 1,
+    CloseCode.INVALID_DATA: 1,
+    CloseCode.INTERNAL_ERROR: 1,
+    CloseCode.POLICY_VIOLATION: 5,
+    CloseCode.TOO_BIG: 5,
+    CloseCode.TRY_AGAIN_LATER: 5,
+}
+
+
+def test_no_code_is_forgotten_here() -> None:
+    assert set(ENDS) == set(CloseCode)
+
+
+@pytest.mark.parametrize(("code", "status"), [*ENDS.items(), (4000, 5), (4999, 5)])
+def test_each_end_of_a_session_has_its_exit_code(code: int, status: int) -> None:
+    session = cast("Session", SimpleNamespace(close_code=code))
+    assert session_exit_code(session) == status
+
+
+def test_a_session_that_goes_on_has_done_its_work() -> None:
+    assert session_exit_code(cast("Session", SimpleNamespace(close_code=None))) == 0
+
+
+@pytest.mark.parametrize(("code", "status"), ENDS.items())
+def test_a_session_that_broke_names_the_server_and_why(code: int, status: int) -> None:
+    failure = session_failure("example.org", SessionClosedError(Close(code, "no room")))
+    assert failure.code == (status or ExitCode.NOT_ACKNOWLEDGED)
+    assert str(failure).startswith("example.org: ")
+    assert "no room" in str(failure)

@@ -1,0 +1,239 @@
+"""Claims about `socketchat.cli.stdio`: lines in and bytes out, without blocking the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socketchat.cli import stdio
+from socketchat.cli.stdio import MAX_LINE, MAX_WAITING, InputError, LineInput, LineOutput
+from tests.sessions import until
+
+pytestmark = pytest.mark.may_block("the test's end of a pipe is read and written here")
+
+
+@contextmanager
+def pipe() -> Iterator[tuple[int, int]]:
+    """Give a pipe; ends that the test has closed stay closed."""
+    ends = os.pipe()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            try:
+                os.close(end)
+            except OSError:
+                continue
+
+
+async def read(data: bytes, *, piece: int = 2**16) -> list[str]:
+    """Return the lines of some input."""
+    with pipe() as (out, into):
+        writing = threading.Thread(target=_write_pieces, args=(into, data, piece))
+        writing.start()
+        try:
+            return [line async for line in LineInput(out).lines()]
+        finally:
+            os.close(out)
+            writing.join()
+
+
+def _write_pieces(descriptor: int, data: bytes, piece: int) -> None:
+    try:
+        for start in range(0, len(data), piece):
+            os.write(descriptor, data[start : start + piece])
+    except BrokenPipeError:
+        pass
+    os.close(descriptor)
+
+
+# In
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"one", ["one"]),
+        (b"one\n", ["one"]),
+        (b"one\ntwo", ["one", "two"]),
+        (b"one\n\n\ntwo\n", ["one", "", "", "two"]),
+        (b"one\r\ntwo\r\n", ["one", "two"]),
+        (b"one\rtwo\n", ["one\rtwo"]),
+        (b" one \t\n", [" one \t"]),
+        ("grün\u2028日本\x85\n".encode(), ["grün\u2028日本\x85"]),
+        (b"nul \0\x1b\n", ["nul \0\x1b"]),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 2**16])
+async def test_the_lines_of_an_input(data: bytes, lines: list[str], piece: int) -> None:
+    assert await read(data, piece=piece) == lines
+
+
+@given(lines=st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"))))
+async def test_any_lines_come_as_they_are(lines: list[str]) -> None:
+    assert await read("".join(f"{line}\n" for line in lines).encode()) == lines
+
+
+async def test_many_lines_come_in_order() -> None:
+    lines = [str(number) for number in range(100_000)]
+    assert await read("\n".join(lines).encode()) == lines
+
+
+async def test_a_file_is_an_input_too(tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(b"one\ntwo")
+    with path.open("rb") as file:
+        assert [line async for line in LineInput(file.fileno()).lines()] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("data", "number"), [(b"\xff\n", 1), (b"one\ntw\xc3\n", 2), (b"\n\n\xed\xa0\x80", 3)]
+)
+async def test_a_line_that_is_not_utf8_is_named(data: bytes, number: int) -> None:
+    with pytest.raises(InputError, match=f"^line {number} of the input is not UTF-8"):
+        await read(data)
+
+
+async def test_lines_before_a_bad_one_come() -> None:
+    with pipe() as (out, into):
+        os.write(into, b"one\ntwo\n\xff\n")
+        lines = LineInput(out).lines()
+        assert [await anext(lines), await anext(lines)] == ["one", "two"]
+        with pytest.raises(InputError):
+            await anext(lines)
+
+
+async def test_the_longest_line_comes() -> None:
+    assert await read(b"x" * MAX_LINE + b"\nnext\n") == ["x" * MAX_LINE, "next"]
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+async def test_a_longer_one_is_named(end: bytes) -> None:
+    with pytest.raises(InputError, match="^line 2 of the input is longer than 1048576 bytes"):
+        await read(b"one\n" + b"x" * (MAX_LINE + 1) + end)
+
+
+async def test_a_line_without_end_is_not_read_to_its_end() -> None:
+    with Path("/dev/zero").open("rb") as zeros:
+        with pytest.raises(InputError, match="line 1"):
+            await anext(LineInput(zeros.fileno()).lines())
+
+
+async def test_an_input_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        with pytest.raises(InputError, match="cannot read the input: Bad file descriptor"):
+            await anext(LineInput(file.fileno()).lines())
+
+
+async def test_nothing_is_read_ahead_of_who_takes_the_lines() -> None:
+    with pipe() as (out, into):
+        lines = LineInput(out).lines()
+        os.write(into, b"one\n")
+        assert await anext(lines) == "one"
+        os.write(into, b"two\n")
+        await asyncio.sleep(0.01)
+        os.set_blocking(out, False)
+        assert os.read(out, 100) == b"two\n"
+        await lines.aclose()  # type: ignore[attr-defined]
+
+
+async def test_an_input_that_never_comes_can_be_given_up() -> None:
+    with pipe() as (out, _):
+        waiting = asyncio.create_task(anext(aiter(LineInput(out).lines())))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        assert waiting.cancelled()
+
+
+# Out
+
+
+async def test_what_is_put_is_written_in_order() -> None:
+    with pipe() as (out, into):
+        output = LineOutput(into)
+        running = asyncio.create_task(output.run())
+        for number in range(1000):
+            output.put(b"%d\n" % number)
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+        output.finish()
+        await running
+        assert os.read(out, 2**16) == b"".join(b"%d\n" % number for number in range(1000))
+
+
+async def test_nothing_put_is_nothing_written() -> None:
+    with pipe() as (out, into):
+        output = LineOutput(into)
+        output.finish()
+        await output.run()
+        os.close(into)
+        assert os.read(out, 1) == b""
+
+
+async def test_a_reader_that_is_slow_makes_the_others_wait_and_gets_everything() -> None:
+    with pipe() as (out, into):
+        output = LineOutput(into)
+        running = asyncio.create_task(output.run())
+        line = b"x" * 999 + b"\n"
+        put = 0
+
+        async def put_all() -> None:
+            nonlocal put
+            for _ in range(5000):
+                output.put(line)
+                put += 1
+                await output.ready()
+            output.finish()
+
+        putting = asyncio.create_task(put_all())
+        await until(lambda: output._size > MAX_WAITING)
+        # In the pipe, with the writer, and waiting.
+        assert put * len(line) <= 2**16 + 2 * (MAX_WAITING + len(line))
+        got = bytearray()
+        while len(got) < 5000 * len(line):
+            got += await asyncio.to_thread(os.read, out, 2**20)
+        await putting
+        await running
+        assert got == line * 5000
+
+
+async def test_once_nobody_reads_it_is_over_and_nobody_waits() -> None:
+    with pipe() as (out, into):
+        output = LineOutput(into)
+        os.close(out)
+        output.put(b"x" * (MAX_WAITING + 1))
+        await output.run()
+        await output.ready()
+
+
+async def test_an_output_that_cannot_be_written_says_why() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        output = LineOutput(full.fileno())
+        output.put(b"hello\n")
+        with pytest.raises(stdio.OutputError, match="cannot write the output: No space left"):
+            await output.run()
+
+
+def test_an_output_that_is_never_read_holds_nobody_up() -> None:
+    with pipe() as (_, into):
+        output = LineOutput(into)
+
+        async def main() -> None:
+            running = asyncio.create_task(output.run())
+            output.put(b"x" * 2**20)
+            await until(lambda: not output._size)  # it is being written
+            running.cancel()
+            await asyncio.wait((running,))
+
+        asyncio.run(main())  # which waits for what it has started in threads of its own

@@ -1,0 +1,124 @@
+"""Claims about `socketchat.cli.target`: what names a server, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from socketchat.cli.target import Target, parse_target
+
+GOOD = {
+    "localhost": Target("localhost"),
+    "example.org": Target("example.org"),
+    "example.org.": Target("example.org."),
+    "xn--bcher-kva.example": Target("xn--bcher-kva.example"),
+    "bücher.example": Target("bücher.example"),
+    "my_host-1": Target("my_host-1"),
+    "192.0.2.7": Target("192.0.2.7"),
+    "  localhost\n": Target("localhost"),
+    "localhost:7625": Target("localhost", 7625),
+    "localhost:1": Target("localhost", 1),
+    "localhost:65535": Target("localhost", 65535),
+    "localhost:00080": Target("localhost", 80),
+    "localhost/tea": Target("localhost", room="tea"),
+    "localhost/": Target("localhost"),
+    "localhost:80/": Target("localhost", 80),
+    "localhost:80/tea-room": Target("localhost", 80, "tea-room"),
+    "localhost/#tea": Target("localhost", room="#tea"),
+    "localhost/a:b": Target("localhost", room="a:b"),
+    "localhost/茶": Target("localhost", room="茶"),
+    "[::1]": Target("::1"),
+    "[::1]:80": Target("::1", 80),
+    "[::1]/tea": Target("::1", room="tea"),
+    "[::1]:80/tea": Target("::1", 80, "tea"),
+    "[2001:DB8::7]": Target("2001:DB8::7"),
+    "[::ffff:192.0.2.7]:80": Target("::ffff:192.0.2.7", 80),
+    "[fe80::1%eth0]": Target("fe80::1%eth0"),
+    "[fe80::1%eth0.7]:80/tea": Target("fe80::1%eth0.7", 80, "tea"),
+}
+
+BAD = [
+    "",
+    "   ",
+    ":80",
+    "/tea",
+    "localhost:",
+    "localhost:http",
+    "localhost:-1",
+    "localhost:0",
+    "localhost:65536",
+    "localhost:99999",
+    "localhost:123456",
+    "localhost:٨٠",
+    "local host",
+    "localhost:80 /tea",
+    "localhost/tea/cups",
+    "localhost/tea room",
+    "localhost/" + "x" * 65,
+    "::1",
+    "::1:80",
+    "2001:db8::7",
+    "fe80::1%eth0",
+    "[::1",
+    "::1]",
+    "[::1]80",
+    "[]",
+    "[localhost]",
+    "[fe80::1%]",
+    "[fe80::1%[]",
+    "localhost\0",
+    "localhost/\x1b[2J",
+    "localhost/\udcff",
+    "\udcff",
+]
+
+
+@pytest.mark.parametrize("text", list(GOOD))
+def test_what_names_a_server(text: str) -> None:
+    assert parse_target(text) == GOOD[text]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_names_none_is_a_value_error_of_one_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"HOST:PORT|is no port|room's name") as caught:
+        parse_target(text)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["::1", "::1:80", "2001:db8::7", "fe80::1%eth0"])
+def test_ipv6_without_brackets_is_told_of_them(text: str) -> None:
+    with pytest.raises(ValueError, match="brackets"):
+        parse_target(text)
+
+
+@pytest.mark.parametrize("text", ["localhost:80x", ""])
+def test_others_are_not(text: str) -> None:
+    with pytest.raises(ValueError, match="HOST:PORT") as caught:
+        parse_target(text)
+    assert "brackets" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", list(GOOD.values()), ids=str)
+def test_a_target_is_shown_as_it_can_be_typed(target: Target) -> None:
+    assert parse_target(str(target)) == target
+
+
+def test_a_target_is_shown_as_short_as_it_can_be() -> None:
+    assert str(Target("localhost", 7625, "")) == "localhost"
+    assert str(Target("localhost", 80, "tea")) == "localhost:80/tea"
+    assert str(Target("::1", 80)) == "[::1]:80"
+
+
+@given(st.text() | st.text("[]:/%.0123456789abcdef \n\udcff"))
+@example("[1%[]")
+@example("[1%a:b]")
+def test_any_text_is_a_target_or_a_value_error(text: str) -> None:
+    try:
+        target = parse_target(text)
+    except ValueError:
+        return
+    assert 1 <= target.port <= 65535
+    assert target.host
+    assert len(target.room) <= 64
+    assert parse_target(str(target)) == target

@@ -1,0 +1,518 @@
+"""Claims about `socketchat.server`: who comes in, what its handler's end means, how it closes.
+
+Callers come over links in memory, and time is virtual. What needs sockets: `test_server_tcp.py`;
+callers who mean no good: `test_hostile_peers.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from typing import cast
+
+import pytest
+
+from socketchat import (
+    HandshakeError,
+    HandshakeRefused,
+    Session,
+    SessionClosedError,
+    SessionState,
+    Side,
+    serve,
+)
+from socketchat.messages import Bye, Greeting, Hello, Refused, TextPost
+from socketchat.server import Admission
+from socketchat.testing import Streams, stream_pair
+from tests.sessions import (
+    MemoryNetwork,
+    MemoryServer,
+    Wire,
+    directed,
+    echo,
+    now,
+    receive,
+    receive_all,
+    say_nothing,
+    turns,
+    until,
+)
+
+pytestmark = pytest.mark.virtual_time
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> MemoryNetwork:
+    """Put a network in memory where TCP would be."""
+    return MemoryNetwork(monkeypatch)
+
+
+# What becomes of a session when its handler ends
+
+
+async def test_a_handler_that_returns_closes_its_session_in_good_order(
+    network: MemoryNetwork,
+) -> None:
+    async def greet(session: Session) -> None:
+        await session.send(f"hello {session.nick}")
+
+    async with network.serve(greet), network.connect(nick="ada") as client:
+        assert await receive_all(client) == ["hello ada"]
+        assert client.close_code == 1000
+
+
+async def test_a_handler_that_fails_is_logged_and_closes_its_session_with_1011(
+    network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(session: Session) -> None:
+        await session.send("almost")
+        raise LookupError("no such thing")
+
+    async with network.serve(fail), network.connect() as client:
+        assert await receive_all(client) == ["almost"]
+        assert client.close_code == 1011
+        assert "no such thing" not in client.close_reason
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "LookupError: no such thing" in caplog.text
+    assert record.name == "socketchat.server"
+
+
+async def test_a_handler_need_not_mind_that_its_session_ends(
+    network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def listen(session: Session) -> None:
+        while True:
+            await session.recv()
+
+    async with network.serve(listen) as server:
+        for code in (1000, 4000):
+            async with network.connect() as client:
+                await client.close(code)
+            async with network.connect(reconnect=False) as client:
+                client.abort()
+        await until(lambda: all(s.state is SessionState.LOST for s in server.sessions))
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_each_caller_has_a_handler_of_its_own_and_a_failing_one_harms_no_other(
+    network: MemoryNetwork,
+) -> None:
+    async def fail_if_told(session: Session) -> None:
+        async for message in session:
+            if message.text == "fail":
+                raise ValueError(message.text)
+            await session.send(message.text)
+
+    async with network.serve(fail_if_told) as server:
+        async with network.connect() as one, network.connect() as other:
+            assert len(server.sessions) == 2
+            await one.send("fail")
+            await one.wait_closed()
+            await other.send("hello")
+            assert await receive(other, 1) == ["hello"]
+            assert len(server.sessions) == 1
+
+
+# Who comes in
+
+
+async def test_a_handler_knows_its_caller(network: MemoryNetwork) -> None:
+    async with network.serve(say_nothing) as server:
+        async with network.connect(nick="ada", room="lobby") as client:
+            (session,) = server.sessions
+            assert session.side is Side.SERVER
+            assert (session.nick, session.room) == ("ada", "lobby")
+            assert session.peer.nick == "ada"
+            assert session.peer.address == "192.0.2.1:50000"
+            assert session.id == client.id
+            assert client.peer.nick == "server"
+
+
+class Door:
+    """A handler that lets in whom it likes."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.served = 0
+
+    def admit(self, hello: Hello, address: str) -> Admission:
+        self.asked.append((hello.nick, hello.room, address))
+        match hello.nick:
+            case "mallory":
+                raise HandshakeRefused(1008, "not you")
+            case "bug":
+                raise ZeroDivisionError("a bug in admit")
+            case nick:
+                return Admission(nick.upper(), "the only room")
+
+    async def __call__(self, session: Session) -> None:
+        self.served += 1
+        await session.wait_closed()
+
+
+async def test_a_handler_may_give_names_and_rooms(network: MemoryNetwork) -> None:
+    door = Door()
+    async with network.serve(door) as server, network.connect(nick="ada", room="den") as client:
+        (session,) = server.sessions
+        for end in (client, session):
+            assert (end.nick, end.room) == ("ADA", "the only room")
+        assert door.asked == [("ada", "den", "192.0.2.1:50000")]
+
+
+async def test_a_caller_that_is_not_let_in_is_told_why_and_has_no_handler(
+    network: MemoryNetwork,
+) -> None:
+    door = Door()
+    async with network.serve(door) as server:
+        with pytest.raises(HandshakeRefused, match="not you") as caught:
+            async with network.connect(nick="mallory"):
+                pass
+        assert caught.value.code == 1008
+        assert door.served == 0
+        assert not server.sessions
+
+
+async def test_a_bug_in_admit_is_logged_and_the_caller_is_refused(
+    network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with network.serve(Door()):
+        with pytest.raises(HandshakeRefused) as caught:
+            async with network.connect(nick="bug"):
+                pass
+        assert caught.value.code == 1011
+        assert "bug" not in caught.value.reason
+        async with network.connect(nick="ada") as client:
+            assert client.nick == "ADA"
+    assert "ZeroDivisionError: a bug in admit" in caplog.text
+
+
+async def test_a_caller_that_comes_back_gets_its_session_and_no_second_handler(
+    network: MemoryNetwork,
+) -> None:
+    door = Door()
+    async with network.serve(door) as server, network.connect(nick="ada") as client:
+        (session,) = server.sessions
+        for _ in range(3):
+            network.cut()
+            await until(lambda: client.state is SessionState.LOST)
+            assert server.sessions == {session}
+            await until(lambda: client.state is SessionState.OPEN)
+        assert (door.served, len(door.asked)) == (1, 1)
+        await client.close()
+        await session.wait_closed()
+        assert not server.sessions
+
+
+# Callers in the greeting
+
+
+async def test_a_caller_that_never_says_anything_is_hung_up_on_in_time(
+    network: MemoryNetwork,
+) -> None:
+    async with network.serve(open_timeout=3) as server:
+        wire = server.call_raw()
+        await wire.expect(Greeting)
+        await wire.read_end()
+        assert now() == 3
+
+
+@pytest.mark.parametrize(
+    ("max_pending", "addresses", "let_in"),
+    [
+        ((3, 99), ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"], [1, 1, 1, 0]),
+        ((99, 2), ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"], [1, 1, 0, 1]),
+    ],
+    ids=["in all", "from one address"],
+)
+async def test_callers_in_the_greeting_are_counted_and_one_too_many_is_turned_away(
+    max_pending: tuple[int, int], addresses: list[str], let_in: list[int]
+) -> None:
+    async with MemoryServer(echo, max_pending=max_pending, open_timeout=60) as server:
+        for _ in range(2):
+            wires = [server.call_raw(address) for address in addresses]
+            for wire, expected in zip(wires, let_in, strict=True):
+                if expected:
+                    await wire.greet(Hello(1, id(wire).to_bytes(16)))
+                else:
+                    await wire.read_end()
+            # Those who are through the greeting do not count: as many come in again.
+        assert len(server.sessions) == 2 * sum(let_in)
+        assert not server._pending
+
+
+async def test_a_caller_that_was_refused_counts_until_it_is_gone() -> None:
+    async with MemoryServer(Door(), max_pending=(1, 1), close_timeout=7) as server:
+        wire = server.call_raw()
+        await wire.expect(Greeting)
+        transport = wire.writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        wire.say(Hello(1, bytes(16), "mallory"))
+        await turns()
+        await server.call_raw().read_end()
+        assert now() == 0
+        transport.resume_reading()
+        assert (await wire.expect(Refused)).reason == "not you"
+        await turns()
+        assert not server._pending
+
+
+async def test_a_server_out_of_file_descriptors_goes_on_when_there_are_some(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    link = stream_pair()
+    outcomes: list[OSError | tuple[Streams, tuple[str, int]]] = [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENFILE, "Too many open files in system"),
+        ConnectionAbortedError(errno.ECONNABORTED, "Software caused connection abort"),
+        (directed(link.far), ("192.0.2.1", 50000)),
+    ]
+
+    async def sock_accept(_: socket.socket) -> tuple[Streams, tuple[str, int]]:
+        if not outcomes:
+            await asyncio.Event().wait()
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    class Listener:
+        def fileno(self) -> int:
+            return 7
+
+    asyncio.get_running_loop().sock_accept = sock_accept  # type: ignore[method-assign, assignment]
+    async with MemoryServer(echo) as server:
+        server._own(server._acceptors, server._accept(cast("socket.socket", Listener())))
+        wire = Wire(*link.near)
+        await wire.greet()
+        assert 0 < now() < 5
+        assert "cannot accept callers: Too many open files" in caplog.text
+        assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
+        wire.reset()
+
+
+# Closing
+
+
+async def test_closing_tells_everyone_and_waits_for_the_handlers(network: MemoryNetwork) -> None:
+    done: list[str] = []
+
+    async def handler(session: Session) -> None:
+        async for _ in session:
+            pass
+        await asyncio.sleep(3)
+        done.append(session.nick)
+
+    async with network.serve(handler) as server:
+        async with network.connect(nick="a") as one, network.connect(nick="b") as two:
+            await server.close(1001, "so long")
+            assert now() == 3
+            assert sorted(done) == ["a", "b"]
+            assert not server.sessions
+            for client in (one, two):
+                await client.wait_closed()
+                assert (client.close_code, client.close_reason) == (1001, "so long")
+
+
+async def test_leaving_the_block_closes_with_1001(network: MemoryNetwork) -> None:
+    async with network.serve(say_nothing):
+        client_opening = network.connect()
+        client = await client_opening.__aenter__()
+    await client.wait_closed()
+    assert client.close_code == 1001
+    await client_opening.__aexit__(None, None, None)
+
+
+async def test_a_handler_that_does_not_return_in_time_is_cancelled(
+    network: MemoryNetwork,
+) -> None:
+    ended: list[type[BaseException]] = []
+
+    async def stubborn(session: Session) -> None:
+        try:
+            await asyncio.Event().wait()
+        except BaseException as exc:
+            ended.append(type(exc))
+            raise
+
+    async with network.serve(stubborn, close_timeout=5) as server, network.connect() as client:
+        await server.close()
+        assert now() == 5
+        assert ended == [asyncio.CancelledError]
+        assert client.close_code == 1001
+
+
+async def test_sessions_that_do_not_end_in_time_are_aborted(network: MemoryNetwork) -> None:
+    async with network.serve(say_nothing, close_timeout=5) as server:
+        wires = []
+        for number in range(3):
+            wires.append(server.call_raw())
+            await wires[-1].greet(Hello(1, bytes([number]) * 16))
+        await server.close(1012, "restarting")
+        assert now() == 5
+        assert not server.sessions
+        for wire in wires:
+            with pytest.raises(ConnectionResetError):
+                await wire.read_bye()
+
+
+async def test_a_session_that_is_closed_by_its_handler_just_then_is_no_trouble(
+    network: MemoryNetwork,
+) -> None:
+    async def handler(session: Session) -> None:
+        await session.recv()
+        await session.close(4001)
+
+    async with network.serve(handler) as server, network.connect() as client:
+        await client.send("now")
+        await server.close()
+        await client.wait_closed()
+        assert client.close_code in {1001, 4001}
+
+
+async def test_closing_does_not_wait_for_clients_that_are_away(network: MemoryNetwork) -> None:
+    async with network.pair() as (client, away):
+        server, network.server = network.server, None
+        assert server is not None
+        receipt = await away.send("never acknowledged")
+        network.cut()
+        await until(lambda: away.state is SessionState.LOST)
+        start = now()
+        await server.close()
+        assert now() == start
+        with pytest.raises(SessionClosedError):
+            await receipt
+        assert client.state is SessionState.LOST
+
+
+async def test_closing_again_and_at_once_only_waits(network: MemoryNetwork) -> None:
+    async def slow(session: Session) -> None:
+        await session.wait_closed()
+        await asyncio.sleep(3)
+
+    async with network.serve(slow) as server, network.connect() as client:
+        waiting = [
+            asyncio.create_task(waiter)
+            for waiter in (server.wait_closed(), server.serve_forever(), server.wait_closed())
+        ]
+        closing = [asyncio.create_task(server.close(4000 + n)) for n in range(3)]
+        await turns()
+        waiting[0].cancel()
+        closing[0].cancel()
+        await asyncio.wait(waiting + closing)
+        assert now() == 3
+        assert [task.cancelled() for task in waiting] == [True, False, False]
+        assert [task.cancelled() for task in closing] == [True, False, False]
+        assert client.close_code == 4000
+        await server.close()
+        await server.wait_closed()
+        await server.serve_forever()
+
+
+async def test_cancelling_serve_forever_does_not_close_the_server(network: MemoryNetwork) -> None:
+    async with network.serve(echo) as server:
+        serving = asyncio.create_task(server.serve_forever())
+        await turns()
+        serving.cancel()
+        await asyncio.wait([serving])
+        async with network.connect() as client:
+            await client.send("hello")
+            assert await receive(client, 1) == ["hello"]
+
+
+@pytest.mark.parametrize("code", [1006, 999, 5000])
+async def test_a_code_that_may_not_be_sent_is_refused_and_nothing_is_closed(
+    network: MemoryNetwork, code: int
+) -> None:
+    async with network.serve(echo) as server, network.connect() as client:
+        with pytest.raises(ValueError, match="no code to close with"):
+            await server.close(code)
+        with pytest.raises(ValueError, match="at most 500"):
+            await server.close(1001, "x" * 501)
+        await client.send("hello")
+        assert await receive(client, 1) == ["hello"]
+
+
+async def test_a_caller_that_comes_while_the_server_closes_is_told_the_same(
+    network: MemoryNetwork,
+) -> None:
+    async def slow(session: Session) -> None:
+        await session.wait_closed()
+        await asyncio.sleep(3)
+
+    async with network.serve(slow) as server, network.connect():
+        wire = server.call_raw()
+        await wire.expect(Greeting)
+        closing = asyncio.create_task(server.close(1012, "back soon"))
+        await asyncio.sleep(1)
+        wire.say(Hello(1, bytes(16)))
+        refused = await wire.expect(Refused)
+        assert (refused.code, refused.reason) == (1012, "back soon")
+        await closing
+
+
+async def test_a_caller_that_is_in_the_greeting_when_the_server_is_closed_is_hung_up_on(
+    network: MemoryNetwork,
+) -> None:
+    async with network.serve(echo) as server:
+        wire = server.call_raw()
+        await wire.expect(Greeting)
+        await server.close()
+        assert now() == 0
+        with pytest.raises((EOFError, ConnectionResetError)):
+            await wire.expect(Bye)
+
+
+async def test_what_was_sent_before_the_server_is_closed_arrives(network: MemoryNetwork) -> None:
+    network.latency = 0.1
+    async with network.serve(say_nothing) as server, network.connect() as client:
+        (session,) = server.sessions
+        receipts = [await session.send(str(number)) for number in range(300)]
+        await client.send("on its way")
+        await server.close()
+        await client.wait_closed()
+        assert await receive_all(client) == [str(number) for number in range(300)]
+        assert await receive_all(session) == ["on its way"]
+        assert {receipt.error for receipt in receipts} == {None}
+
+
+# Arguments
+
+
+def test_a_name_that_is_too_long_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 64 characters"):
+        serve(echo, name="x" * 65)
+
+
+def test_an_option_out_of_range_is_refused_before_anything_happens() -> None:
+    with pytest.raises(ValueError, match="max_size"):
+        serve(echo, max_size=1)
+
+
+async def test_a_post_before_the_welcome_is_an_error(network: MemoryNetwork) -> None:
+    async with network.serve(echo) as server:
+        wire = server.call_raw()
+        wire.say(Hello(1, bytes(16)), TextPost(1, "too early"))
+        assert (await wire.read_bye()).code == 1002
+        with pytest.raises(EOFError):
+            await wire.expect(Greeting)
+        assert not server.sessions
+
+
+async def test_a_client_that_speaks_another_version_is_told_which_is_spoken(
+    network: MemoryNetwork,
+) -> None:
+    async with network.serve(echo) as server:
+        wire = server.call_raw()
+        wire.say(Hello(2, bytes(16)))
+        bye = await wire.read_bye()
+        assert (bye.code, "version 2" in bye.reason) == (1002, True)
+
+
+async def test_a_network_without_a_server_refuses(network: MemoryNetwork) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        async with network.connect():
+            pass
+    assert issubclass(HandshakeRefused, HandshakeError)

@@ -1,0 +1,327 @@
+"""`docs/protocol.md` and its test vectors say what the code does, in both directions."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from socketchat import messages
+from socketchat.core_events import Failed, HelloReceived, Received
+from socketchat.errors import CloseCode
+from socketchat.framing import HEADER_SIZE, FrameDecoder
+from socketchat.lanes import Lanes
+from socketchat.messages import (
+    Bye,
+    DataPost,
+    Event,
+    Greeting,
+    Hello,
+    Limits,
+    MalformedMessage,
+    Ping,
+    TextPost,
+    WireMessage,
+    decode,
+    encode,
+)
+from socketchat.outbox import MemoryOutbox
+from socketchat.protocol import Protocol, Side
+from socketchat.states import TRANSITIONS
+from socketchat.trust.identity import pin_of
+from tests.core import OPTIONS, SAMPLES, Pair, make_hello, make_lanes
+
+DOCS = Path(__file__).parent.parent / "docs"
+TEXT = (DOCS / "protocol.md").read_text("utf-8")
+C, S = Side.CLIENT, Side.SERVER
+
+Vector = dict[str, Any]
+
+
+def load(name: str) -> list[Any]:
+    document = json.loads((DOCS / "vectors" / name).read_text("utf-8"))
+    assert document["about"]
+    vectors = document.get("vectors") or document["links"]
+    assert isinstance(vectors, list)
+    return vectors
+
+
+def each(name: str) -> pytest.MarkDecorator:
+    """Run a test with each vector of a file."""
+    vectors = load(name)
+    names = [vector["name"] for vector in vectors]
+    assert len(set(names)) == len(names)
+    return pytest.mark.parametrize("vector", vectors, ids=names)
+
+
+def message_of(vector: Vector) -> WireMessage | None:
+    """Make the message that a vector describes, or None for one to skip."""
+    if vector["type"] is None:
+        return None
+    values = {name: value_of(name, value) for name, value in vector["fields"].items()}
+    message: WireMessage = getattr(messages, vector["type"])(**values)
+    return message
+
+
+def value_of(name: str, value: Any) -> object:
+    if name == "limits":
+        return Limits(**value)
+    if isinstance(value, list):
+        return tuple(value)
+    return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
+
+
+def body_of(vector: Vector) -> bytes:
+    frame = bytes.fromhex(vector["frame"])
+    (body,) = FrameDecoder().frames(frame)
+    return body
+
+
+# ---- messages ----
+
+
+@each("messages.json")
+def test_a_frame_gives_its_message(vector: Vector) -> None:
+    assert decode(body_of(vector)) == message_of(vector)
+
+
+@each("messages.json")
+def test_a_message_gives_its_frame(vector: Vector) -> None:
+    message = message_of(vector)
+    assert message is not None
+    assert encode(message).hex() == vector["frame"]
+
+
+def test_there_is_a_vector_for_every_kind() -> None:
+    assert {type(message_of(vector)) for vector in load("messages.json")} == set(SAMPLES)
+
+
+@each("accepted.json")
+def test_a_frame_that_nobody_needs_to_send_so_is_accepted(vector: Vector) -> None:
+    message = message_of(vector)
+    assert decode(body_of(vector)) == message
+    assert message is None or encode(message).hex() != vector["frame"]
+
+
+@each("malformed.json")
+def test_a_malformed_frame_has_its_code(vector: Vector) -> None:
+    with pytest.raises(MalformedMessage) as caught:
+        decode(body_of(vector))
+    assert caught.value.code == vector["code"]
+
+
+@pytest.mark.parametrize("side", Side)
+@each("malformed.json")
+def test_a_malformed_frame_is_answered_with_its_code(vector: Vector, side: Side) -> None:
+    pair = Pair().run()
+    (failed,) = pair.feed(side, bytes.fromhex(vector["frame"]))
+    assert isinstance(failed, Failed)
+    assert failed.close.code == vector["code"]
+
+
+# ---- streams ----
+
+
+@pytest.mark.parametrize("size", [1, 7, 10**6])
+@each("streams.json")
+def test_a_stream_has_its_code_and_its_posts(vector: Vector, size: int) -> None:
+    side = Side(vector["listener"])
+    pair = Pair()
+    pair.welcomes = False
+    stream = bytes.fromhex(vector["stream"])
+    for start in range(0, len(stream), size):
+        pair.feed(side, stream[start : start + size])
+        pair.write(side)
+    codes = [event.close.code for event in pair.events[side] if isinstance(event, Failed)]
+    assert codes == ([vector["code"]] if vector["code"] else [])
+    assert [post.number for post in pair.held[side]] == vector["posts"]
+
+
+# ---- conversations ----
+
+
+class Replay:
+    """Two cores that are led through a conversation, and must say what is written there."""
+
+    def __init__(self) -> None:
+        self.lanes = {C: make_lanes(), S: make_lanes()}
+        self.ends: dict[Side, Protocol] = {}
+        self.queued: dict[Side, bytes] = {}
+
+    def link(self, steps: list[Vector]) -> None:
+        """Play one link, from its greeting on."""
+        greeting, hello = message_of(steps[0]), message_of(steps[1])
+        assert isinstance(greeting, Greeting)
+        assert isinstance(hello, Hello)
+        mine = self.lanes[C]
+        mine.lane = hello.lane
+        expected = make_hello(mine)
+        assert (hello.session, hello.after) == (expected.session, expected.after)
+        self.ends = {
+            C: Protocol(C, OPTIONS, 0, hello=hello, lanes=mine),
+            S: Protocol(S, OPTIONS, 0, greeting=greeting),
+        }
+        session = bytes.fromhex(steps[2]["fields"]["session"]["hex"])
+        if self.lanes[S].session != session:
+            self.lanes[S] = Lanes(hello.lane, MemoryOutbox(100, 10**6), session=session)
+        self.queued = {C: b"", S: b""}
+        for step in steps:
+            self.step(step)
+
+    def step(self, step: Vector) -> None:
+        """Let one side say the next thing, and the other hear it unless it is lost."""
+        side, frame = Side(step["from"]), bytes.fromhex(step["frame"])
+        message = message_of(step)
+        assert decode(frame[HEADER_SIZE:]) == message
+        if not self.queued[side]:
+            self.act(side, message)
+            self.queued[side] = self.ends[side].data_to_send()
+        assert self.queued[side][: len(frame)].hex() == frame.hex(), step["note"]
+        self.queued[side] = self.queued[side][len(frame) :]
+        if not step.get("lost"):
+            self.hear(side.other, frame)
+
+    def act(self, side: Side, message: WireMessage | None) -> None:
+        """Say `message`, if a core does not say it by itself."""
+        end, lanes = self.ends[side], self.lanes[side]
+        match message:
+            case TextPost(number) | DataPost(number) if number > lanes.sent:
+                post = lanes.post(message.body, message.at, message.sender, message.to)
+                end.send_post(post.frame)
+            case Event():
+                end.send_event(message)
+            case Ping():
+                end.ping(0)
+            case Bye(code, reason) if end.sent_bye is None:
+                end.close(code, reason, 0)
+
+    def hear(self, side: Side, frame: bytes) -> None:
+        end, lanes = self.ends[side], self.lanes[side]
+        for event in end.receive_data(frame, 0):
+            match event:
+                case HelloReceived(hello):
+                    end.welcome(lanes, hello, hello.nick, hello.room)
+                case Received(posts):
+                    lanes.commit(posts[-1].number)
+                    end.acknowledge()
+                case Failed(close):
+                    pytest.fail(f"the {side.value} complains: {close}")
+
+
+@pytest.mark.parametrize("name", ["conversation.json", "resume.json", "restart.json"])
+def test_both_cores_say_what_is_written_in_a_conversation(name: str) -> None:
+    replay = Replay()
+    for steps in load(name):
+        replay.link(steps)
+    assert all(end.finished for end in replay.ends.values())
+    assert not any(replay.queued.values())
+    assert not any(len(lanes.outbox) for lanes in replay.lanes.values())
+
+
+# ---- pins ----
+
+
+@each("pins.json")
+def test_a_certificate_has_its_pin(vector: Vector) -> None:
+    certificate, key = bytes.fromhex(vector["certificate"]), bytes.fromhex(vector["spki"])
+    assert pin_of(certificate) == vector["pin"]
+    assert key in certificate
+    digest = base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
+    assert vector["pin"] == f"SHA256:{digest}"
+    assert len(digest) == 43
+
+
+# ---- the document ----
+
+
+def rows_behind(heading: str, text: str = TEXT) -> list[list[str]]:
+    """Return the rows of the first table behind a heading, without their head."""
+    lines = text.split(f"\n{heading}\n", 1)[1].splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("| ---"))
+    rows = []
+    for line in lines[first + 1 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def test_every_kind_is_described_with_its_number_and_its_fields() -> None:
+    headings = re.findall(r"^### (\d+) (\w+)$", TEXT, re.MULTILINE)
+    kinds = {message.__struct_config__.tag: kind for kind, message in SAMPLES.items()}
+    assert {int(number): name for number, name in headings} == {
+        tag: kind.__name__ for tag, kind in kinds.items()
+    }
+    for number, name in headings:
+        fields = msgspec.structs.fields(SAMPLES[kinds[int(number)]])
+        rows = rows_behind(f"### {number} {name}")
+        assert [row[0].strip("`") for row in rows] == [field.name for field in fields]
+        for row, field in zip(rows, fields, strict=True):
+            assert row[2].strip("`") == written(field.default), (name, field.name)
+
+
+def written(default: object) -> str:
+    """Write a default as the document does."""
+    match default:
+        case msgspec.UNSET | msgspec.NODEFAULT:
+            return ""
+        case Limits(max_size):
+            return f"[{max_size}]"
+        case str():
+            return f'"{default}"'
+        case tuple():
+            return str(list(default))
+        case _:
+            return repr(default).replace("'", '"')
+
+
+def test_the_table_of_the_document_is_that_of_the_code() -> None:
+    groups = {"talk": "TextPost DataPost Event Ping", "answers": "Ack Reject Pong"}
+    found = {}
+    for state, *sides in rows_behind("## Who may say what when"):
+        for side, cell in zip((S, C), sides, strict=True):
+            moves = {}
+            for part in filter(None, map(str.strip, cell.split(","))):
+                what, _, target = part.partition(" → ")
+                for kind in groups.get(what, what).split():
+                    moves[kind] = target or state
+            found[state, side] = moves
+    assert found == {
+        (state.name, side): {kind.__name__: target.name for kind, target in rules.items()}
+        for state, sides in TRANSITIONS.items()
+        for side, rules in sides.items()
+    }
+
+
+def test_the_codes_of_the_document_are_those_of_the_code() -> None:
+    rows = rows_behind("## Errors and close codes")
+    assert {int(row[0]): row[1] for row in rows} == {code.value: code.name for code in CloseCode}
+    for row in rows:
+        assert (row[3] == "yes") is CloseCode.is_temporary(int(row[0]))
+
+
+def test_the_worked_example_is_the_conversation_of_the_vectors() -> None:
+    example = TEXT.split("\n## A worked example\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```\n(.*?)```", example, re.DOTALL)
+    # What stands in the first columns is hex; words are set apart by two spaces or more.
+    columns = (re.match(r"[0-9a-f ]*?(?=  |$)", line) for line in "".join(blocks).splitlines())
+    written_there = "".join(column[0] for column in columns if column).replace(" ", "")
+    (steps,) = load("conversation.json")
+    assert written_there == "".join(step["frame"] for step in steps)
+
+
+def test_every_vector_file_is_listed_in_the_document() -> None:
+    listed = {re.findall(r"`(\w+\.json)`", row[0])[0] for row in rows_behind("## Test vectors")}
+    assert listed == {path.name for path in (DOCS / "vectors").iterdir()}
+
+
+def test_links_within_the_document_lead_somewhere() -> None:
+    headings = re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors
