@@ -23,6 +23,10 @@ ROOT = Path(__file__).parent.parent
 DEADLINE = 60.0
 #: Warnings are errors, and asyncio is in its debug mode.
 PYTHON = (sys.executable, "-X", "dev", "-W", "error")
+#: Made absolute, because programs run in other directories.
+_PYTHONPATH = os.pathsep.join(
+    str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+)
 
 
 class Program:
@@ -88,6 +92,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("SOCKETCHAT_", "XDG_", "PYTEST_"))
     }
+    if "PYTHONPATH" in kept:
+        kept["PYTHONPATH"] = _PYTHONPATH
     return {**kept, "HOME": str(home), "USERPROFILE": str(home), **more}
 
 

@@ -58,6 +58,7 @@ __all__ = [
     "Wire",
     "echo",
     "now",
+    "open_session",
     "raw_server",
     "receive",
     "receive_all",
@@ -231,6 +232,11 @@ class MemoryServer(Server):
         return Link(reader, writer, Protocol(Side.SERVER, self._options, now(), greeting=greeting))
 
 
+async def open_session(**arguments: Any) -> Session:
+    """Connect over whatever stands where TCP would be."""
+    return await connect("server.test", tls=False, **arguments)
+
+
 class MemoryNetwork:
     """Where clients find the server, if there is one, over links in memory.
 
@@ -246,6 +252,7 @@ class MemoryNetwork:
         self.links: list[MemoryLink] = []
         self.dialled: list[float] = []
         self.latency = 0.0
+        self._raw: asyncio.Queue[Wire] | None = None
         self.prepare: Callable[[MemoryLink], object] = lambda link: None
         monkeypatch.setattr("socketchat.client.open_streams", self._open)
         # The delays between attempts shall be the same at every run.
@@ -254,12 +261,15 @@ class MemoryNetwork:
     async def _open(self, *_: object) -> Streams:
         self.dialled.append(now())
         await asyncio.sleep(0)
-        if self.server is None:
+        if self.server is None and self._raw is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         link = stream_pair(latency=self.latency)
         self.links.append(link)
         self.prepare(link)
-        self.server.call(link)
+        if self._raw is not None:
+            self._raw.put_nowait(Wire(*link.far))
+        elif self.server is not None:
+            self.server.call(link)
         return directed(link.near)
 
     @asynccontextmanager
@@ -271,9 +281,24 @@ class MemoryNetwork:
             yield self.server
 
     @asynccontextmanager
+    async def answer(self, **arguments: Any) -> AsyncIterator[tuple[Wire, asyncio.Task[Session]]]:
+        """Connect to a server whose part is played by the test."""
+        self._raw = asyncio.Queue()
+        opening = asyncio.create_task(open_session(**arguments))
+        wire = await self._raw.get()
+        try:
+            yield wire, opening
+        finally:
+            await asyncio.wait([opening])
+            if opening.exception() is None:
+                opening.result().abort()
+                await opening.result().wait_closed()
+            wire.reset()
+
+    @asynccontextmanager
     async def connect(self, **arguments: Any) -> AsyncIterator[Session]:
         """Connect to the server that is there; at the end the session is aborted."""
-        session = await connect("server.test", tls=False, **arguments)
+        session = await open_session(**arguments)
         try:
             yield session
         finally:

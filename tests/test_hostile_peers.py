@@ -55,9 +55,7 @@ async def busy_server(*, tls: bool, **options: Any) -> AsyncIterator[Server]:
 
     async with (
         serve(echo_to_the_good, "127.0.0.1", 0, identity=IDENTITY, tls=tls, **options) as server,
-        connect(
-            "127.0.0.1", server.port, tls=tls, trust=IDENTITY.fingerprint, nick="good"
-        ) as good,
+        connect("127.0.0.1", server.port, tls=tls, trust=IDENTITY.fingerprint, nick="good") as good,
     ):
         answered = 0
         leaving = False
@@ -153,7 +151,10 @@ async def test_who_does_not_greet_is_told_so_and_hung_up_on(
 async def test_who_stops_in_the_middle_of_the_greeting_is_hung_up_on_in_time(
     said: bytes, tls: bool
 ) -> None:
-    async with busy_server(tls=tls, open_timeout=0.5) as server, await call(server, tls=tls) as wire:
+    async with (
+        busy_server(tls=tls, open_timeout=0.5) as server,
+        await call(server, tls=tls) as wire,
+    ):
         wire.say_bytes(said)
         await wire.read_end()
         assert len(server.sessions) == 1

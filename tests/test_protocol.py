@@ -1,6 +1,6 @@
 """What `socketchat.protocol` promises on one link: the greeting and posts.
 
-Its neighbours: `test_protocol_keepalive.py` (silence, on either side), `test_protocol_table.py` (who
+Its neighbours: `test_protocol_keepalive.py` (silence on either side), `test_protocol_table.py` (who
 may say what when), `test_protocol_resume.py` (new links and goodbyes), `test_protocol_fuzz.py`
 (whatever comes), `test_protocol_machine.py` (all of it at once).
 """
@@ -314,9 +314,18 @@ def test_what_was_never_sent_can_be_neither_held_nor_refused(
     side: Side, answer: WireMessage
 ) -> None:
     pair = Pair().run().post(side, "one")
+    pair.ends[side].data_to_send()
     close = failure_of(pair.feed(side, encode(answer)))
     assert close.code == CloseCode.PROTOCOL_ERROR
     assert "the last one sent is 1" in close.reason
+    assert len(pair.lanes[side].outbox) == 1
+
+
+@BOTH_SIDES
+def test_what_was_not_written_yet_cannot_be_held(side: Side) -> None:
+    # Or a peer that does not read could have us take more and more posts for a blocked link.
+    pair = Pair().run().post(side, "one")
+    assert failure_of(pair.feed(side, encode(Ack(1)))).code == CloseCode.PROTOCOL_ERROR
     assert len(pair.lanes[side].outbox) == 1
 
 
@@ -366,8 +375,8 @@ def test_passing_events_pass(side: Side) -> None:
 @pytest.mark.parametrize("max_size", [4096, 5000])
 @BOTH_SIDES
 def test_no_frame_above_our_own_limit_is_taken(side: Side, max_size: int) -> None:
-    options = Options(max_size=max_size)
-    pair = Pair(options, options).run()
+    own, other = Options(max_size=max_size), Options(max_size=4500)
+    pair = (Pair(own, other) if side is C else Pair(other, own)).run()
     overhead = len(encode(TextPost(1, "x" * 4000))) - HEADER_SIZE - 4000
     fitting = encode(TextPost(1, "x" * (max_size - overhead)))
     assert kinds(pair.feed(side, fitting)) == [Received]

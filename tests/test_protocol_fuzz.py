@@ -147,7 +147,7 @@ def pair_for(side: Side) -> tuple[Pair, bytes]:
     A client waits for its welcome, so what it says behind its Hello comes in a chunk of its own.
     """
     pair = Pair(SMALL, SMALL)
-    pair.lanes[side].sent = 10  # so that what it hears to be held may be held
+    pair.lanes[side].sent = pair.lanes[side].written = 10  # what it hears to be held may be held
     stream = CONVERSATION[side.other]
     if side is S:
         hello = encode_frame(HELLO)

@@ -439,7 +439,9 @@ async def test_a_goodbye_for_a_while_brings_the_client_back(
         (there,) = first.sessions
         await client.send("before")
         network.server = None
-        closing = asyncio.create_task((there if who == "session" else first).close(code, "back soon"))
+        closing = asyncio.create_task(
+            (there if who == "session" else first).close(code, "back soon")
+        )
         await until(lambda: client.state is SessionState.LOST)
         await closing
         await client.send("while away")

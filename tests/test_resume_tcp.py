@@ -35,7 +35,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.both_loops
-@pytest.mark.parametrize(("seed", "tls"), [(1, False), (2, False), (3, False), (4, True), (5, True)])
+@pytest.mark.parametrize(
+    ("seed", "tls"), [(1, False), (2, False), (3, False), (4, True), (5, True)]
+)
 async def test_wherever_the_link_is_cut_each_message_arrives_once_and_in_order(
     seed: int, tls: bool
 ) -> None:
@@ -56,9 +58,7 @@ async def test_wherever_the_link_is_cut_each_message_arrives_once_and_in_order(
     async with (
         serve(handler, "127.0.0.1", 0, identity=IDENTITY, tls=tls, **options) as server,
         CuttingProxy(server.port, rng, max_bytes=100_000) as proxy,
-        connect(
-            "127.0.0.1", proxy.port, trust=IDENTITY.fingerprint, tls=tls, **options
-        ) as client,
+        connect("127.0.0.1", proxy.port, trust=IDENTITY.fingerprint, tls=tls, **options) as client,
     ):
         receiving = asyncio.create_task(receive(client, 600))
         await send_all(client, bodies[0])

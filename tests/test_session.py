@@ -34,7 +34,16 @@ from socketchat import (
 )
 from socketchat.messages import Greeting, Hello, Reject, TextPost, Welcome
 from socketchat.testing import Streams, stream_pair
-from tests.sessions import LANE, Wire, raw_server, receive, receive_all, send_all, session_pair, turns
+from tests.sessions import (
+    LANE,
+    Wire,
+    raw_server,
+    receive,
+    receive_all,
+    send_all,
+    session_pair,
+    turns,
+)
 
 virtual_time = pytest.mark.virtual_time
 
@@ -261,7 +270,9 @@ async def test_a_cancelled_flush_harms_nobody() -> None:
 
 
 @virtual_time
-async def test_a_rejected_message_tells_its_receipt_and_the_events_and_the_session_goes_on() -> None:
+async def test_a_rejected_message_tells_its_receipt_and_the_events_and_the_session_goes_on() -> (
+    None
+):
     async with raw_server() as (client, wire):
         receipts = await send_all(client, ["bad", "good"])
         await wire.expect(TextPost)
@@ -570,4 +581,3 @@ async def test_what_comes_right_behind_the_welcome_is_not_lost() -> None:
         async with await Session.from_streams(*link.near, side=Side.CLIENT) as session:
             assert (await session.recv()).text == "hello"
             session.abort()
-

@@ -88,7 +88,9 @@ async def test_what_waits_behind_a_transport_that_has_enough_to_do_is_bounded_to
 # What was received and is not read
 
 
-async def test_a_flood_stops_at_an_application_that_does_not_read_and_goes_on_when_it_does() -> None:
+async def test_a_flood_stops_at_an_application_that_does_not_read_and_goes_on_when_it_does() -> (
+    None
+):
     link = stream_pair(limit=2**14)
     async with session_pair(link, max_queue=(64, 8), max_unacked=(500, 2**22)) as pair:
         client, server, _ = pair

@@ -98,9 +98,13 @@ async def test_each_side_knows_both_goodbyes() -> None:
             await end.wait_closed()
             assert (end.close_code, end.close_reason) == (4001, "enough")
             assert end.state is SessionState.CLOSED
-        with pytest.raises(SessionClosedError, match="received 4001.*; sent 4001.*: enough") as ours:
+        with pytest.raises(
+            SessionClosedError, match="received 4001.*; sent 4001.*: enough"
+        ) as ours:
             await client.recv()
-        with pytest.raises(SessionClosedError, match="received 4001.*: enough; sent 4001") as theirs:
+        with pytest.raises(
+            SessionClosedError, match="received 4001.*: enough; sent 4001"
+        ) as theirs:
             await server.recv()
         assert ours.value.sent == theirs.value.received == (4001, "enough")
 
@@ -212,9 +216,7 @@ async def test_a_closed_session_sends_receives_and_pings_no_more() -> None:
             await end.flush()
 
 
-@pytest.mark.parametrize(
-    ("code", "error"), [(1001, SessionClosedOK), (1011, SessionClosedError)]
-)
+@pytest.mark.parametrize(("code", "error"), [(1001, SessionClosedOK), (1011, SessionClosedError)])
 async def test_a_session_whose_other_side_is_leaving_sends_no_more_and_says_why(
     code: int, error: type[SessionClosed]
 ) -> None:
@@ -240,7 +242,9 @@ async def test_a_send_that_waits_for_room_ends_with_the_session() -> None:
         await turns()
         await client.close()
         outcomes = await asyncio.gather(*sending, return_exceptions=True)
-        assert [isinstance(outcome, SessionClosed) for outcome in outcomes] == [False] * 2 + [True] * 8
+        assert [isinstance(outcome, SessionClosed) for outcome in outcomes] == [False] * 2 + [
+            True
+        ] * 8
         assert await receiving == ["0", "1"]
 
 

@@ -24,13 +24,24 @@ class Lanes:
             been welcomed yet.
         outbox: Our posts that are not acknowledged yet.
         sent: The highest number given to one of our posts.
+        written: The highest number that went into a link: no more can be acknowledged.
         received: The highest number taken from the other side.
         committed: The highest number that is held for good: what Ack and Welcome say. It is never
             above `received`.
         links: How many links the lanes have gone on over: only the latest may bring anything.
     """
 
-    __slots__ = ("_new_post", "committed", "lane", "links", "outbox", "received", "sent", "session")
+    __slots__ = (
+        "_new_post",
+        "committed",
+        "lane",
+        "links",
+        "outbox",
+        "received",
+        "sent",
+        "session",
+        "written",
+    )
 
     def __init__(
         self,
@@ -46,6 +57,7 @@ class Lanes:
         self.session = session
         self.outbox = outbox
         self.sent = 0
+        self.written = 0
         self.received = 0
         self.committed = 0
         self.links = 0

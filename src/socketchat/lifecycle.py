@@ -170,8 +170,7 @@ class SessionLifecycle:
         Raises:
             ValueError: A name is too long.
         """
-        if max(len(nick), len(room)) > wire.MAX_NAME:
-            raise ValueError(f"a name has at most {wire.MAX_NAME} characters")
+        wire.check_names(nick, room)
         lanes = self._lanes
         hello = wire.Hello(
             wire.VERSION,
@@ -314,7 +313,7 @@ class SessionLifecycle:
         self._dropping = self._dropping or (self._closing and self._inbox.full)
         if not self._dropping:
             self._inbox.put(posts)
-            self._lanes.commit()
+            self._lanes.commit(posts[-1].number)
             link.protocol.acknowledge()
 
     def _settle(self, posts: Sequence[Outgoing], error: Exception | None = None) -> None:

@@ -39,6 +39,7 @@ __all__ = [
     "TextPost",
     "Welcome",
     "WireMessage",
+    "check_names",
     "decode",
     "decode_known",
     "encode",
@@ -289,6 +290,16 @@ def decode(body: bytes) -> WireMessage | None:
         if kind is not None and not 1 <= kind <= _LAST_KIND:
             return None
         raise MalformedMessage(CloseCode.PROTOCOL_ERROR, f"malformed message: {exc}") from exc
+
+
+def check_names(*names: str) -> None:
+    """Check the names of people, rooms or servers that are to be sent.
+
+    Raises:
+        ValueError: One is too long.
+    """
+    if any(len(name) > MAX_NAME for name in names):
+        raise ValueError(f"a name has at most {MAX_NAME} characters")
 
 
 def peek_version(body: bytes) -> int | None:

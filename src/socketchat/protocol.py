@@ -186,8 +186,8 @@ class Protocol:
     def _receive_welcome(self, welcome: Welcome, now: float, events: list[CoreEvent]) -> None:
         lanes = self._lanes
         assert lanes is not None
-        if welcome.mark > lanes.sent:
-            reason = f"post {welcome.mark} cannot be held, the last one sent is {lanes.sent}"
+        if welcome.mark > lanes.written:
+            reason = f"post {welcome.mark} cannot be held, the last one sent is {lanes.written}"
             return self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
         restarted = lanes.session not in (b"", welcome.session)
         acknowledged = lanes.resume(welcome.session, welcome.mark)
@@ -240,12 +240,12 @@ class Protocol:
     ) -> None:
         """Take anything but a post over an open link."""
         match message:
-            case Ack(number) if number <= lanes.sent:
+            case Ack(number) if number <= lanes.written:
                 acknowledged = lanes.outbox.acknowledge(number)
                 if acknowledged:
                     events.append(Acknowledged(acknowledged))
-            case Ack(number) | Reject(number) if number > lanes.sent:
-                reason = f"post {number} is not known, the last one sent is {lanes.sent}"
+            case Ack(number) | Reject(number) if number > lanes.written:
+                reason = f"post {number} is not known, the last one sent is {lanes.written}"
                 self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
             case Reject(number, code, reason):
                 post = lanes.outbox.reject(number)
@@ -427,8 +427,11 @@ class Protocol:
         While a link takes no more bytes, do not call it: answers are then folded into one.
         """
         out = self._out
-        if self._ack_due and self._lanes is not None:
-            out.append(encode(Ack(self._lanes.committed)))
+        lanes = self._lanes
+        if self._opened and lanes is not None:
+            lanes.written = lanes.sent
+            if self._ack_due:
+                out.append(encode(Ack(lanes.committed)))
         if self._pong_due is not None:
             out.append(encode(Pong(self._pong_due)))
         data = b"".join(out)

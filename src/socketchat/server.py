@@ -25,7 +25,7 @@ from socketchat.client import DEFAULT_PORT
 from socketchat.errors import Close, CloseCode, HandshakeError, HandshakeRefused, SessionClosed
 from socketchat.link import Link
 from socketchat.listening import listen
-from socketchat.messages import MAX_NAME, VERSION, Greeting, Hello, Limits
+from socketchat.messages import VERSION, Greeting, Hello, Limits, check_names
 from socketchat.options import OptionArgs, Options
 from socketchat.protocol import Protocol
 from socketchat.session import Session, Side, make_goodbye
@@ -107,8 +107,7 @@ def serve(
         OSError: An address cannot be bound; `strerror` says why.
         ValueError: An argument is out of range.
     """
-    if len(name) > MAX_NAME:
-        raise ValueError(f"a name has at most {MAX_NAME} characters")
+    check_names(name)
     checked = Options(**options)
     server = Server(handler, checked, name=name, max_pending=max_pending)
 
@@ -234,6 +233,8 @@ class Server:
                 why = str(exc) or type(exc).__name__
                 _log.info("a caller from %s did not come in: %s", address, why)
                 if link is not None:
+                    if isinstance(exc, TimeoutError):
+                        link.say_bye(CloseCode.POLICY_VIOLATION, "the greeting took too long")
                     await link.close(self._options.close_timeout)
                 return
             finally:
@@ -283,7 +284,7 @@ class Server:
             return self._handler.admit(hello, address)
         except HandshakeRefused:
             raise
-        except Exception as exc:  # noqa: BLE001 - the handler's boundary, and it is logged
+        except Exception as exc:
             _log.exception("the handler failed to admit a caller from %s", address)
             raise HandshakeRefused(CloseCode.INTERNAL_ERROR, "internal error") from exc
 

@@ -97,8 +97,7 @@ class Session(SessionLifecycle):
         """
         try:
             checked = Options(**options)
-            if max(len(nick), len(room)) > wire.MAX_NAME:
-                raise ValueError(f"a name has at most {wire.MAX_NAME} characters")
+            wire.check_names(nick, room)
         except BaseException:
             writer.close()
             raise
@@ -183,8 +182,8 @@ class Session(SessionLifecycle):
         lanes = self._lanes
         if lanes.outbox.full or self._sends_waiting or not self._accepting:
             await self._wait_to_send()
-        if (to or sender) and max(len(to), len(sender)) > wire.MAX_NAME:
-            raise ValueError(f"a name has at most {wire.MAX_NAME} characters")
+        if to or sender:
+            wire.check_names(to, sender)
         receipt = lanes.post(body, time.time_ns() // 1000, sender, to, self._max_size)
         if self._link is not None:
             self._link.send_post(receipt.frame)

@@ -1,7 +1,7 @@
 """The command as processes of its own, at pipes and at pseudo-terminals.
 
-A `Stage` starts them, reads all of them while a test waits for a claim about one (`until`), and ends
-them when the test is over. Nothing is waited for by time; what never comes true fails after
+A `Stage` starts them, reads all of them while a test waits for a claim about one (`until`), and
+ends them when the test is over. Nothing is waited for by time; what never comes true fails after
 `DEADLINE` seconds, with all that the processes have said.
 """
 
@@ -194,10 +194,16 @@ class Terminal(Process):
     """A process at a terminal of its own."""
 
     def __init__(
-        self, stage: Stage, popen: subprocess.Popen[bytes], master: int, slave: int, size: list[int]
+        self,
+        stage: Stage,
+        popen: subprocess.Popen[bytes],
+        master: int,
+        slave: int,
+        size: tuple[int, int],
     ) -> None:
         super().__init__(stage, popen)
-        self.screen = pyte.HistoryScreen(*size, history=10_000, ratio=0.5)
+        columns, rows = size
+        self.screen = pyte.HistoryScreen(columns, rows, history=10_000, ratio=0.5)
         self._stream = pyte.ByteStream(self.screen)
         self._master: int | None = master
         self._slave = slave
@@ -316,10 +322,10 @@ class Stage:
         self.processes.append(process)
         return process
 
-    def serve(self, *options: str, port: int = 0) -> Server:
+    def serve(self, *options: str, port: int = 0, env: dict[str, str] | None = None) -> Server:
         """Start a server on this machine, and wait until it listens."""
         at = ["--host", "127.0.0.1", "--port", str(port), "--data", str(self.folder / "server")]
-        server = self.start("serve", "--headless", *at, *options, kind=Server)
+        server = self.start("serve", "--headless", *at, *options, kind=Server, env=env)
         assert isinstance(server, Server)
         self.until(lambda: server.lines and "waiting for callers" in server.err)
         return server
@@ -357,7 +363,7 @@ class Stage:
             env=self.environment | (env or {}),
             cwd=self.folder,
         )
-        terminal = Terminal(self, popen, master, slave, [columns, rows])
+        terminal = Terminal(self, popen, master, slave, (columns, rows))
         self.processes.append(terminal)
         return terminal
 

@@ -23,7 +23,7 @@ class Host:
         self.left += 1
 
 
-@pytest.mark.parametrize("line", ["hello", " /quit", "a/b", "", " ", "\\/quit", "－/"])
+@pytest.mark.parametrize("line", ["hello", " /quit", "a/b", "", " ", "\\/quit", "\uff0f/"])
 def test_what_does_not_start_with_a_slash_is_sent_as_it_is(line: str) -> None:
     host = Host()
     assert interpret(host, line) == line

@@ -54,6 +54,14 @@ def test_each_way_not_to_reach_a_server_has_its_code_and_its_words(
         assert "example.org:80" in str(failure)
 
 
+def test_a_file_of_ours_is_named() -> None:
+    exc = PermissionError(errno.EACCES, "Permission denied", "/data/known_hosts")
+    failure = failure_to_connect("example.org", exc)
+    assert failure.code == ExitCode.USAGE
+    assert "/data/known_hosts: Permission denied" in str(failure)
+    assert "example.org" not in str(failure)
+
+
 @pytest.mark.parametrize(
     ("exc", "words"),
     [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from socketchat.cli.target import Target, parse_target
+from socketchat.cli.target import Target, is_loopback, parse_target
 
 GOOD = {
     "localhost": Target("localhost"),
@@ -122,3 +122,16 @@ def test_any_text_is_a_target_or_a_value_error(text: str) -> None:
     assert target.host
     assert len(target.room) <= 64
     assert parse_target(str(target)) == target
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost", "127.0.0.1", "127.1.2.3", "::1"])
+def test_loopback_is_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "0.0.0.0", "::", "192.0.2.7", "example.org", "localhost.example.org", "127.0.0.1.nip.io"],
+)
+def test_anything_else_may_be_another(host: str) -> None:
+    assert not is_loopback(host)

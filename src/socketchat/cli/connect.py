@@ -17,7 +17,7 @@ from socketchat.cli.failures import (
     session_failure,
 )
 from socketchat.cli.front import Front
-from socketchat.cli.target import Target, parse_target
+from socketchat.cli.target import Target, is_loopback, parse_target
 from socketchat.cli.terminal import on_signals, say
 from socketchat.client import connect
 from socketchat.errors import HandshakeError, SessionClosed
@@ -56,6 +56,10 @@ def run_connect(**settings: Any) -> int:
         target = parse_target(checked.target or _ask_for_host())
     except ValueError as exc:
         raise Failure(ExitCode.USAGE, str(exc)) from exc
+    if checked.no_tls and not is_loopback(target.host):
+        raise Failure(
+            ExitCode.USAGE, "--no-tls is for this machine only: call localhost, or leave it out"
+        )
     with asyncio.Runner() as runner:
         return runner.run(_connect(checked, target))
 
@@ -75,6 +79,7 @@ async def _connect(settings: ConnectSettings, target: Target) -> int:
     assert main is not None
     left_by: list[signal.Signals] = []
     leave: Callable[[], object] = main.cancel
+    hang_up: Callable[[], object] = main.cancel
 
     def stop(number: signal.Signals) -> None:
         """Leave politely at the first signal, at once at the second."""
@@ -82,6 +87,7 @@ async def _connect(settings: ConnectSettings, target: Target) -> int:
         if len(left_by) == 1:
             leave()
         else:
+            hang_up()
             main.cancel()
 
     with on_signals(stop, "SIGINT", "SIGTERM", "SIGHUP"):
@@ -94,8 +100,13 @@ async def _connect(settings: ConnectSettings, target: Target) -> int:
                     no_color=settings.no_color,
                     as_json=settings.as_json,
                 )
-                leave = front.leave
-                code = await front.run()
+                leave, hang_up = front.leave, session.abort
+                try:
+                    code = await front.run()
+                except Failure as exc:
+                    if exc.code is ExitCode.NOT_ACKNOWLEDGED:
+                        session.abort()  # it was waited for long enough
+                    raise
         except asyncio.CancelledError:
             if not left_by:
                 raise
@@ -112,7 +123,7 @@ async def _open(settings: ConnectSettings, target: Target) -> Session:
             target.host,
             target.port,
             room=target.room,
-            nick=settings.nick[:MAX_NAME],
+            nick=clean_name(settings.nick)[:MAX_NAME] if settings.nick else "",
             trust=settings.fingerprint or settings.trust,
             known_hosts=(settings.data or default_directory()) / "known_hosts",
             tls=not settings.no_tls,

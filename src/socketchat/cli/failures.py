@@ -6,6 +6,7 @@ import socket
 import ssl
 from enum import IntEnum
 
+from socketchat.cli.render import closing_words
 from socketchat.errors import (
     CloseCode,
     HandshakeError,
@@ -59,6 +60,9 @@ def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
             return Failure(ExitCode.REFUSED, f"{target}: {exc}")
         case HandshakeError():
             return Failure(ExitCode.CANNOT_REACH, f"{target}: {exc}")
+        case OSError(filename=str(file)):
+            # No connection bears a file's name: it is one of ours.
+            return Failure(ExitCode.USAGE, f"{file}: {exc.strerror}; see --data")
         case socket.gaierror():
             why = "no such host; check the name"
         case TimeoutError():
@@ -79,8 +83,10 @@ def failure_to_listen(exc: OSError) -> Failure:
 
 
 def session_failure(target: str, exc: SessionClosed) -> Failure:
-    """Say why the session with `target` ended."""
-    return Failure(_exit_code(exc.code), f"{target}: {exc}")
+    """Say why the session with `target` ended, which was not in good order."""
+    # With a good code, something of ours was on its way when it ended.
+    code = _exit_code(exc.code) or ExitCode.NOT_ACKNOWLEDGED
+    return Failure(code, f"{target}: {closing_words(exc.code, exc.reason)}")
 
 
 def session_exit_code(session: Session) -> ExitCode:

@@ -11,7 +11,7 @@ import asyncio
 import sys
 
 from socketchat.cli.commands import interpret
-from socketchat.cli.failures import ExitCode, Failure
+from socketchat.cli.failures import ExitCode, Failure, session_exit_code
 from socketchat.cli.render import closing_words, plain, plain_notice
 from socketchat.cli.render_json import (
     JSONObject,
@@ -22,9 +22,9 @@ from socketchat.cli.render_json import (
     json_line,
     to_json,
 )
-from socketchat.cli.stdio import InputError, LineInput, LineOutput
+from socketchat.cli.stdio import InputError, LineInput, LineOutput, OutputError
 from socketchat.cli.terminal import say
-from socketchat.errors import MessageRejected, MessageTooBig
+from socketchat.errors import MessageRejected, MessageTooBig, SessionClosed
 from socketchat.events import Event, Message, Rejected
 from socketchat.receipt import Receipt
 from socketchat.session import Session
@@ -33,6 +33,8 @@ __all__ = ["Lines"]
 
 #: Seconds to wait, at the end of the input, until all is acknowledged.
 ACKNOWLEDGE_TIMEOUT = 30.0
+#: Seconds for which one who is told to leave waits for a reader that does not read its output.
+LEAVE_TIMEOUT = 2.0
 
 
 class Lines:
@@ -51,6 +53,8 @@ class Lines:
         self._left = asyncio.Event()
         self._input = LineInput(sys.stdin.fileno())
         self._output = LineOutput(sys.stdout.fileno())
+        self._in_hand = False
+        self._lost = 0
         self._refused = 0
 
     def leave(self) -> None:
@@ -66,7 +70,7 @@ class Lines:
 
         Raises:
             SessionClosedError: The session did not end in good order.
-            Failure: The input cannot be sent, or was not acknowledged in time.
+            Failure: The input cannot be sent, or was not acknowledged, or the output not written.
         """
         self._put_json(connected_json(self._session.room))
         receiving = asyncio.create_task(self._receive())
@@ -75,19 +79,38 @@ class Lines:
         tasks = (receiving, writing, sending)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done() and isinstance(sending.exception(), SessionClosed):
+                # The other side has said goodbye: what it has said before is still written.
+                await asyncio.wait((receiving, writing), return_when=asyncio.FIRST_COMPLETED)
             receiving.cancel()
             sending.cancel()
             await asyncio.wait((receiving, sending))
             self._output.finish()
-            await asyncio.wait((writing,))
+            patience = LEAVE_TIMEOUT if self._left.is_set() else None
+            await asyncio.wait((writing,), timeout=patience)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-        for task in tasks:
-            if not task.cancelled():
-                task.result()
+        if missing := self._missing():
+            over = closing_words(self._session.close_code, self._session.close_reason)
+            raise Failure(ExitCode.NOT_ACKNOWLEDGED, f"{over}; {_lines(missing)} not acknowledged")
+        try:
+            for task in tasks:
+                if not task.cancelled():
+                    task.result()
+        except OutputError as exc:
+            raise Failure(ExitCode.INTERNAL_ERROR, str(exc)) from exc
+        except SessionClosed:
+            if session_exit_code(self._session) is not ExitCode.DONE:
+                raise
         return ExitCode.REFUSED if self._refused else ExitCode.DONE
+
+    def _missing(self) -> int:
+        """Tell how many of the lines taken from the input were lost with the session."""
+        if self._session.close_code is None:
+            return 0
+        return self._lost + (self._in_hand and not self._left.is_set())
 
     # ---- out of the session ----
 
@@ -116,8 +139,8 @@ class Lines:
     def _put_end(self, code: int, reason: str) -> None:
         if self._as_json:
             self._put_json(disconnected_json(self._session.room, code, reason))
-        else:
-            self.notice(closing_words(code, reason))
+        elif session_exit_code(self._session) is ExitCode.DONE and not self._missing():
+            self.notice(closing_words(code, reason))  # else it is the error's line
 
     def _put_json(self, value: JSONObject) -> None:
         if self._as_json:
@@ -135,14 +158,17 @@ class Lines:
             sending.cancel()
             leaving.cancel()
             await asyncio.wait((sending, leaving))
+        if self._left.is_set() and self._session.unacknowledged:
+            waiting = _lines(self._session.unacknowledged)
+            self.notice(f"{waiting} not acknowledged yet; leave once more to wait no longer")
         try:
             async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT):
                 await self._session.flush()
         except TimeoutError:
-            missing = self._session.unacknowledged
+            missing = _lines(self._session.unacknowledged)
             raise Failure(
                 ExitCode.NOT_ACKNOWLEDGED,
-                f"{missing} of the lines sent were not acknowledged in {ACKNOWLEDGE_TIMEOUT:g} s",
+                f"{missing} not acknowledged in {ACKNOWLEDGE_TIMEOUT:g} s: send them again",
             ) from None
         if not sending.cancelled():
             sending.result()
@@ -151,19 +177,22 @@ class Lines:
         try:
             async for line in self._input.lines():
                 said = interpret(self, line) if self._typed else line
-                if said:
+                # An empty line of a pipe is a line; somebody who types has pressed Enter.
+                if said is not None and (said.strip() or not self._typed):
                     await self._send(said)
         except InputError as exc:
             raise Failure(ExitCode.USAGE, str(exc)) from exc
 
     async def _send(self, line: str) -> None:
+        self._in_hand = True
         try:
             receipt = await self._session.send(line)
         except MessageTooBig as exc:
             self._refused += 1
             self._fail(f"not sent: {exc}")
-            return
-        receipt.add_done_callback(self._settled)
+        else:
+            receipt.add_done_callback(self._settled)
+        self._in_hand = False
 
     def _settled(self, receipt: Receipt) -> None:
         match receipt.error:
@@ -175,8 +204,12 @@ class Lines:
                 self._refused += 1
                 self._fail(f"not sent: {exc.reason}")
             case _:
-                pass  # the session is over, and that is said
+                self._lost += 1  # the session is over
 
     def _fail(self, text: str) -> None:
         self._put_json(error_json(self._session.room, text))
         self.notice(text)
+
+
+def _lines(count: int) -> str:
+    return "1 line was" if count == 1 else f"{count:,} lines were"

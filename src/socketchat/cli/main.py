@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -27,7 +28,8 @@ _DEFAULT_PORT = 7625
 
 def _option(*names: str, **settings: Any) -> Callable[[F], F]:
     """Return click's option, which `SOCKETCHAT_NAME` sets as well."""
-    name = max(names, key=len).split("/")[0].lstrip("-").replace("-", "_").upper()
+    long = max((name for name in names if name.startswith("--")), key=len)
+    name = long.removeprefix("--").replace("-", "_").upper()
     return click.option(*names, envvar=f"SOCKETCHAT_{name}", **settings)
 
 
@@ -44,7 +46,7 @@ def _common(command: F) -> F:
         ),
         _option("--plain", is_flag=True, help="Plain lines, as for screen readers."),
         _option("--no-color", is_flag=True, help="No colours."),
-        click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more."),
+        _option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more."),
     ):
         command = option(command)
     return command
@@ -57,10 +59,17 @@ def _login() -> str:
         return ""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
 @click.version_option(package_name="socketchat", prog_name="socketchat")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Full-duplex chat between machines: one waits for callers, another calls."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(ExitCode.USAGE)
 
 
 @cli.command()
@@ -125,9 +134,9 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
     """Run a command; whatever goes wrong becomes one line and an exit code."""
     verbose: int = settings.pop("verbose")
     levels = (logging.CRITICAL, logging.INFO, logging.DEBUG)
-    logging.basicConfig(
-        level=levels[min(verbose, 2)], format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_CleanFormatter("%(asctime)s %(name)s: %(message)s"))
+    logging.basicConfig(level=levels[min(verbose, 2)], handlers=[handler])
     try:
         code = run(**settings)
     except Failure as exc:
@@ -144,12 +153,40 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
     sys.exit(code)
 
 
+class _CleanFormatter(logging.Formatter):
+    """Log lines may quote the other side."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from socketchat.text import clean
+
+        return clean(super().format(record))
+
+
 def _one_line(text: str) -> str:
     from socketchat.text import clean
 
     return clean(text, multiline=False)
 
 
+def _open_what_is_missing() -> None:
+    """Put something where a standard stream was closed, before another file gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: PTH123, SIM115
+
+
 def main() -> None:
     """Run the command."""
-    cli(prog_name="socketchat")
+    _open_what_is_missing()
+    try:
+        code = cli(prog_name="socketchat", standalone_mode=False)
+    except click.ClickException as exc:
+        context = getattr(exc, "ctx", None)
+        asked = context.command_path if context is not None else "socketchat"
+        what = exc.format_message().rstrip(".")
+        click.echo(f"socketchat: {_one_line(what)}; see {asked} --help", err=True)
+        code = exc.exit_code
+    except click.Abort:
+        code = ExitCode.INTERRUPTED
+    sys.exit(code)

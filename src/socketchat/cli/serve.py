@@ -7,13 +7,12 @@ console is the same as a caller's.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +20,21 @@ from typing import Any
 from socketchat.chat import ChatServer
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen
 from socketchat.cli.front import Front
-from socketchat.cli.target import Target
+from socketchat.cli.target import Target, is_loopback
 from socketchat.cli.terminal import on_signals, say
-from socketchat.errors import CloseCode
+from socketchat.errors import CloseCode, SessionClosed
 from socketchat.messages import MAX_NAME
 from socketchat.server import Server
 from socketchat.server import serve as listen_and_serve
 from socketchat.session import Session, Side
+from socketchat.text import clean
 from socketchat.trust.identity import Identity
 from socketchat.trust.known_hosts import default_directory
 
 __all__ = ["run_serve"]
 
 _LOOPBACK = ("127.0.0.1", "::1")
+_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class ServeSettings:
 def run_serve(**settings: Any) -> int:
     """Run the server until its host leaves or a signal comes; return the exit code."""
     checked = ServeSettings(**settings)
-    if checked.no_tls and not all(_is_loopback(host) for host in checked.hosts):
+    if checked.no_tls and not all(is_loopback(host) for host in checked.hosts):
         raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(checked))
@@ -69,42 +70,57 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 async def _serve(settings: ServeSettings) -> int:
+    main = asyncio.current_task()
+    assert main is not None
+    signalled: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+
+    def stop(number: signal.Signals) -> None:
+        """Close in good order at the first signal, at once at the second."""
+        if signalled.done():
+            main.cancel()
+        else:
+            signalled.set_result(number)
+
+    # Before anybody can know that the server is there, and signal it.
+    with on_signals(stop, "SIGTERM", "SIGINT", "SIGHUP"):
+        try:
+            await _serve_until(signalled, settings)
+        except asyncio.CancelledError:
+            if not signalled.done():
+                raise
+            return 128 + signalled.result()
+    return ExitCode.DONE
+
+
+async def _serve_until(signalled: asyncio.Future[signal.Signals], settings: ServeSettings) -> None:
     machine = socket.gethostname()
     say(f"starting on {machine}")
     chat = ChatServer(settings.room)
     server = await _open(settings, chat, settings.name or machine)
-    _announce(server, machine)
-    signalled: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+    try:
+        _announce(server, _callers_name(settings, machine), tls=not settings.no_tls)
+        if settings.headless or not sys.stdin.isatty():
+            # Without a seat in the room, who comes and goes is told on stderr.
+            logging.getLogger("socketchat.chat").setLevel(logging.INFO)
+            await signalled
+        else:
+            async with _seat(chat, settings.nick) as session:
+                front = Front(session, plain=settings.plain, no_color=settings.no_color)
+                signalled.add_done_callback(lambda _: front.leave())
+                await front.run()
+    finally:
+        # After a SIGTERM the server may well be started again: its callers should come back.
+        again = signalled.done() and signalled.result() is signal.SIGTERM
+        code = CloseCode.SERVICE_RESTART if again else CloseCode.GOING_AWAY
+        await server.close(code, "the server is stopping")
 
-    def stop(number: signal.Signals) -> None:
-        if not signalled.done():
-            signalled.set_result(number)
 
-    with on_signals(stop, "SIGTERM", "SIGINT", "SIGHUP"):
-        try:
-            if settings.headless or not sys.stdin.isatty():
-                # Without a seat in the room, who comes and goes is told on stderr.
-                logging.getLogger("socketchat.chat").setLevel(logging.INFO)
-                await signalled
-            else:
-                async with _seat(chat, settings.nick) as session:
-                    front = Front(session, plain=settings.plain, no_color=settings.no_color)
-                    signalled.add_done_callback(lambda _: front.leave())
-                    await front.run()
-        finally:
-            # After a SIGTERM the server may well be started again: its callers should come back.
-            again = signalled.done() and signalled.result() is signal.SIGTERM
-            code = CloseCode.SERVICE_RESTART if again else CloseCode.GOING_AWAY
-            await server.close(code, "the server is stopping")
-    return ExitCode.DONE
+def _callers_name(settings: ServeSettings, machine: str) -> str:
+    """Return by which name callers find this server."""
+    if settings.hosts and settings.hosts[0] not in _EVERYWHERE:
+        return settings.hosts[0]
+    return "localhost" if settings.no_tls else machine
 
 
 async def _open(settings: ServeSettings, chat: ChatServer, name: str) -> Server:
@@ -122,21 +138,22 @@ async def _open(settings: ServeSettings, chat: ChatServer, name: str) -> Server:
             hosts,
             settings.port,
             identity=identity,
-            name=name[:MAX_NAME],
+            name=clean(name, multiline=False, limit=MAX_NAME),
             tls=not settings.no_tls,
         )
     except OSError as exc:
         raise failure_to_listen(exc) from exc
 
 
-def _announce(server: Server, machine: str) -> None:
+def _announce(server: Server, host: str, *, tls: bool) -> None:
     """Say that callers may come, and how."""
     bound = ", ".join(str(Target(one.getsockname()[0])) for one in server.sockets)
     say(f"bound to {bound}, port {server.port}")
-    print(f"listening on {machine} port {server.port}", flush=True)
+    print(f"listening on {host} port {server.port}", flush=True)
     if server.fingerprint:
         say(f"key {server.fingerprint}")
-    say(f"waiting for callers: socketchat connect {Target(machine, server.port)}")
+    how = "" if tls else "--no-tls "
+    say(f"waiting for callers: socketchat connect {how}{Target(host, server.port)}")
 
 
 @asynccontextmanager
@@ -156,4 +173,5 @@ async def _seat(chat: ChatServer, nick: str) -> AsyncIterator[Session]:
         async with session:
             yield session
     finally:
-        await asyncio.wait((attending,))
+        with suppress(SessionClosed):
+            await attending

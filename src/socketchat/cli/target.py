@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
 from socketchat.client import DEFAULT_PORT
 from socketchat.messages import MAX_NAME
 
-__all__ = ["Target", "parse_target"]
+__all__ = ["Target", "is_loopback", "parse_target"]
 
 _TARGET = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\[\]/\s]+)?)\]|(?P<host>[^\s:/\[\]]+))"
@@ -54,3 +55,11 @@ def parse_target(text: str) -> Target:
     if len(room) > MAX_NAME:
         raise ValueError(f"a room's name has at most {MAX_NAME} characters")
     return Target(found["ipv6"] or found["host"], port, room)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` can only be this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -11,19 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["is_interactive", "is_typed", "logs_shown_by", "on_signals", "say", "wants_color"]
+__all__ = ["is_interactive", "logs_shown_by", "on_signals", "say", "wants_color"]
 
 
 def is_interactive(*, plain: bool) -> bool:
     """Tell whether the console can be used: a terminal on both sides that can move its cursor."""
-    if plain or not (is_typed() and sys.stdout is not None and sys.stdout.isatty()):
+    if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     return os.name == "nt" or os.environ.get("TERM", "") not in ("", "dumb")
-
-
-def is_typed() -> bool:
-    """Tell whether somebody types; there may be no stdin at all."""
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def wants_color(*, no_color: bool) -> bool:
@@ -33,9 +28,8 @@ def wants_color(*, no_color: bool) -> bool:
 
 def say(text: str) -> None:
     """Print a status line: to stderr, because stdout carries data."""
-    if sys.stderr is not None:  # print would take stdout instead
-        with suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody reads it: no reason to stop
+        print(text, file=sys.stderr, flush=True)
 
 
 class _LogLines(logging.Handler):

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Unpack
 
 from socketchat.link import Link
-from socketchat.messages import MAX_NAME, VERSION, Greeting, Limits
+from socketchat.messages import VERSION, Greeting, Limits, check_names
 from socketchat.options import OptionArgs, Options
 from socketchat.protocol import Protocol
 from socketchat.session import Session, SessionState, Side
@@ -89,8 +89,7 @@ class SessionPair:
         self, *, nick: str, name: str, room: str, reconnect: bool, options: OptionArgs
     ) -> None:
         """For `session_pair` alone."""
-        if max(map(len, (nick, name, room))) > MAX_NAME:
-            raise ValueError(f"a name has at most {MAX_NAME} characters")
+        check_names(nick, name, room)
         self._options = Options(**options)
         self._nick = nick
         self._room = room

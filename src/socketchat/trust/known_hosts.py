@@ -54,11 +54,13 @@ class KnownHosts:
             OSError: The file cannot be written.
         """
         lines = [line for line in self._lines() if line.partition(" ")[0] != host]
-        write_secret(self.path, "".join(f"{line}\n" for line in [*lines, f"{host} {pin}"]).encode())
+        text = "".join(f"{line}\n" for line in [*lines, f"{host} {pin}"])
+        write_secret(self.path, text.encode("utf-8", "surrogateescape"))
 
     def _lines(self) -> list[str]:
         try:
-            return self.path.read_text("utf-8").splitlines()
+            # What people wrote into it and is no UTF-8 is kept as it is.
+            return self.path.read_text("utf-8", "surrogateescape").splitlines()
         except FileNotFoundError:
             return []
 

@@ -1,0 +1,343 @@
+"""Claims about `socketchat.cli.main`: what can be asked, and what a wrong question gets."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from socketchat.cli import main as main_module
+from socketchat.cli.failures import ExitCode, Failure
+from socketchat.cli.main import cli
+from tests.cli.processes import Piped, Stage, stage
+
+HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
+
+
+def imported(process: Piped) -> set[str]:
+    """Return the packages that a process has loaded; it must have been started by `watched`."""
+    lines = [line for line in process.err.splitlines() if line.startswith("import time:")]
+    return {line.split("|")[-1].strip().partition(".")[0] for line in lines}
+
+
+WATCHED = {"PYTHONPROFILEIMPORTTIME": "1"}
+
+
+def ended(process: Piped) -> Piped:
+    process.end_input()
+    process.wait()
+    return process
+
+
+# Help
+
+
+def test_help_names_the_commands(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        help_ = ended(it.start("--help"))
+        assert help_.popen.returncode == 0
+        assert help_.err == ""
+        for name in cli.commands:
+            assert f"\n  {name} " in help_.out
+
+
+@pytest.mark.parametrize("name", ["serve", "connect"])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_the_help_of_a_command_names_and_explains_every_option(name: str, flag: str) -> None:
+    result = CliRunner().invoke(cli, [name, flag], prog_name="socketchat")
+    assert result.exit_code == 0
+    for parameter in cli.commands[name].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help
+            assert all(option in result.output for option in parameter.opts)
+    assert all(len(line) <= 80 for line in result.output.splitlines())
+
+
+def test_the_commands_have_the_options_that_are_promised() -> None:
+    promised = {
+        "serve": "--host --port --room --nick --name --data --headless --no-tls",
+        "connect": "--nick --trust --fingerprint --no-reconnect --plain --no-color --json --data",
+    }
+    for name, options in promised.items():
+        names = {option for parameter in cli.commands[name].params for option in parameter.opts}
+        assert set(options.split()) <= names
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["connect", "--help"]])
+def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    with stage(tmp_path) as it:
+        help_ = ended(it.start(*arguments, env=WATCHED))
+        assert "click" in imported(help_)
+        assert not imported(help_) & HEAVY
+
+
+def test_a_client_at_a_pipe_loads_no_console(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve(env=WATCHED)
+        client = it.join(server.address, "ada", env=WATCHED)
+        client.write("hello\n")
+        assert ended(client).popen.returncode == 0
+        assert "socketchat" in imported(client)
+        assert not imported(client) & HEAVY
+        assert not imported(server) & (HEAVY - {"uvloop"})
+
+
+def test_no_command_gets_the_help_and_an_error(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        asked = ended(it.start())
+        assert asked.popen.returncode == ExitCode.USAGE
+        assert asked.out == ""
+        assert "connect" in asked.err
+
+
+def test_the_version_is_told() -> None:
+    try:
+        version = importlib.metadata.version("socketchat")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("not installed")
+    result = CliRunner().invoke(cli, ["--version"], prog_name="socketchat")
+    assert version in result.output
+
+
+# Wrong questions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["frob"], "No such command 'frob'"),
+        (["--frob"], "--frob"),
+        (["serve", "--frob"], "--frob"),
+        (["serve", "--port", "http"], "'http'"),
+        (["serve", "--port", "65536"], "65536"),
+        (["serve", "--port", "-1"], "-1"),
+        (["serve", "--host"], "--host"),
+        (["serve", "extra"], "extra"),
+        (["connect", "localhost", "extra"], "extra"),
+        (["connect", "--trust", "blindly", "localhost"], "blindly"),
+        (["connect", "--data", __file__, "localhost"], "--data"),
+        (["connect", "--fingerprint", "SHA256:short", "localhost"], "--fingerprint"),
+        (["connect", "local host"], "HOST:PORT"),
+        (["connect", "localhost:0"], "port"),
+        (["connect", "::1"], "brackets"),
+        (["connect", "--no-tls", "example.org"], "--no-tls"),
+        (["serve", "--no-tls", "--host", "0.0.0.0"], "--no-tls"),
+        (["serve", "--no-tls", "--host", "127.0.0.1", "--host", "::"], "--no-tls"),
+    ],
+)
+def test_a_wrong_question_gets_one_line_and_2(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: str,
+) -> None:
+    assert status(monkeypatch, *arguments) == ExitCode.USAGE
+    out, err = capfd.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("socketchat: ")
+    assert words in line
+
+
+def status(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    """Run the command within this process, and return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["socketchat", *arguments])
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = []
+    try:
+        with pytest.raises(SystemExit) as caught:
+            main_module.main()
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    return caught.value.code
+
+
+def test_a_real_process_answers_a_wrong_question_the_same_way(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        processes = [
+            it.start("connect", "--frob"),
+            it.start("connect", "local\x1bhost"),
+            it.start("connect", b"local\xffhost"),
+            it.start("connect"),
+        ]
+        for process in processes:
+            assert ended(process).popen.returncode == ExitCode.USAGE
+            assert process.out == ""
+            assert process.err.startswith("socketchat: ")
+            assert process.err.count("\n") == 1
+            assert "\x1b" not in process.err
+
+
+# What goes wrong
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def run(**_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("socketchat.cli.connect.run_connect", run)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (Failure(ExitCode.REFUSED, "no\nroom \x1b"), 5, "socketchat: no room ␛\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (
+            ZeroDivisionError("a\nb"),
+            1,
+            "socketchat: internal error: ZeroDivisionError: a b (-vv shows more)\n",
+        ),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line_and_a_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    line: str,
+) -> None:
+    fail_with(monkeypatch, error)
+    assert status(monkeypatch, "connect", "localhost") == code
+    assert capfd.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize(("flag", "shown"), [("-v", False), ("-vv", True)])
+def test_a_traceback_is_shown_to_who_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], flag: str, shown: bool
+) -> None:
+    fail_with(monkeypatch, ZeroDivisionError())
+    assert status(monkeypatch, "connect", "localhost", flag) == ExitCode.INTERNAL_ERROR
+    assert ("Traceback" in capfd.readouterr().err) is shown
+
+
+# The environment
+
+
+@pytest.mark.parametrize("name", list(cli.commands))
+def test_every_option_has_its_variable(name: str) -> None:
+    for parameter in cli.commands[name].params:
+        if isinstance(parameter, click.Option) and parameter.name != "help":
+            (long,) = (option for option in parameter.opts if option.startswith("--"))
+            assert parameter.envvar == "SOCKETCHAT_" + long[2:].replace("-", "_").upper()
+
+
+def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: dict[str, Any] = {}
+
+    def run(**settings: Any) -> int:
+        taken.update(settings)
+        return 0
+
+    monkeypatch.setattr("socketchat.cli.serve.run_serve", run)
+    variables = {
+        "HOST": "127.0.0.1 ::1",
+        "PORT": "4000",
+        "ROOM": "tea",
+        "NICK": "ada",
+        "NAME": "babbage",
+        "HEADLESS": "1",
+        "NO_TLS": "true",
+        "DATA": "/somewhere",
+        "PLAIN": "0",
+        "NO_COLOR": "yes",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv("SOCKETCHAT_" + name, value)
+    assert status(monkeypatch, "serve", "--port", "5000") == 0
+    assert taken == {
+        "hosts": ("127.0.0.1", "::1"),
+        "port": 5000,
+        "room": "tea",
+        "nick": "ada",
+        "name": "babbage",
+        "headless": True,
+        "no_tls": True,
+        "data": Path("/somewhere"),
+        "plain": False,
+        "no_color": True,
+    }
+
+
+def test_the_name_of_the_login_is_the_first_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(
+        "socketchat.cli.connect.run_connect", lambda **settings: taken.append(settings["nick"])
+    )
+    monkeypatch.setenv("LOGNAME", "ada")
+    status(monkeypatch, "connect", "localhost")
+    status(monkeypatch, "connect", "localhost", "--nick", "")
+
+    def nobody() -> str:
+        raise OSError("no user name")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    status(monkeypatch, "connect", "localhost")
+    assert taken == ["ada", "", ""]
+
+
+# Log lines
+
+
+def test_log_lines_are_harmless(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run(**_: object) -> int:
+        logging.getLogger("socketchat").info("the peer said %s", "\x1b[2J")
+        return 0
+
+    monkeypatch.setattr("socketchat.cli.connect.run_connect", run)
+    status(monkeypatch, "connect", "localhost", "-v")
+    assert "the peer said ␛[2J" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"), [([], []), (["-v"], ["info"]), (["-vv"], ["info", "debug"])]
+)
+def test_more_is_said_to_who_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    flags: list[str],
+    shown: list[str],
+) -> None:
+    def run(**_: object) -> int:
+        log = logging.getLogger("socketchat")
+        log.info("info")
+        log.debug("debug")
+        return 0
+
+    monkeypatch.setattr("socketchat.cli.connect.run_connect", run)
+    status(monkeypatch, "connect", "localhost", *flags)
+    err = capfd.readouterr().err
+    assert [line.split()[-1] for line in err.splitlines()] == shown
+
+
+# Standard streams
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell closes them")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_may_be_closed(tmp_path: Path, closed: str) -> None:
+    it = Stage(tmp_path)
+    command = f'exec "$0" -m socketchat connect --no-tls 127.0.0.1:1 {closed}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, sys.executable],
+        input=b"",
+        capture_output=True,
+        env=it.environment,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == ExitCode.CANNOT_REACH
+    assert done.stdout == b""
+    assert (done.stderr.count(b"\n") == 2) is ("2" not in closed)
