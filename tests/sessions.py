@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self, TypeVar, Unpack, cast
 import pytest
 
 from socketchat import (
+    Event,
     Options,
     Receipt,
     Server,
@@ -57,6 +58,7 @@ __all__ = [
     "Pair",
     "Wire",
     "echo",
+    "next_events",
     "now",
     "open_session",
     "raw_server",
@@ -116,6 +118,16 @@ async def receive_all(session: Session) -> list[str | bytes]:
         async for message in session:
             bodies.append(message.body)  # noqa: PERF401 - the bodies before an error count too
     return bodies
+
+
+async def next_events(session: Session, count: int) -> list[Event]:
+    """Return the next events."""
+    events: list[Event] = []
+    async for event in session.events():
+        events.append(event)
+        if len(events) == count:
+            break
+    return events
 
 
 async def echo(session: Session) -> None:
@@ -221,8 +233,8 @@ class MemoryServer(Server):
         self._wires.append(Wire(*link.near))
         return self._wires[-1]
 
-    async def __aexit__(self, *exc_info: Any) -> None:
-        await super().__aexit__(*exc_info)
+    async def close(self, code: int = 1001, reason: str = "") -> None:
+        await super().close(code, reason)
         for wire in self._wires:
             wire.reset()
 

@@ -73,7 +73,7 @@ def test_an_option_out_of_range_is_refused_at_once(options: dict[str, Any]) -> N
 async def test_a_name_that_is_too_long_is_refused(network: MemoryNetwork, name: str) -> None:
     async with network.serve(echo):
         with pytest.raises(ValueError, match="at most 64 characters"):
-            await connect("server.test", tls=False, **{name: "x" * 65})
+            await open_session(**{name: "x" * 65})
 
 
 @virtual_time

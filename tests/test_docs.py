@@ -20,8 +20,9 @@ The default port of `connect` is thus another one than in the documents, and tha
 tests use no fixed ports.
 
 A ```console block that begins with `$ python NAME.py` shows what that program prints to stdout; so
-it must be, but for fingerprints, ports and numbers with a decimal point. In ```console and ```sh blocks every `socketchat ...`
-is parsed by the command line's own parser: the command and its options must exist.
+it must be, but for fingerprints, ports and numbers with a decimal point. In ```console and ```sh
+blocks every `socketchat ...` is parsed by the command line's own parser: the command and its
+options must exist.
 """
 
 from __future__ import annotations

@@ -222,16 +222,18 @@ async def test_what_is_not_known_yet_is_passed_over(tls: bool) -> None:
 
 @logs
 async def test_the_limit_is_the_servers_own_and_what_is_just_as_long_is_taken() -> None:
-    async with busy_server(tls=False, max_size=5000) as server:
-        async with await call(server, tls=False) as wire:
-            assert (await wire.expect(Greeting)).limits == Limits(5000)
-            wire.say(HELLO)
-            await wire.expect(Welcome)
-            longest = 5004 - len(encode(TextPost(1, "x" * 1000))) + 1000
-            wire.say(TextPost(1, "x" * longest))
-            await wire.expect(Ack)
-            wire.say(TextPost(2, "x" * (longest + 1)))
-            await expect_bye(wire, 1009)
+    async with (
+        busy_server(tls=False, max_size=5000) as server,
+        await call(server, tls=False) as wire,
+    ):
+        assert (await wire.expect(Greeting)).limits == Limits(5000)
+        wire.say(HELLO)
+        await wire.expect(Welcome)
+        longest = 5004 - len(encode(TextPost(1, "x" * 1000))) + 1000
+        wire.say(TextPost(1, "x" * longest))
+        await wire.expect(Ack)
+        wire.say(TextPost(2, "x" * (longest + 1)))
+        await expect_bye(wire, 1009)
 
 
 # Under TLS

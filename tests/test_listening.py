@@ -148,6 +148,6 @@ async def test_a_host_that_cannot_be_resolved_is_an_error_that_names_it(
 
 
 async def test_an_address_that_is_not_this_machines_is_an_error_that_names_it() -> None:
-    with pytest.raises(OSError, match="cannot listen on 192.0.2.1 port ") as caught:
+    with pytest.raises(OSError, match=r"cannot listen on 192\.0\.2\.1 port ") as caught:
         await listen("192.0.2.1", 0)
     assert caught.value.errno == errno.EADDRNOTAVAIL

@@ -127,7 +127,7 @@ async def test_a_port_in_use_is_an_error_that_names_it() -> None:
         with pytest.raises(OSError, match="already in use") as caught:
             await serve(say_nothing, "127.0.0.1", server.port, tls=False)
         assert caught.value.errno == errno.EADDRINUSE
-        assert f"127.0.0.1 port {server.port}" in caught.value.strerror
+        assert f"127.0.0.1 port {server.port}" in str(caught.value.strerror)
 
 
 async def test_opening_a_server_that_is_cancelled_at_any_moment_leaves_nothing_behind() -> None:

@@ -28,7 +28,13 @@ from socketchat.options import OptionArgs, Options
 from socketchat.session import Session, Side
 from socketchat.streams import open_streams
 from socketchat.trust.identity import pin_of
-from socketchat.trust.known_hosts import KnownHosts, check_server, default_directory, is_pin
+from socketchat.trust.known_hosts import (
+    KnownHosts,
+    check_server,
+    default_directory,
+    host_and_port,
+    is_pin,
+)
 from socketchat.trust.tls import client_context
 
 __all__ = ["DEFAULT_PORT", "connect"]
@@ -156,19 +162,29 @@ class Dialer:
 
     async def _dial(self, session: Session) -> Link:
         """Open one link and go through the greeting."""
-        async with asyncio.timeout(self.options.open_timeout):
-            reader, writer = await open_streams(
-                self.host, self.port, self._context(), self._server_hostname()
-            )
-            try:
-                await self._check(writer)
-                protocol = session.client_protocol(nick=self.nick, room=self.room)
-                link = Link(reader, writer, protocol)
-                await session.greet_server(link)
-            except BaseException:
-                writer.transport.abort()
-                raise
-            return link
+        time = asyncio.timeout(self.options.open_timeout)
+        try:
+            async with time:
+                return await self._open_link(session)
+        except TimeoutError as exc:
+            if not time.expired():
+                raise  # the kernel's own, which says what it is
+            seconds = self.options.open_timeout
+            raise TimeoutError(f"no session with {self.host} within {seconds:g} s") from exc
+
+    async def _open_link(self, session: Session) -> Link:
+        reader, writer = await open_streams(
+            self.host, self.port, self._context(), self._server_hostname()
+        )
+        try:
+            key = await self._check(writer)
+            protocol = session.client_protocol(nick=self.nick, room=self.room)
+            link = Link(reader, writer, protocol)
+            await session.greet_server(link, key)
+        except BaseException:
+            writer.transport.abort()
+            raise
+        return link
 
     def _context(self) -> ssl.SSLContext | None:
         if not self.tls:
@@ -181,15 +197,17 @@ class Dialer:
             return None
         return self.host if isinstance(self.trust, ssl.SSLContext) else ""
 
-    async def _check(self, writer: asyncio.StreamWriter) -> None:
-        """Check the server's key, before anything is written."""
-        if not self.tls or isinstance(self.trust, ssl.SSLContext):
-            return
-        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        host = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-        pin = pin_of(certificate)
+    async def _check(self, writer: asyncio.StreamWriter) -> str:
+        """Check the server's key, before anything is written; return its pin."""
+        if not self.tls:
+            return ""
+        pin = pin_of(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        if isinstance(self.trust, ssl.SSLContext):
+            return pin
+        host = host_and_port(self.host, self.port)
         if await asyncio.to_thread(check_server, self.trust, self.known_hosts, host, pin):
             _log.info("%s is new here; its key %s is remembered", host, pin)
+        return pin
 
 
 def _is_passing(exc: OSError | HandshakeError) -> bool:

@@ -7,12 +7,17 @@ at a time, and `outbox.py` keeps what is on its way.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from socketchat.errors import MessageTooBig
 from socketchat.framing import HEADER_SIZE
 from socketchat.messages import DataPost, TextPost, encode
 from socketchat.outbox import MemoryOutbox, Outgoing
 
-__all__ = ["Lanes"]
+__all__ = ["Body", "Lanes"]
+
+#: What a post may bear.
+Body: TypeAlias = str | bytes | bytearray | memoryview
 
 
 class Lanes:
@@ -63,18 +68,21 @@ class Lanes:
         self.links = 0
 
     def post(
-        self, body: str | bytes, at: int, sender: str = "", to: str = "", max_size: int = 2**32
+        self, body: Body, at: int, sender: str = "", to: str = "", max_size: int = 2**32
     ) -> Outgoing:
         """Number a post, put it into the outbox and return it.
 
         Raises:
             MessageTooBig: Its frame's body is longer than `max_size` bytes.
             UnicodeEncodeError: A text has lone surrogates.
+            TypeError: It is neither text nor bytes.
         """
         number = self.sent + 1
         if isinstance(body, str):
             frame = encode(TextPost(number, body, at, sender, to))
         else:
+            if not isinstance(body, bytes):
+                body = bytes(memoryview(body))
             frame = encode(DataPost(number, body, at, sender, to))
         size = len(frame) - HEADER_SIZE
         if size > max_size:

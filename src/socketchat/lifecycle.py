@@ -183,8 +183,12 @@ class SessionLifecycle:
         )
         return Protocol(self.side, self._options, self._loop.time(), hello=hello, lanes=lanes)
 
-    async def greet_server(self, link: Link) -> None:
+    async def greet_server(self, link: Link, key: str = "") -> None:
         """Go through the greeting as a client, and on over `link`, which `drive` then waits for.
+
+        Args:
+            link: A new link.
+            key: The pin of the server's key.
 
         Raises:
             HandshakeError: See `Link.greet_server`.
@@ -192,7 +196,7 @@ class SessionLifecycle:
         greeted, welcomed, rest = await link.greet_server()
         welcome = welcomed.welcome
         self.nick, self.room = welcome.nick, welcome.room
-        self.peer = Peer(greeted.greeting.server, address=link.address)
+        self.peer = Peer(greeted.greeting.server, key, link.address)
         self._attach(link, welcomed.resumed, rest)
 
     def welcome(self, link: Link, hello: wire.Hello, nick: str, room: str) -> None:

@@ -219,10 +219,13 @@ class Link:
     async def _read_on(self, reader: StreamReaderLike) -> None:
         """Read a stream that cannot hand its bytes on by itself."""
         try:
-            while data := await reader.read(READ_SIZE):
-                self.feed_data(data)
+            while True:
                 await self._unpaused.wait()
-        except OSError as exc:
+                data = await reader.read(READ_SIZE)
+                if not data:
+                    break
+                self.feed_data(data)
+        except Exception as exc:  # noqa: BLE001 - SSH libraries have errors of their own
             self.feed_end(exc)
         else:
             self.feed_end(None)
@@ -232,7 +235,7 @@ class Link:
         if self._unpaused.is_set():
             self._unpaused.clear()
             self.protocol.pause()
-            if self._pump is None:
+            if isinstance(self._reader, DirectReader):
                 self._transport.pause_reading()
 
     def resume(self) -> None:
@@ -241,7 +244,7 @@ class Link:
             self._unpaused.set()
             self.protocol.resume(self._loop.time())
             self.arm()
-            if self._pump is None and not self._transport.is_closing():
+            if isinstance(self._reader, DirectReader) and not self._transport.is_closing():
                 self._transport.resume_reading()
 
     # ---- writing ----
@@ -283,7 +286,7 @@ class Link:
                 if not self.protocol.wants_to_send:
                     break
                 self._writer.write(self.protocol.data_to_send())
-        except OSError:
+        except Exception:  # noqa: BLE001 - as in _read_on
             return  # whoever reads sees the same, and keeps the flag up: nothing more goes out
         self._drainer = None
 
@@ -333,8 +336,9 @@ class Link:
 
         Cancellation: cuts the connection at once.
         """
-        if not self._closed:
-            self.flush()
+        if not self._closed and not self._transport.is_closing():
+            # Even if the transport has enough to do: nobody will come back to it.
+            self._writer.write(self.protocol.data_to_send())
         self._stop()
         self._writer.close()
         # A time limit on wait_closed() itself would cancel a future that others share.
@@ -363,7 +367,7 @@ class Link:
 
 async def _wait_closed(writer: StreamWriterLike) -> None:
     # A connection that broke reports it here once more.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(Exception):
         await writer.wait_closed()
 
 

@@ -39,6 +39,11 @@ class Receipt(Outgoing, eq=False):
     error: Exception | None = None
     _waiters: list[Callable[[], None]] | None = None
 
+    def __repr__(self) -> str:
+        # Not what was said: receipts are logged.
+        fate = "pending" if not self.done else "acknowledged" if self.error is None else "failed"
+        return f"<Receipt {self.number}, {fate}>"
+
     def __await__(self) -> Generator[Any, None, None]:
         yield from self.settled().__await__()
         if self.error is not None:

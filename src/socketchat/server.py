@@ -96,7 +96,8 @@ def serve(
             a lost link gets its session back: no second call.
         host: Address or addresses to listen on; None is all.
         port: TCP port; 0 takes a free one, the same for every address.
-        identity: The server's key; None makes one for this process.
+        identity: The server's key; None makes one for this process, so that after a restart no
+            client that has trusted it comes back (`Identity.load_or_generate` keeps one).
         name: The server's name, for people to read, at most 64 characters.
         tls: False speaks in the clear.
         max_pending: Callers who may be in the greeting at once, in all and from one address; others
@@ -295,6 +296,11 @@ class Server:
             await self._handler(session)
         except SessionClosed:
             pass  # The handler need not catch what it can do nothing about.
+        except ExceptionGroup as group:
+            # From a TaskGroup in the handler, one of whose tasks met the end of the session.
+            if group.split(SessionClosed)[1] is not None:
+                _log.exception("the handler of %r failed", session)
+                code = CloseCode.INTERNAL_ERROR
         except Exception:  # noqa: BLE001 - the handler's boundary, and it is logged
             _log.exception("the handler of %r failed", session)
             code = CloseCode.INTERNAL_ERROR

@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from socketchat import messages as wire
 from socketchat.errors import Close, CloseCode, SessionClosed, SessionClosedOK
 from socketchat.events import Event, Joined, Left, Message, Typing
+from socketchat.lanes import Body
 from socketchat.lifecycle import Peer, SessionLifecycle, SessionState
 from socketchat.link import Link, StreamReaderLike, StreamWriterLike
 from socketchat.messages import Greeting, Limits
@@ -127,6 +128,10 @@ class Session(SessionLifecycle):
         """Have `driver` run as this session's own task; for the doors alone."""
         self._driver = asyncio.create_task(driver)
 
+    def __repr__(self) -> str:
+        where = f" in {self.room!r}" if self.room else ""
+        return f"<Session with {self.peer.nick!r}{where}, {self.state.value}>"
+
     # ---- what it is ----
 
     @property
@@ -156,7 +161,7 @@ class Session(SessionLifecycle):
 
     # ---- sending ----
 
-    async def send(self, body: str | bytes, *, to: str = "", sender: str = "") -> Receipt:
+    async def send(self, body: Body, *, to: str = "", sender: str = "") -> Receipt:
         """Accept a message for sending: it will arrive once, in order, even if the link breaks.
 
         It waits while `max_unacked` is reached, and not otherwise; so a loop that sends should
@@ -178,6 +183,7 @@ class Session(SessionLifecycle):
             MessageTooBig: It is longer than the other side takes.
             SessionClosed: The session is closed or closing.
             ValueError: A text has lone surrogates, or a name is longer than 64 characters.
+            TypeError: `body` is neither text nor bytes.
         """
         lanes = self._lanes
         if lanes.outbox.full or self._sends_waiting or not self._accepting:
@@ -275,7 +281,7 @@ class Session(SessionLifecycle):
         except SessionClosedOK:
             raise StopAsyncIteration from None
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Iterate over everything: messages, and what happens around them, in order.
 
         Ends, or raises, as the iteration over the session itself does.

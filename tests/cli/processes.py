@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import pty
 import select
@@ -26,7 +27,9 @@ from typing import IO, Any
 import pyte
 import pytest
 
-__all__ = ["Piped", "Stage", "Terminal", "stage"]
+from socketchat.cli.main import main
+
+__all__ = ["Piped", "Server", "Stage", "Terminal", "stage", "status"]
 
 DEADLINE = 60.0
 
@@ -421,3 +424,18 @@ def stage(folder: Path) -> Iterator[Stage]:
 
 def _set_size(terminal: int, columns: int, rows: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def status(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    """Run the command within this process, and return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["socketchat", *arguments])
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = []
+    try:
+        with pytest.raises(SystemExit) as caught:
+            main()
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    return caught.value.code

@@ -14,10 +14,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from socketchat.cli import main as main_module
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.main import cli
-from tests.cli.processes import Piped, Stage, stage
+from tests.cli.processes import Piped, Stage, stage, status
 
 HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
 
@@ -145,21 +144,6 @@ def test_a_wrong_question_gets_one_line_and_2(
     (line,) = err.splitlines()
     assert line.startswith("socketchat: ")
     assert words in line
-
-
-def status(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
-    """Run the command within this process, and return its exit status."""
-    monkeypatch.setattr(sys, "argv", ["socketchat", *arguments])
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers[:] = []
-    try:
-        with pytest.raises(SystemExit) as caught:
-            main_module.main()
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-    return caught.value.code
 
 
 def test_a_real_process_answers_a_wrong_question_the_same_way(tmp_path: Path) -> None:

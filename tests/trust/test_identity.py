@@ -128,7 +128,7 @@ def test_a_file_that_is_no_identity_is_an_error_that_names_it_and_stays(
 ) -> None:
     path = tmp_path / "server.pem"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="server.pem holds no key and certificate"):
+    with pytest.raises(ValueError, match=r"server\.pem holds no key and certificate"):
         Identity.load_or_generate(tmp_path)
     assert path.read_bytes() == content
 

@@ -24,7 +24,12 @@ from socketchat.errors import HandshakeError, SessionClosed
 from socketchat.messages import MAX_NAME
 from socketchat.session import Session
 from socketchat.text import clean_name
-from socketchat.trust.known_hosts import default_directory, is_pin
+from socketchat.trust.known_hosts import (
+    KnownHosts,
+    default_directory,
+    host_and_port,
+    is_pin,
+)
 
 __all__ = ["run_connect"]
 
@@ -118,14 +123,16 @@ async def _connect(settings: ConnectSettings, target: Target) -> int:
 
 async def _open(settings: ConnectSettings, target: Target) -> Session:
     say(f"calling {target}")
+    known_hosts = (settings.data or default_directory()) / "known_hosts"
     try:
+        known = KnownHosts(known_hosts).find(host_and_port(target.host, target.port))
         session = await connect(
             target.host,
             target.port,
             room=target.room,
             nick=clean_name(settings.nick)[:MAX_NAME] if settings.nick else "",
             trust=settings.fingerprint or settings.trust,
-            known_hosts=(settings.data or default_directory()) / "known_hosts",
+            known_hosts=known_hosts,
             tls=not settings.no_tls,
             reconnect=not settings.no_reconnect,
         )
@@ -135,4 +142,6 @@ async def _open(settings: ConnectSettings, target: Target) -> Session:
         raise failure_to_connect(str(target), exc) from exc
     peer = session.peer
     say(f"connected to {clean_name(peer.nick) if peer.nick else target} ({peer.address})")
+    if peer.key and known is None and not settings.fingerprint:
+        say(f"its key {peer.key} is new here; it is remembered from now on")
     return session

@@ -14,7 +14,7 @@ import platformdirs
 from socketchat.errors import UntrustedPeer
 from socketchat.trust.identity import write_secret
 
-__all__ = ["KnownHosts", "check_server", "default_directory", "is_pin"]
+__all__ = ["KnownHosts", "check_server", "default_directory", "host_and_port", "is_pin"]
 
 _PIN = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
@@ -27,6 +27,11 @@ def default_directory() -> Path:
 def is_pin(text: str) -> bool:
     """Tell whether `text` is a pin, `SHA256:` and 43 characters of base64."""
     return _PIN.fullmatch(text) is not None
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Return the name by which a server is known."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
