@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
 
 from socketchat import HandshakeError, HandshakeRefused, Options
-from socketchat.core_events import Acknowledged, CoreEvent, Received, SaidBye
+from socketchat.core_events import CoreEvent, Received
 from socketchat.lanes import Lanes
 from socketchat.link import GATHER_SIZE, HIGH_WATER, Link
 from socketchat.messages import (

@@ -10,7 +10,7 @@ import pytest
 from socketchat import Options
 from socketchat.core_events import Acknowledged, SaidBye
 from socketchat.link import HIGH_WATER, Link
-from socketchat.messages import VERSION, Ack, Bye, Greeting, Post, TextPost
+from socketchat.messages import VERSION, Ack, Bye, Greeting, TextPost
 from socketchat.protocol import Protocol, Side
 from socketchat.testing import End, stream_pair
 from tests.sessions import Wire, now, turns, until
@@ -97,7 +97,7 @@ async def test_a_goodbye_that_is_not_answered_in_time_cuts_the_link() -> None:
 async def test_a_link_on_which_both_said_goodbye_ends_without_a_reason(direct: bool) -> None:
     async with open_ends(direct=direct) as ends:
         ends.send("last words")
-        await ends.wire.expect(Post)
+        await ends.wire.expect(TextPost)
         ends.wire.say(Ack(1), Bye(1001, "going"))
         assert await ends.link.wait_ended() == ""
         assert [type(event) for event in ends.events] == [Acknowledged, SaidBye]

@@ -141,6 +141,17 @@ async def test_a_message_that_is_too_big_for_the_other_side_is_refused_here() ->
 
 
 @virtual_time
+@pytest.mark.parametrize("body", [None, 7, 1.5, ["hello"], object()])
+async def test_what_is_neither_text_nor_data_is_refused_here(body: Any) -> None:
+    async with session_pair() as (client, server, _):
+        with pytest.raises(TypeError):
+            await client.send(body)
+        await client.send(bytearray(b"goes"))
+        await client.send(memoryview(b"on"))
+        assert await receive(server, 2) == [b"goes", b"on"]
+
+
+@virtual_time
 async def test_text_that_is_no_text_is_refused_here() -> None:
     async with session_pair() as (client, server, _):
         with pytest.raises(ValueError, match="surrogates"):
@@ -256,14 +267,14 @@ async def test_recv_cancelled_thousands_of_times_loses_nothing_and_keeps_the_ord
     async with session_pair(link) as (client, server, _):
 
         async def send() -> None:
-            for number in range(900):
+            for number in range(400):
                 await client.send(str(number))
                 await asyncio.sleep(rng.choice([0, 0.0001, 0.0005]))
 
         sending = asyncio.create_task(send())
         received: list[str] = []
         cancelled = 0
-        while len(received) < 900:
+        while len(received) < 400:
             receiving = asyncio.create_task(server.recv())
             await asyncio.sleep(rng.choice([0, 0, 0, 0.0001]))
             receiving.cancel()
@@ -273,8 +284,8 @@ async def test_recv_cancelled_thousands_of_times_loses_nothing_and_keeps_the_ord
             else:
                 received.append(receiving.result().text)
         await sending
-        assert received == list(map(str, range(900)))
-        assert cancelled > 2000
+        assert received == list(map(str, range(400)))
+        assert cancelled > 1000
 
 
 @virtual_time
@@ -313,7 +324,7 @@ async def test_events_come_in_order_among_the_messages_and_recv_passes_them_over
         events = client.events()
         assert [await anext(events) for _ in told] == told
         assert (await anext(events)).body == "hello"  # type: ignore[union-attr]
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
 
 
 @virtual_time
@@ -380,7 +391,7 @@ async def test_a_cancelled_send_sends_nothing_and_harms_no_other() -> None:
 
 
 @virtual_time
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 async def test_sends_cancelled_at_any_moment_are_either_sent_whole_or_not_at_all(seed: int) -> None:
     rng = random.Random(seed)
     async with session_pair(stream_pair(latency=0.001), max_unacked=(4, 2**20)) as (

@@ -106,6 +106,15 @@ async def test_a_flood_stops_at_an_application_that_does_not_read_and_goes_on_wh
         await sending
 
 
+async def test_what_one_read_brings_is_taken_whole_though_it_passes_the_bound() -> None:
+    async with raw_server(max_queue=(4, 1)) as (client, wire):
+        for number in range(1, 101):
+            wire.say(TextPost(number, f"{number}"), Ping(number))
+        assert await receive(client, 100) == [f"{number}" for number in range(1, 101)]
+        while await wire.expect(Ack) != Ack(100):
+            pass
+
+
 async def test_events_count_like_messages() -> None:
     async with raw_server(max_queue=(8, 2), ping_interval=None) as (client, wire):
         for number in range(5000):

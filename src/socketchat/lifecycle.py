@@ -248,6 +248,8 @@ class SessionLifecycle:
         reason = ""
         try:
             reason = await link.wait_ended()
+            if reason and link.protocol.received_bye is None:
+                link.cut(reason)  # whoever is gone without a goodbye reads nothing more
         except asyncio.CancelledError:
             link.cut("cancelled")
             if link is self._link:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from socketchat import (
     Event,
+    HandshakeRefused,
     Joined,
     Left,
     Message,
@@ -26,7 +27,7 @@ from socketchat.chat import ChatServer, room
 from socketchat.messages import MAX_NAME
 from socketchat.options import OptionArgs
 from socketchat.testing import stream_pair
-from socketchat.text import NAME_COLUMNS, clean_name, width
+from socketchat.text import NAME_COLUMNS, clean, clean_name, width
 from tests.sessions import MemoryNetwork, now, receive, receive_all, send_all, turns, until
 
 virtual_time = pytest.mark.virtual_time
@@ -140,6 +141,33 @@ async def anything_from(sender: str, text: str) -> object:
 
 
 @virtual_time
+async def test_rooms_whose_names_differ_at_their_ends_are_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        rooms = ["r" * (MAX_NAME - 1) + end for end in "12"]
+        ada, bob = [await it.call("ada", room) for room in rooms]
+        assert [ada.room, bob.room] == rooms
+        assert [ada.nick, bob.nick] == ["ada", "ada"]
+
+
+@virtual_time
+@pytest.mark.parametrize("room", ["tea", "tea\u200b", " tea", "t\u202eea", "tea\n"])
+async def test_rooms_that_look_the_same_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, room: str
+) -> None:
+    async with chat(monkeypatch, ChatServer("tea")) as it:
+        assert (await it.call("ada", room)).room == "tea"
+
+
+@virtual_time
+async def test_a_room_whose_name_grows_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(monkeypatch) as it:
+        with pytest.raises(HandshakeRefused, match="room's name"):
+            await it.call("ada", " \u0301" * 32)
+
+
+@virtual_time
 async def test_who_asks_for_no_room_is_in_the_servers_own(monkeypatch: pytest.MonkeyPatch) -> None:
     async with chat(monkeypatch, ChatServer("tea  room")) as it:
         ada, bob = await it.call("ada"), await it.call("bob", "tea room")
@@ -233,6 +261,7 @@ HOSTILE = {
     "x" * 64: "x" * 23 + "…",
     "日" * 64: "日" * 11 + "…",
     "z" + "\u0301" * 63: "ź\u0301\u0301",
+    "bob: I quit": "bob_ I quit",  # or it could put words into bob's mouth
 }
 
 
@@ -243,10 +272,8 @@ async def test_a_hostile_name_becomes_a_harmless_one(
 ) -> None:
     async with chat(monkeypatch) as it:
         bob = await it.call("bob")
-        mallory = await it.call(nick, HOSTILE[nick])
-        assert mallory.nick == HOSTILE[nick]
-        assert (await it.call(nick, nick)).room == mallory.room
         mallory = await it.call(nick)
+        assert mallory.nick == HOSTILE[nick]
         await mallory.send("hello")
         joined, message = await events(bob, 2)
         assert joined == Joined(HOSTILE[nick])
@@ -277,17 +304,31 @@ async def test_long_names_can_be_told_apart_on_the_screen(
 @given(st.lists(st.text(max_size=MAX_NAME), min_size=1, max_size=20))
 def test_whatever_is_asked_for_a_name_is_one_that_can_be_sent_and_shown(asked: list[str]) -> None:
     server = ChatServer()
-    given_names = [server.reserve(nick, nick) for nick in asked * 2]
+    given_names = [server.reserve(nick) for nick in asked * 2]
     for admission in given_names:
-        for name in admission.nick, admission.room:
-            assert 0 < len(name) <= MAX_NAME
-            assert width(name) <= NAME_COLUMNS
-            assert clean_name(name) == name
-    assert len({(one.room, one.nick.casefold()) for one in given_names}) == len(given_names)
+        assert 0 < len(admission.nick) <= MAX_NAME
+        assert width(admission.nick) <= NAME_COLUMNS
+        assert clean_name(admission.nick) == admission.nick
+        assert ":" not in admission.nick
+    assert len({one.nick.casefold() for one in given_names}) == len(given_names)
+
+
+@given(st.text(max_size=MAX_NAME))
+def test_whatever_room_is_asked_for_has_a_name_that_can_be_sent_and_asked_for(room: str) -> None:
+    server = ChatServer()
+    try:
+        name = server.reserve("ada", room).room
+    except HandshakeRefused:
+        return
+    assert 0 < len(name) <= MAX_NAME
+    assert clean(name, multiline=False) == name
+    assert server.reserve("ada", name).room == name
 
 
 def test_a_room_of_the_servers_own_has_a_name_that_can_be_sent() -> None:
-    assert len(ChatServer("n\u0316\u0317" * 100).reserve("ada").room) <= MAX_NAME
+    with pytest.raises(ValueError, match="room's name"):
+        ChatServer("r" * (MAX_NAME + 1))
+    assert ChatServer("r" * MAX_NAME).reserve("ada").room == "r" * MAX_NAME
 
 
 # Coming and going

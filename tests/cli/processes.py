@@ -29,7 +29,7 @@ import pytest
 
 from socketchat.cli.main import main
 
-__all__ = ["Piped", "Server", "Stage", "Terminal", "stage", "status"]
+__all__ = ["Piped", "Server", "Stage", "Terminal", "last_line", "stage", "status"]
 
 DEADLINE = 60.0
 
@@ -420,6 +420,15 @@ def stage(folder: Path) -> Iterator[Stage]:
         yield it
     finally:
         it.close()
+
+
+def last_line(process: Piped) -> str:
+    """Return the error of a process: its last line on stderr, and the only one."""
+    lines = process.err.splitlines()
+    errors = [line for line in lines if line.startswith("socketchat: ")]
+    assert errors == lines[-1:], process.err
+    assert all(line.startswith(("calling", "connected", "its key", "-- ")) for line in lines[:-1])
+    return errors[0]
 
 
 def _set_size(terminal: int, columns: int, rows: int) -> None:

@@ -129,6 +129,7 @@ def test_the_version_is_told() -> None:
         (["connect", "::1"], "brackets"),
         (["connect", "--no-tls", "example.org"], "--no-tls"),
         (["serve", "--no-tls", "--host", "0.0.0.0"], "--no-tls"),
+        (["serve", "--room", "r" * 65], "room's name"),
         (["serve", "--no-tls", "--host", "127.0.0.1", "--host", "::"], "--no-tls"),
     ],
 )

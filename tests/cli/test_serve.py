@@ -53,7 +53,7 @@ def test_what_it_says_can_be_typed(tmp_path: Path) -> None:
     [
         ((), False, "machine"),
         ((), True, "localhost"),
-        (("0.0.0.0",), False, "machine"),  # noqa: S104
+        (("0.0.0.0",), False, "machine"),
         (("::",), False, "machine"),
         (("192.0.2.7", "::1"), False, "192.0.2.7"),
         (("example.org",), False, "example.org"),
@@ -135,9 +135,7 @@ def test_its_key_is_made_once_and_kept_to_itself(tmp_path: Path) -> None:
         ([b"--name", b"\xff"], "�"),
     ],
 )
-def test_callers_are_told_its_name(
-    tmp_path: Path, options: list[str], name: str
-) -> None:
+def test_callers_are_told_its_name(tmp_path: Path, options: list[str], name: str) -> None:
     with stage(tmp_path) as it:
         server = it.serve(*options)
         client = it.join(server.address, "ada")

@@ -9,13 +9,15 @@ import asyncio
 import logging
 
 from socketchat.chat.room import Member, Room
-from socketchat.errors import CloseCode, SessionClosed
+from socketchat.errors import CloseCode, HandshakeRefused, SessionClosed
 from socketchat.messages import MAX_NAME, Hello
 from socketchat.server import Admission
 from socketchat.session import Session
-from socketchat.text import NAME_COLUMNS, clean_name, clip
+from socketchat.text import NAME_COLUMNS, clean, clean_name, clip
 
 __all__ = ["ChatServer"]
+
+_TOO_LONG = f"a room's name has at most {MAX_NAME} characters"
 
 _log = logging.getLogger("socketchat.chat")
 
@@ -25,10 +27,15 @@ class ChatServer:
 
     Args:
         room: The room of callers who ask for none.
+
+    Raises:
+        ValueError: The room's name is too long.
     """
 
     def __init__(self, room: str = "lobby") -> None:
-        self._default_room = _fit(room)
+        self._default_room = _room_name(room)
+        if len(self._default_room) > MAX_NAME:
+            raise ValueError(_TOO_LONG)
         self._rooms: dict[str, Room] = {}
         # Names are given before their owners are seated, and freed when their sessions end.
         self._names: set[tuple[str, str]] = set()
@@ -38,13 +45,19 @@ class ChatServer:
         return self.reserve(hello.nick, hello.room)
 
     def reserve(self, nick: str, room: str = "") -> Admission:
-        """Give a name to someone who will be seated next."""
-        room = _fit(room) if room else self._default_room
+        """Give a name to someone who will be seated next.
+
+        Raises:
+            HandshakeRefused: The room's name is too long.
+        """
+        room = _room_name(room) or self._default_room
+        if len(room) > MAX_NAME:
+            raise HandshakeRefused(CloseCode.POLICY_VIOLATION, _TOO_LONG)
         wanted = nick or "guest"
-        name, count = _fit(wanted), 1
+        name, count = _nick(wanted), 1
         while (room, name.casefold()) in self._names:
             count += 1
-            name = _fit(wanted, f"-{count}")
+            name = _nick(wanted, f"-{count}")
         self._names.add((room, name.casefold()))
         return Admission(name, room)
 
@@ -88,9 +101,15 @@ async def _feed(room: Room, member: Member) -> None:
         await member.session.close(CloseCode.INTERNAL_ERROR)
 
 
-def _fit(name: str, suffix: str = "") -> str:
+def _room_name(asked: str) -> str:
+    """Make a room's name harmless, and never the same as another that can be told from it."""
+    return " ".join(clean(asked, multiline=False).split())
+
+
+def _nick(wanted: str, suffix: str = "") -> str:
     """Make a name harmless, and short enough to be sent and to be shown with all of its suffix."""
-    shown = clean_name(name)
+    # With a colon it could put words into the mouth of another.
+    name = clean_name(wanted.replace(":", "_"))
     if suffix:
-        shown = clip(shown[: MAX_NAME - len(suffix)], NAME_COLUMNS - len(suffix)).rstrip() + suffix
-    return shown[:MAX_NAME]
+        name = clip(name[: MAX_NAME - len(suffix)], NAME_COLUMNS - len(suffix)).rstrip() + suffix
+    return name[:MAX_NAME]

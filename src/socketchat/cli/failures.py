@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import ssl
 from enum import IntEnum
@@ -53,6 +55,8 @@ class Failure(Exception):
 
 def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
     """Say why the server at `target` could not be joined, and what may help."""
+    if type(exc) is OSError and exc.errno is None:
+        exc = _last_of(exc)
     match exc:
         case UntrustedPeer():
             return Failure(ExitCode.NOT_TRUSTED, str(exc))
@@ -76,6 +80,12 @@ def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
     return Failure(ExitCode.CANNOT_REACH, f"cannot reach {target}: {why}")
 
 
+def _last_of(exc: OSError) -> OSError:
+    """Return the last of the errors that asyncio puts together for a host of several addresses."""
+    numbers = re.findall(r"\[Errno ([0-9]+)\]", str(exc))
+    return OSError(int(numbers[-1]), os.strerror(int(numbers[-1]))) if numbers else exc
+
+
 def failure_to_listen(exc: OSError) -> Failure:
     """Say why the server cannot start, and what may help."""
     why = exc.strerror or str(exc)
@@ -84,6 +94,8 @@ def failure_to_listen(exc: OSError) -> Failure:
 
 def session_failure(target: str, exc: SessionClosed) -> Failure:
     """Say why the session with `target` ended, which was not in good order."""
+    if isinstance(exc.__cause__, UntrustedPeer):  # the one that was found on coming back
+        return Failure(ExitCode.NOT_TRUSTED, str(exc.__cause__))
     # With a good code, something of ours was on its way when it ended.
     code = _exit_code(exc.code) or ExitCode.NOT_ACKNOWLEDGED
     return Failure(code, f"{target}: {closing_words(exc.code, exc.reason)}")

@@ -58,8 +58,12 @@ def run_serve(**settings: Any) -> int:
     checked = ServeSettings(**settings)
     if checked.no_tls and not all(is_loopback(host) for host in checked.hosts):
         raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
+    try:
+        chat = ChatServer(checked.room)
+    except ValueError as exc:
+        raise Failure(ExitCode.USAGE, str(exc)) from exc
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(checked))
+        return runner.run(_serve(checked, chat))
 
 
 def _loop_factory() -> Any:
@@ -70,7 +74,7 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: ServeSettings) -> int:
+async def _serve(settings: ServeSettings, chat: ChatServer) -> int:
     main = asyncio.current_task()
     assert main is not None
     signalled: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
@@ -85,7 +89,7 @@ async def _serve(settings: ServeSettings) -> int:
     # Before anybody can know that the server is there, and signal it.
     with on_signals(stop, "SIGTERM", "SIGINT", "SIGHUP"):
         try:
-            await _serve_until(signalled, settings)
+            await _serve_until(signalled, settings, chat)
         except asyncio.CancelledError:
             if not signalled.done():
                 raise
@@ -93,10 +97,11 @@ async def _serve(settings: ServeSettings) -> int:
     return ExitCode.DONE
 
 
-async def _serve_until(signalled: asyncio.Future[signal.Signals], settings: ServeSettings) -> None:
+async def _serve_until(
+    signalled: asyncio.Future[signal.Signals], settings: ServeSettings, chat: ChatServer
+) -> None:
     machine = socket.gethostname()
     say(f"starting on {machine}")
-    chat = ChatServer(settings.room)
     server = await _open(settings, chat, settings.name or machine)
     try:
         _announce(server, _callers_name(settings, machine), tls=not settings.no_tls)

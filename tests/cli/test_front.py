@@ -1,0 +1,128 @@
+"""Claims about `socketchat.cli.front`: which front end a session gets, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from socketchat import Session
+from socketchat.cli import front as front_module
+from socketchat.cli.failures import ExitCode
+from socketchat.cli.front import Front
+
+
+class Fake:
+    """What a front end is to a `Front`; it notes how it was made."""
+
+    made: list[tuple[str, dict[str, Any]]]
+
+    def __init__(self, _session: object, **settings: Any) -> None:
+        self.made.append((type(self).__name__, settings))
+        self.left = asyncio.Event()
+        self.notices: list[str] = []
+
+    def leave(self) -> None:
+        self.left.set()
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    async def run(self) -> ExitCode:
+        await self.left.wait()
+        return ExitCode.REFUSED
+
+
+class Lines(Fake):
+    """The plain one."""
+
+
+class Console(Fake):
+    """The other one."""
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    monkeypatch.setattr("socketchat.cli.lines.Lines", Lines)
+    monkeypatch.setattr("socketchat.cli.console.Console", Console)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    Fake.made = []
+    yield Fake.made
+    Fake.made = []
+
+
+def at_terminal(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    monkeypatch.setattr(front_module, "is_interactive", lambda *, plain: terminal and not plain)
+
+
+def session(code: int | None = None) -> Session:
+    return cast("Session", SimpleNamespace(close_code=code))
+
+
+@pytest.mark.parametrize(
+    ("terminal", "settings", "chosen"),
+    [
+        (True, {}, ("Console", {"color": True})),
+        (True, {"no_color": True}, ("Console", {"color": False})),
+        (True, {"plain": True}, ("Lines", {"as_json": False})),
+        (True, {"as_json": True}, ("Lines", {"as_json": True})),
+        (False, {}, ("Lines", {"as_json": False})),
+        (False, {"as_json": True}, ("Lines", {"as_json": True})),
+    ],
+)
+async def test_a_session_gets_the_front_end_that_fits(
+    monkeypatch: pytest.MonkeyPatch,
+    made: list[tuple[str, dict[str, Any]]],
+    terminal: bool,
+    settings: dict[str, bool],
+    chosen: tuple[str, dict[str, Any]],
+) -> None:
+    at_terminal(monkeypatch, terminal)
+    Front(session(), **settings)
+    assert made == [chosen]
+
+
+async def test_no_color_is_heeded(
+    monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, dict[str, Any]]]
+) -> None:
+    at_terminal(monkeypatch, True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    Front(session())
+    assert made == [("Console", {"color": False})]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(("code", "status"), [(None, 0), (1001, 0), (1006, 3), (1008, 5)])
+async def test_it_runs_until_it_leaves_and_tells_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    made: list[tuple[str, dict[str, Any]]],
+    terminal: bool,
+    code: int | None,
+    status: int,
+) -> None:
+    at_terminal(monkeypatch, terminal)
+    front = Front(session(code))
+    running = asyncio.create_task(front.run())
+    await asyncio.sleep(0)
+    front.leave()
+    # The console does not know how a session ends; the lines do.
+    assert await running == (status if terminal else ExitCode.REFUSED)
+
+
+async def test_log_lines_do_not_tear_the_console(
+    monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, dict[str, Any]]]
+) -> None:
+    at_terminal(monkeypatch, True)
+    front = Front(session())
+    console = cast("Any", front._console)
+    running = asyncio.create_task(front.run())
+    await asyncio.sleep(0)
+    logging.getLogger("socketchat").error("a log line")
+    await asyncio.sleep(0)
+    assert "a log line" in console.notices[0]
+    front.leave()
+    await running
