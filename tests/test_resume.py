@@ -77,6 +77,7 @@ async def test_what_is_sent_while_the_link_is_lost_goes_out_when_it_is_back(
         there, network.server = network.server, None
         network.cut()
         await until(lambda: client.state is server.state is SessionState.LOST)
+        assert (client.linked, server.linked) == (False, False)
         receipts = [await send_all(session, "abc") for session in (client, server)]
         await asyncio.sleep(30)
         assert (client.unacknowledged, server.unacknowledged) == (3, 3)
@@ -84,6 +85,7 @@ async def test_what_is_sent_while_the_link_is_lost_goes_out_when_it_is_back(
         assert await receive(server, 3) == await receive(client, 3) == ["a", "b", "c"]
         for receipt in receipts[0] + receipts[1]:
             await receipt
+        assert (client.linked, server.linked) == (True, True)
 
 
 async def test_while_the_link_is_lost_send_waits_at_the_same_bound(network: MemoryNetwork) -> None:

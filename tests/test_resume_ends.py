@@ -6,6 +6,8 @@ How it comes back is told in `test_resume.py`.
 from __future__ import annotations
 
 import asyncio
+import random
+from contextlib import suppress
 
 import pytest
 
@@ -13,7 +15,9 @@ from socketchat import (
     HandshakeRefused,
     LinkLost,
     MessageTooBig,
+    Receipt,
     Session,
+    SessionClosed,
     SessionClosedError,
     SessionClosedOK,
     SessionState,
@@ -268,3 +272,58 @@ async def test_an_end_does_not_wait_for_an_attempt_to_come_back(
         assert now() == start
         await turns()
         assert network.links[1].near[1].is_closing()
+
+
+@pytest.mark.parametrize("seed", range(24))
+async def test_whatever_breaks_while_each_side_closes_no_receipt_lies_and_nobody_hangs(
+    network: MemoryNetwork, seed: int
+) -> None:
+    rng = random.Random(seed)
+    network.latency = rng.choice([0, 0.01, 0.2])
+    network.prepare = lambda link: link.deliver_chunks(rng)
+    received: dict[Session, list[str | bytes]] = {}
+    receipts: dict[Session, list[tuple[str, Receipt]]] = {}
+
+    async def talk(session: Session) -> None:
+        name = len(received)
+        received[session], receipts[session] = [], []
+        receiving = asyncio.create_task(receive_into(received[session], session))
+        with suppress(SessionClosed):
+            for number in range(rng.randrange(100)):
+                text = f"{name}.{number:03}"
+                receipts[session].append((text, await session.send(text)))
+                await asyncio.sleep(rng.choice([0, 0, 0.05]))
+            await session.close(rng.choice([1000, 4000]))
+        await receiving
+
+    async def cut() -> None:
+        while True:
+            await asyncio.sleep(rng.random())
+            network.cut(reset=rng.random() < 0.5)
+
+    async with network.serve(talk, close_timeout=5, resume_timeout=50), network.connect() as client:
+        cutting = asyncio.create_task(cut())
+        await talk(client)
+        await client.wait_closed()
+        cutting.cancel()
+        assert network.server is not None
+        await asyncio.sleep(60)
+        assert not network.server.sessions
+        servers = [session for session in received if session is not client]
+        for bodies in received.values():
+            assert bodies == sorted(set(bodies), key=str)
+        there = set().union(*[received[session] for session in servers])
+        for text, receipt in receipts[client]:
+            assert receipt.done
+            assert receipt.error is not None or text in there
+        for session in servers:
+            for text, receipt in receipts[session]:
+                assert receipt.done
+                assert receipt.error is not None or text in received[client]
+
+
+async def receive_into(bodies: list[str | bytes], session: Session) -> None:
+    """Note each message that arrives, until the session ends in whatever way."""
+    with suppress(SessionClosed):
+        async for message in session:
+            bodies.append(message.body)  # noqa: PERF401 - others look at it meanwhile

@@ -7,8 +7,10 @@ How a session ends is told in `test_session_closing.py`, what it bounds and whom
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -74,6 +76,21 @@ async def test_an_open_session_says_so() -> None:
             assert session.close_reason == ""
             assert session.latency == 0.0
             assert session.unacknowledged == 0
+
+
+@virtual_time
+async def test_a_session_logs_where_it_is_told_to_and_never_what_was_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logger = logging.getLogger("elsewhere")
+    async with session_pair(logger=logger) as (client, server, _):
+        await client.send("a secret")
+        await client.close(4000, "enough")
+        await server.wait_closed()
+    assert {record.name for record in caplog.records} <= {"elsewhere", "asyncio"}
+    assert "4000" in caplog.text
+    assert "secret" not in caplog.text
 
 
 # Messages

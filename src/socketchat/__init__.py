@@ -4,7 +4,7 @@
 exactly once, through lost links. See `docs/` for the tutorial, the protocol and the architecture.
 """
 
-from socketchat.client import DEFAULT_PORT, connect
+from socketchat.client import connect
 from socketchat.errors import (
     Close,
     CloseCode,
@@ -20,6 +20,7 @@ from socketchat.errors import (
     SessionClosedError,
     SessionClosedOK,
     SocketChatError,
+    UnsupportedVersion,
     UntrustedPeer,
 )
 from socketchat.events import (
@@ -34,7 +35,7 @@ from socketchat.events import (
     Restarted,
     Typing,
 )
-from socketchat.options import Options
+from socketchat.options import DEFAULT_PORT, Options
 from socketchat.receipt import Receipt
 from socketchat.server import Admission, Server, serve
 from socketchat.session import Peer, Session, SessionState, Side
@@ -75,6 +76,7 @@ __all__ = [
     "Side",
     "SocketChatError",
     "Typing",
+    "UnsupportedVersion",
     "UntrustedPeer",
     "connect",
     "serve",

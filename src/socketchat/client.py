@@ -21,10 +21,12 @@ from socketchat.errors import (
     CloseCode,
     HandshakeError,
     HandshakeRefused,
+    UnsupportedVersion,
     UntrustedPeer,
 )
 from socketchat.link import Link
-from socketchat.options import OptionArgs, Options
+from socketchat.messages import check_names
+from socketchat.options import DEFAULT_PORT, OptionArgs, Options
 from socketchat.session import Session, Side
 from socketchat.streams import open_streams
 from socketchat.trust.identity import pin_of
@@ -37,9 +39,8 @@ from socketchat.trust.known_hosts import (
 )
 from socketchat.trust.tls import client_context
 
-__all__ = ["DEFAULT_PORT", "connect"]
+__all__ = ["connect"]
 
-DEFAULT_PORT = 7625
 #: Seconds between attempts to come back: doubling from the first to the last, with full jitter.
 FIRST_DELAY = 0.2
 MAX_DELAY = 20.0
@@ -51,8 +52,8 @@ def connect(
     host: str,
     port: int = DEFAULT_PORT,
     *,
-    room: str = "",
-    nick: str = "",
+    room: str | None = None,
+    nick: str | None = None,
     trust: str | ssl.SSLContext = "strict",
     known_hosts: Path | None = None,
     tls: bool = True,
@@ -70,8 +71,8 @@ def connect(
     Args:
         host: A name or an address.
         port: A TCP port.
-        room: The room to ask for; empty is the server's first.
-        nick: The name to go by; empty leaves it to the server.
+        room: The room to ask for; None is the server's first.
+        nick: The name to go by; None leaves it to the server.
         trust: `strict`, the server's key must be in `known_hosts`; `accept-new`, the key of a
             server that is not there yet is added; a pin, `SHA256:...`; or an `ssl.SSLContext`, for
             a server with a public certificate.
@@ -90,12 +91,13 @@ def connect(
     """
     if isinstance(trust, str) and trust not in ("strict", "accept-new") and not is_pin(trust):
         raise ValueError(f'trust must be "strict", "accept-new" or "SHA256:...": {trust!r}')
+    check_names(nick or "", room or "")
     path = known_hosts or default_directory() / "known_hosts"
     dialer = Dialer(
         host=host,
         port=port,
-        nick=nick,
-        room=room,
+        nick=nick or "",
+        room=room or "",
         trust=trust,
         known_hosts=KnownHosts(path),
         tls=tls,
@@ -215,8 +217,10 @@ def _is_passing(exc: OSError | HandshakeError) -> bool:
     match exc:
         case HandshakeRefused():
             return CloseCode.is_temporary(exc.code)
-        case UntrustedPeer():
+        case UntrustedPeer() | UnsupportedVersion() | ssl.SSLCertVerificationError():
             return False
+        case OSError(filename=str()):
+            return False  # the file of known hosts
         case _:
             # Another program at the port, for a moment, or the network away.
             return True

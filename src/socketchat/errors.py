@@ -26,6 +26,7 @@ __all__ = [
     "SessionClosedError",
     "SessionClosedOK",
     "SocketChatError",
+    "UnsupportedVersion",
     "UntrustedPeer",
 ]
 
@@ -71,7 +72,9 @@ class Close(NamedTuple):
             if self.code in CloseCode._value2member_map_
             else "application"
         )
-        return f"{self.code} ({name})" + (f": {self.reason}" if self.reason else "")
+        # It is another side's text, and may be logged: one line, and nothing that a terminal obeys.
+        reason = self.reason if self.reason.isprintable() else ascii(self.reason)[1:-1]
+        return f"{self.code} ({name})" + (f": {reason}" if reason else "")
 
 
 class SocketChatError(Exception):
@@ -131,6 +134,25 @@ class HandshakeRefused(HandshakeError):
 
     def __str__(self) -> str:
         return f"refused by the server: {Close(self.code, self.reason)}"
+
+
+class UnsupportedVersion(HandshakeError):
+    """The server speaks another version of the protocol.
+
+    Attributes:
+        version: The version that it speaks.
+    """
+
+    def __init__(self, version: int, ours: int) -> None:
+        super().__init__(version, ours)
+        self.version = version
+        self.ours = ours
+
+    def __str__(self) -> str:
+        return (
+            f"the server speaks version {self.version} of the protocol, this program version "
+            f"{self.ours}: update the older of the two"
+        )
 
 
 class UntrustedPeer(HandshakeError):

@@ -299,7 +299,7 @@ class SessionLifecycle:
                     self._answer(self._pings.popleft()[1], seconds)
             case Rejection(post, code, reason):
                 self._settle([post], MessageRejected(post.number, code, reason))
-                self._inbox.put([Rejected(post.number, code, reason)])
+                self._put_passing(Rejected(post.number, code, reason))
             case SaidBye(close):
                 self._first_bye = self._first_bye or close
                 if self._comes_back_after(close):
@@ -333,11 +333,16 @@ class SessionLifecycle:
     def _pass_on(self, event: wire.Event) -> None:
         match event.kind:
             case "joined":
-                self._inbox.put([Joined(event.nick, event.address)])
+                self._put_passing(Joined(event.nick, event.address))
             case "left":
-                self._inbox.put([Left(event.nick, event.address)])
+                self._put_passing(Left(event.nick, event.address))
             case "typing":
-                self._inbox.put([Typing(event.nick)])
+                self._put_passing(Typing(event.nick))
+
+    def _put_passing(self, event: Event) -> None:
+        # Once we are leaving, reading goes on though the inbox is full.
+        if not (self._closing and self._inbox.full):
+            self._inbox.put([event])
 
     @staticmethod
     def _answer(future: asyncio.Future[float | None], seconds: float | None) -> None:

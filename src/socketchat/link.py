@@ -28,7 +28,7 @@ from socketchat.core_events import (
     Unresponsive,
     Welcomed,
 )
-from socketchat.errors import HandshakeError, HandshakeRefused
+from socketchat.errors import HandshakeError, HandshakeRefused, UnsupportedVersion
 from socketchat.messages import VERSION, Hello
 from socketchat.protocol import Protocol, State
 from socketchat.streams import DirectReader
@@ -127,11 +127,8 @@ class Link:
                         raise HandshakeRefused(code, reason)
                     case Failed(close, None):
                         raise HandshakeError(f"not a socketchat server: {close.reason}")
-                    case Failed(_, version):
-                        raise HandshakeError(
-                            f"the server speaks version {version} of the protocol, "
-                            f"this program version {VERSION}: update the older of the two"
-                        )
+                    case Failed(_, int(version)):
+                        raise UnsupportedVersion(version, VERSION)
 
     async def greet_client(self) -> Hello:
         """Go through the greeting as a server, up to the client's question to be let in.

@@ -1,18 +1,92 @@
-"""Listening sockets: every address of a host, all on the same port."""
+"""Listening sockets: every address of a host, all on the same port; and taking callers there."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-__all__ = ["listen"]
+__all__ = ["Acceptor", "listen"]
 
 _BACKLOG = 1024
+#: Callers taken from one socket in one turn of the loop.
+_CALLERS_PER_TURN = 64
+#: Seconds to wait when the process has run out of file descriptors or memory.
+_EXHAUSTED_DELAY = 0.5
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 #: Attempts to find one free port that every address has.
 _ATTEMPTS = 16
+
+
+_log = logging.getLogger("socketchat.server")
+
+
+class Acceptor:
+    """Takes callers from one listening socket, until it is stopped.
+
+    Not a task around `loop.sock_accept`: one that is cancelled in the turn in which a caller came
+    loses the connection, and leaves it open.
+
+    Args:
+        listener: A listening socket that does not block.
+        take: Called with each connection and its address.
+    """
+
+    def __init__(
+        self, listener: socket.socket, take: Callable[[socket.socket, str], object]
+    ) -> None:
+        self._listener = listener
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._retry: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._start()
+
+    def _start(self) -> None:
+        try:
+            self._loop.add_reader(self._listener, self._accept)
+        except NotImplementedError:  # Windows' own loop
+            self._task = self._loop.create_task(self._accept_in_turn())
+
+    def _accept(self) -> None:
+        for _ in range(_CALLERS_PER_TURN):
+            try:
+                connection, peername = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                if exc.errno in _EXHAUSTED:
+                    _log.error("cannot accept callers: %s", exc.strerror)
+                    self._loop.remove_reader(self._listener)
+                    self._retry = self._loop.call_later(_EXHAUSTED_DELAY, self._start)
+                    return
+                continue  # the caller hung up before it was accepted
+            self._take(connection, str(peername[0]))
+
+    async def _accept_in_turn(self) -> None:
+        while True:
+            try:
+                connection, peername = await self._loop.sock_accept(self._listener)
+            except OSError as exc:
+                if exc.errno in _EXHAUSTED:
+                    _log.error("cannot accept callers: %s", exc.strerror)
+                await asyncio.sleep(_EXHAUSTED_DELAY)
+                continue
+            self._take(connection, str(peername[0]))
+
+    async def stop(self) -> None:
+        """Take no more callers, and close the socket."""
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._task is None:
+            self._loop.remove_reader(self._listener)
+        else:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        self._listener.close()
 
 
 async def listen(host: str | Sequence[str] | None, port: int) -> list[socket.socket]:

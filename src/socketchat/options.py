@@ -9,7 +9,10 @@ import logging
 from dataclasses import dataclass
 from typing import TypedDict
 
-__all__ = ["OptionArgs", "Options"]
+__all__ = ["DEFAULT_PORT", "OptionArgs", "Options"]
+
+#: The TCP port that is meant where none is named.
+DEFAULT_PORT = 7625
 
 
 class OptionArgs(TypedDict, total=False):

@@ -69,6 +69,9 @@ _ESTABLISHED: Final = frozenset((State.OPEN, State.CLIENT_LEFT, State.SERVER_LEF
 #: Passing events and rejections that may wait for a link that takes no more bytes. Above it events
 #: are dropped, which does no harm; a peer that earns so many rejections unread is not a good one.
 MAX_WAITING_ANSWERS: Final = 1024
+#: Seconds after which a side that does not read says that it lives, because it cannot answer pings:
+#: what the other side expects is not known here, and its default is twice that.
+SIGN_OF_LIFE: Final = 20.0
 
 
 class Protocol:
@@ -315,7 +318,8 @@ class Protocol:
             LocalProtocolError: No client has asked.
         """
         self._say(Welcome(lanes.session, lanes.committed, nick, room))
-        mark = hello.after[0] if hello.session == lanes.session else 0
+        # A client that claims what was never written gains nothing by it.
+        mark = min(hello.after[0], lanes.written) if hello.session == lanes.session else 0
         acknowledged = lanes.resume(lanes.session, mark)
         self._lanes = lanes
         return Resumed(acknowledged, self._open())
@@ -470,9 +474,13 @@ class Protocol:
         options = self._options
         if self._bye_sent is not None:
             return _later(self._bye_sent, options.close_timeout)
-        if self.state is not State.OPEN or options.ping_interval is None:
+        if self.state is not State.OPEN:
             return None
-        if self._ping_sent is not None and not self._paused:
+        if self._paused:
+            return self._heard + min(options.ping_interval or SIGN_OF_LIFE, SIGN_OF_LIFE)
+        if options.ping_interval is None:
+            return None
+        if self._ping_sent is not None:
             return _later(self._ping_sent, options.ping_timeout)
         return self._heard + options.ping_interval
 

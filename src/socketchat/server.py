@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import socket
@@ -21,12 +20,11 @@ from typing import Any, Self, Unpack, runtime_checkable
 from typing import Protocol as TypingProtocol
 
 from socketchat.awaiting import Opening
-from socketchat.client import DEFAULT_PORT
 from socketchat.errors import Close, CloseCode, HandshakeError, HandshakeRefused, SessionClosed
 from socketchat.link import Link
-from socketchat.listening import listen
+from socketchat.listening import Acceptor, listen
 from socketchat.messages import VERSION, Greeting, Hello, Limits, check_names
-from socketchat.options import OptionArgs, Options
+from socketchat.options import DEFAULT_PORT, OptionArgs, Options
 from socketchat.protocol import Protocol
 from socketchat.session import Session, Side, make_goodbye
 from socketchat.streams import accept_streams
@@ -39,8 +37,6 @@ __all__ = ["Admission", "Admits", "Handler", "Server", "serve"]
 TLS_TIMEOUT = 5.0
 #: Callers who are not through the greeting yet, in all and from one address.
 MAX_PENDING = (256, 8)
-#: Seconds to wait when the process has run out of file descriptors.
-_EXHAUSTED_DELAY = 0.5
 
 Handler = Callable[[Session], Awaitable[None]]
 
@@ -139,7 +135,7 @@ class Server:
         self._sockets: list[socket.socket] = []
         self._sessions: dict[bytes, Session] = {}
         self._pending: Counter[str] = Counter()
-        self._acceptors: set[asyncio.Task[None]] = set()
+        self._acceptors: list[Acceptor] = []
         self._callers: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
         self._goodbye: Close | None = None
@@ -175,8 +171,7 @@ class Server:
             self._context = await asyncio.to_thread(server_context, identity)
             self.fingerprint = identity.fingerprint
         self._sockets = await listen(host, port)
-        for listener in self._sockets:
-            self._own(self._acceptors, self._accept(listener))
+        self._acceptors = [Acceptor(listener, self._take) for listener in self._sockets]
 
     @staticmethod
     def _own(tasks: set[asyncio.Task[None]], coroutine: Coroutine[Any, Any, None]) -> None:
@@ -186,26 +181,12 @@ class Server:
 
     # ---- callers ----
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, peername = await loop.sock_accept(listener)
-            except OSError as exc:
-                if listener.fileno() < 0:
-                    return
-                if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    _log.error("cannot accept callers: %s", exc.strerror)
-                    await asyncio.sleep(_EXHAUSTED_DELAY)
-                # Otherwise the caller hung up before it was accepted.
-                continue
-            address = str(peername[0])
-            # Counted here: the task that serves the caller starts only later, and accepting from a
-            # full backlog does not yield.
-            if not self._count(address):
-                connection.close()
-                continue
+    def _take(self, connection: socket.socket, address: str) -> None:
+        """Take a caller, or turn it away: counted here, before TLS begins."""
+        if self._count(address):
             self._own(self._callers, self._serve_caller(connection, address))
+        else:
+            connection.close()
 
     def _count(self, address: str) -> bool:
         """Count a caller in, or say that there are too many."""
@@ -294,6 +275,14 @@ class Server:
         code = CloseCode.OK
         try:
             await self._handler(session)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                session.abort()
+                raise
+            # It was not cancelled itself: it awaited something that was cancelled.
+            _log.error("the handler of %r was cancelled", session)
+            code = CloseCode.INTERNAL_ERROR
         except SessionClosed:
             pass  # The handler need not catch what it can do nothing about.
         except ExceptionGroup as group:
@@ -318,7 +307,8 @@ class Server:
     async def close(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
         """Stop listening, close every session with `code`, and wait until all is done.
 
-        Handlers that have not returned by `close_timeout` are cancelled. Closing again only waits.
+        Handlers that have not returned by `close_timeout` are cancelled, but for one that closes
+        the server itself. Closing again only waits.
 
         Cancellation: the closing goes on.
 
@@ -332,7 +322,9 @@ class Server:
         goodbye = make_goodbye(code, reason)
         if self._closing is None:
             self._goodbye = goodbye
-            self._closing = asyncio.create_task(self._close(goodbye))
+            # A handler that closes the server is not waited for: it waits for us.
+            caller = asyncio.current_task()
+            self._closing = asyncio.create_task(self._close(goodbye, caller))
         await asyncio.shield(self._closing)
 
     async def wait_closed(self) -> None:
@@ -342,26 +334,24 @@ class Server:
         """
         await self._closed.wait()
 
-    async def _close(self, goodbye: Close) -> None:
-        for task in self._acceptors:
-            task.cancel()
-        await _finish(self._acceptors)
-        for listener in self._sockets:
-            listener.close()
+    async def _close(self, goodbye: Close, caller: asyncio.Task[Any] | None) -> None:
+        for acceptor in self._acceptors:
+            await acceptor.stop()
         self._sockets.clear()
         for session in self.sessions:
             if not session.linked:
                 session.abort()  # nobody can come back any more
         closers = {asyncio.create_task(session.close(*goodbye)) for session in self.sessions}
-        handlers = set(self._handlers)
+        handlers = {task for task in self._handlers if task is not caller}
         if handlers | closers:
             await asyncio.wait(handlers | closers, timeout=self._options.close_timeout)
         # Whoever is left has had its time: callers in the greeting, handlers that do not return.
         for session in self.sessions:
             session.abort()
-        for task in self._callers | self._handlers | closers:
+        stragglers = self._callers | handlers | closers
+        for task in stragglers:
             task.cancel()
-        await _finish(self._callers | self._handlers | closers)
+        await _finish(stragglers)
         self._closed.set()
 
     async def __aenter__(self) -> Self:

@@ -310,6 +310,8 @@ class Session(SessionLifecycle):
     async def ping(self) -> float:
         """Return the seconds that a ping takes, there and back; waits through a lost link.
 
+        At most 1024 pings can be on their way.
+
         Cancellation: safe.
 
         Raises:

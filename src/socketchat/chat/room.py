@@ -35,11 +35,19 @@ class _Entry:
         author: Who did it.
         said: What it said, or that it came or went.
         end: How much was said in the room up to here, this included.
+        to: The name of the one whom it is for; empty is everyone.
     """
 
     author: Member
     said: str | bytes | type[Joined | Left]
     end: int
+    to: str = ""
+
+    def is_for(self, member: Member) -> bool:
+        """Tell whether `member` is given this."""
+        if member is self.author:
+            return False
+        return not self.to or self.to.casefold() == member.session.nick.casefold()
 
 
 @dataclass(eq=False, slots=True)
@@ -93,15 +101,17 @@ class Room:
         self._append(member, Left)
 
     def say(self, author: Member, message: Message) -> None:
-        """Add what `author` says, for all others."""
-        self._append(author, message.body)
+        """Add what `author` says, for all others, or for the one whom it names."""
+        self._append(author, message.body, message.to)
 
-    def _append(self, author: Member, said: str | bytes | type[Joined | Left]) -> None:
+    def _append(
+        self, author: Member, said: str | bytes | type[Joined | Left], to: str = ""
+    ) -> None:
         size = len(said) if isinstance(said, (str, bytes)) else 0
         self._head += 1
         self._end += size
         self._size += size
-        self._entries.append(_Entry(author, said, self._end))
+        self._entries.append(_Entry(author, said, self._end, to))
         while len(self._entries) > MAX_ENTRIES or (
             self._size > MAX_SIZE and len(self._entries) > 1
         ):
@@ -131,7 +141,7 @@ class Room:
                 member.place += missed
                 await member.session.send(f"[they are left out: you were {reason}]", sender="room")
             entry = self._entries[member.place - self._head]
-            if entry.author is not member:
+            if entry.is_for(member):
                 await _give(member, entry)
             member.place += 1
             member.taken = entry.end
@@ -176,7 +186,7 @@ async def _give(member: Member, entry: _Entry) -> None:
         member.session.tell(entry.said(author.nick, address))
         return
     try:
-        await member.session.send(entry.said, sender=author.nick)
+        await member.session.send(entry.said, to=entry.to, sender=author.nick)
     except MessageTooBig as exc:
         # Nobody is told of it by the session, and the others have got it.
         await member.session.send(f"[too big for you: {exc}]", sender=author.nick)

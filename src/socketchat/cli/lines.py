@@ -185,6 +185,7 @@ class Lines:
 
     async def _send(self, line: str) -> None:
         self._in_hand = True
+        await self._output.ready()  # each line sent may bring one out
         try:
             receipt = await self._session.send(line)
         except MessageTooBig as exc:

@@ -23,7 +23,7 @@ __all__ = ["main"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DEFAULT_PORT = 7625
+_DEFAULT_PORT = 7625  # as socketchat.options has it; --help imports nothing for it
 
 
 def _option(*names: str, **settings: Any) -> Callable[[F], F]:
@@ -159,7 +159,9 @@ class _CleanFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         from socketchat.text import clean
 
-        return clean(super().format(record))
+        # One line but for a traceback, which is ours: nobody can forge another line.
+        record.msg, record.args = clean(record.getMessage(), multiline=False), ()
+        return super().format(record)
 
 
 def _one_line(text: str) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -146,6 +147,9 @@ async def _open(settings: ServeSettings, chat: ChatServer, name: str) -> Server:
             name=clean(name, multiline=False, limit=MAX_NAME),
             tls=not settings.no_tls,
         )
+    except ssl.SSLError as exc:
+        what = f"the server's key cannot be used: {exc}; see --data"
+        raise Failure(ExitCode.USAGE, what) from exc
     except OSError as exc:
         raise failure_to_listen(exc) from exc
 

@@ -6,8 +6,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from socketchat.client import DEFAULT_PORT
 from socketchat.messages import MAX_NAME
+from socketchat.options import DEFAULT_PORT
 
 __all__ = ["Target", "is_loopback", "parse_target"]
 

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-__all__ = ["Identity", "pin_of", "write_secret"]
+__all__ = ["Identity", "create_secret", "pin_of"]
 
 #: A certificate that nobody vouches for gains nothing from running out; the pin is what counts.
 _VALID_FOR = timedelta(days=365 * 50)
@@ -79,8 +79,9 @@ class Identity:
             pem = path.read_bytes()
         except FileNotFoundError:
             made = cls.generate()
-            write_secret(path, made.key + made.certificate)
-            return made
+            if create_secret(path, made.key + made.certificate):
+                return made
+            pem = path.read_bytes()  # another program was first
         marker = pem.find(b"-----BEGIN CERTIFICATE-----")
         if marker <= 0:
             raise ValueError(f"{path} holds no key and certificate: move it away to have them made")
@@ -100,8 +101,11 @@ def pin_of(certificate: bytes) -> str:
     return "SHA256:" + digest.rstrip("=")
 
 
-def write_secret(path: Path, data: bytes) -> None:
-    """Put `data` into a file that only its owner can read, whole or not at all.
+def create_secret(path: Path, data: bytes) -> bool:
+    """Put `data` into a new file that only its owner can read, whole or not at all.
+
+    Returns:
+        Whether it was made: False if there is one already.
 
     Raises:
         OSError: It cannot be written.
@@ -114,7 +118,10 @@ def write_secret(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        return True
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise

@@ -5,6 +5,7 @@ A server's key is checked against it before a byte is written to the server.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 import platformdirs
 
 from socketchat.errors import UntrustedPeer
-from socketchat.trust.identity import write_secret
 
 __all__ = ["KnownHosts", "check_server", "default_directory", "host_and_port", "is_pin"]
 
@@ -53,14 +53,20 @@ class KnownHosts:
         return None
 
     def add(self, host: str, pin: str) -> None:
-        """Remember the pin of `host`.
+        """Remember the pin of `host`, which is not in the file yet.
 
         Raises:
             OSError: The file cannot be written.
         """
-        lines = [line for line in self._lines() if line.partition(" ")[0] != host]
-        text = "".join(f"{line}\n" for line in [*lines, f"{host} {pin}"])
-        write_secret(self.path, text.encode("utf-8", "surrogateescape"))
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Appended by one write, so that two programs that learn of a host at once keep both. An
+        # empty line does no harm where the last one was left without its end.
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            whole = not self.path.stat().st_size or self.path.read_bytes().endswith(b"\n")
+            os.write(descriptor, f"{'' if whole else chr(10)}{host} {pin}\n".encode())
+        finally:
+            os.close(descriptor)
 
     def _lines(self) -> list[str]:
         try:
