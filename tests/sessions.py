@@ -292,12 +292,18 @@ class MemoryNetwork:
         async with MemoryServer(handler, **options) as self.server:
             yield self.server
 
+    def answer_yourself(self, *, no_more: bool = False) -> asyncio.Queue[Wire]:
+        """Have the test play the server's part from now on, for the callers it takes from here."""
+        callers: asyncio.Queue[Wire] = asyncio.Queue()
+        self._raw = None if no_more else callers
+        return callers
+
     @asynccontextmanager
     async def answer(self, **arguments: Any) -> AsyncIterator[tuple[Wire, asyncio.Task[Session]]]:
         """Connect to a server whose part is played by the test."""
-        self._raw = asyncio.Queue()
+        callers = self.answer_yourself()
         opening = asyncio.create_task(open_session(**arguments))
-        wire = await self._raw.get()
+        wire = await callers.get()
         try:
             yield wire, opening
         finally:

@@ -20,6 +20,7 @@ from socketchat.errors import (
     SessionClosedError,
     SessionClosedOK,
     SocketChatError,
+    UnsupportedVersion,
     UntrustedPeer,
 )
 
@@ -30,6 +31,7 @@ ONE_OF_EACH: list[SocketChatError] = [
     SessionClosedError(Close(1002, "bad"), received=Close(1002, "bad")),
     HandshakeError("text"),
     HandshakeRefused(1008, "go away"),
+    UnsupportedVersion(2, 1),
     UntrustedPeer("text", fingerprint="SHA256:x"),
     ProtocolError("text"),
     LocalProtocolError("text"),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from socketchat import listening
-from socketchat.listening import listen
+from socketchat.listening import Acceptor, listen
 
 needs_ipv6 = pytest.mark.skipif(not listening._has_ipv6(), reason="there is no IPv6 here")
 
@@ -151,3 +153,79 @@ async def test_an_address_that_is_not_this_machines_is_an_error_that_names_it() 
     with pytest.raises(OSError, match=r"cannot listen on 192\.0\.2\.1 port ") as caught:
         await listen("192.0.2.1", 0)
     assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+# Taking callers
+
+
+class Exhausted(socket.socket):
+    """A listening socket whose process is out of file descriptors at first."""
+
+    errors: ClassVar[list[OSError]] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().accept()
+
+
+@pytest.mark.may_block(reason="what is logged here, pytest writes to a file")
+async def test_an_acceptor_out_of_file_descriptors_goes_on_when_there_are_some(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socketchat.listening._EXHAUSTED_DELAY", 0.001)
+    listener = Exhausted(socket.AF_INET, socket.SOCK_STREAM)
+    listener.errors[:] = [
+        OSError(errno.EMFILE, "Too many open files"),
+        ConnectionAbortedError(errno.ECONNABORTED, "Software caused connection abort"),
+        OSError(errno.ENFILE, "Too many open files in system"),
+    ]
+    listener.settimeout(0)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    came: asyncio.Queue[socket.socket] = asyncio.Queue()
+    acceptor = Acceptor(listener, lambda connection, _: came.put_nowait(connection))
+    _, writer = await asyncio.open_connection(*listener.getsockname())
+    (await came.get()).close()
+    assert not listener.errors
+    assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
+    await acceptor.stop()
+    assert listener.fileno() == -1
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_caller_who_comes_while_the_acceptor_stops_is_not_left_hanging() -> None:
+    # A connection that was accepted and then forgotten would warn when it is collected.
+    (listener,) = await listen("127.0.0.1", 0)
+    taken: list[socket.socket] = []
+    acceptor = Acceptor(listener, lambda connection, _: taken.append(connection))
+    loop = asyncio.get_running_loop()
+    with socket.socket() as caller:
+        caller.settimeout(0)
+        await loop.sock_connect(caller, listener.getsockname())
+        await acceptor.stop()
+        await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionResetError):
+            assert await loop.sock_recv(caller, 1) == b""
+    for connection in taken:
+        connection.close()
+
+
+async def test_an_acceptor_works_on_a_loop_that_watches_no_sockets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def add_reader(*_: object) -> None:
+        raise NotImplementedError
+
+    loop = asyncio.get_running_loop()
+    with monkeypatch.context() as patch:
+        (listener,) = await listen("127.0.0.1", 0)
+        came: asyncio.Queue[socket.socket] = asyncio.Queue()
+        patch.setattr(loop, "add_reader", add_reader)
+        acceptor = Acceptor(listener, lambda connection, _: came.put_nowait(connection))
+    _, writer = await asyncio.open_connection(*listener.getsockname())
+    (await came.get()).close()
+    await acceptor.stop()
+    writer.close()
+    await writer.wait_closed()

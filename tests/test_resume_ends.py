@@ -21,8 +21,9 @@ from socketchat import (
     SessionClosedError,
     SessionClosedOK,
     SessionState,
+    UnsupportedVersion,
 )
-from socketchat.messages import Hello
+from socketchat.messages import Greeting, Hello
 from socketchat.server import Admission
 from tests.sessions import (
     MemoryNetwork,
@@ -141,6 +142,38 @@ async def test_a_client_that_is_not_let_in_again_is_told_why(
         with pytest.raises(SessionClosedError) as caught:
             await receipt
         assert isinstance(caught.value.__cause__, HandshakeRefused)
+
+
+async def test_a_server_of_another_version_in_its_place_ends_the_session(
+    network: MemoryNetwork,
+) -> None:
+    async with network.pair() as (client, _):
+        callers = network.answer_yourself()
+        network.cut()
+        async with await callers.get() as wire:
+            wire.say(Greeting(2, bytes(32)))
+            await client.wait_closed()
+            assert client.close_code == 1006
+            with pytest.raises(SessionClosedError) as caught:
+                await client.recv()
+            assert isinstance(caught.value.__cause__, UnsupportedVersion)
+            assert "version 2" in str(caught.value)
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 503 Service Unavailable\r\n\r\n"])
+async def test_another_program_in_its_place_is_borne_with(
+    network: MemoryNetwork, said: bytes
+) -> None:
+    async with network.pair() as (client, server):
+        callers = network.answer_yourself()
+        network.cut()
+        for _ in range(3):
+            async with await callers.get() as wire:
+                wire.say_bytes(said)
+        network.answer_yourself(no_more=True)
+        await until(lambda: client.state is SessionState.OPEN)
+        await client.send("still here")
+        assert await receive(server, 1) == ["still here"]
 
 
 async def test_a_client_that_shall_try_again_later_does(network: MemoryNetwork) -> None:

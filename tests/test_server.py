@@ -7,10 +7,7 @@ callers who mean no good: `test_hostile_peers.py`.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import socket
-from typing import cast
 
 import pytest
 
@@ -24,12 +21,9 @@ from socketchat import (
 )
 from socketchat.messages import Greeting, Hello, Refused, TextPost
 from socketchat.server import Admission
-from socketchat.testing import Streams, stream_pair
 from tests.sessions import (
     MemoryNetwork,
     MemoryServer,
-    Wire,
-    directed,
     echo,
     now,
     receive,
@@ -93,6 +87,48 @@ async def test_a_handler_need_not_mind_that_its_session_ends(
                 client.abort()
         await until(lambda: all(s.state is SessionState.LOST for s in server.sessions))
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("error", [None, LookupError])
+async def test_a_handler_may_run_tasks_that_meet_the_end_of_its_session(
+    network: MemoryNetwork,
+    error: type[Exception] | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if error is not None:
+                raise error
+
+    async def handler(session: Session) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+            tasks.create_task(receive(session, 1))
+
+    async with network.serve(handler) as server, network.connect() as client:
+        (session,) = server.sessions
+        await client.close()
+        await until(lambda: not server._handlers)
+        assert session.close_code == 1000
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(errors) == (error is not None)
+
+
+async def test_a_handler_that_awaits_what_was_cancelled_has_failed(
+    network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(session: Session) -> None:
+        waiting = asyncio.create_task(session.recv())
+        await turns()
+        waiting.cancel()
+        await waiting
+
+    async with network.serve(handler), network.connect() as client:
+        await client.wait_closed()
+        assert client.close_code == 1011
+    assert "was cancelled" in caplog.text
 
 
 async def test_each_caller_has_a_handler_of_its_own_and_a_failing_one_harms_no_other(
@@ -262,40 +298,6 @@ async def test_a_caller_that_was_refused_counts_until_it_is_gone() -> None:
         assert (await wire.expect(Refused)).reason == "not you"
         await turns()
         assert not server._pending
-
-
-async def test_a_server_out_of_file_descriptors_goes_on_when_there_are_some(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    link = stream_pair()
-    outcomes: list[OSError | tuple[Streams, tuple[str, int]]] = [
-        OSError(errno.EMFILE, "Too many open files"),
-        OSError(errno.ENFILE, "Too many open files in system"),
-        ConnectionAbortedError(errno.ECONNABORTED, "Software caused connection abort"),
-        (directed(link.far), ("192.0.2.1", 50000)),
-    ]
-
-    async def sock_accept(_: socket.socket) -> tuple[Streams, tuple[str, int]]:
-        if not outcomes:
-            await asyncio.Event().wait()
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, OSError):
-            raise outcome
-        return outcome
-
-    class Listener:
-        def fileno(self) -> int:
-            return 7
-
-    asyncio.get_running_loop().sock_accept = sock_accept  # type: ignore[method-assign, assignment]
-    async with MemoryServer(echo) as server:
-        server._own(server._acceptors, server._accept(cast("socket.socket", Listener())))
-        wire = Wire(*link.near)
-        await wire.greet()
-        assert 0 < now() < 5
-        assert "cannot accept callers: Too many open files" in caplog.text
-        assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
-        wire.reset()
 
 
 # Arguments

@@ -79,6 +79,24 @@ async def test_a_handler_that_does_not_return_in_time_is_cancelled(
         assert client.close_code == 1001
 
 
+async def test_a_handler_may_close_the_server_itself(network: MemoryNetwork) -> None:
+    closed: list[float] = []
+
+    async def handler(session: Session) -> None:
+        await session.recv()
+        await server.close(1001, "as you wish")
+        closed.append(now())
+
+    async with network.serve(handler) as server, network.connect() as client:
+        start = now()
+        await client.send("please close")
+        await client.wait_closed()
+        assert client.close_reason == "as you wish"
+        await server.wait_closed()
+        await until(lambda: closed)
+        assert closed == [start]
+
+
 async def test_sessions_that_do_not_end_in_time_are_aborted(network: MemoryNetwork) -> None:
     async with network.serve(say_nothing, close_timeout=5) as server:
         wires = []

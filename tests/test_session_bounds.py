@@ -11,7 +11,7 @@ import pytest
 
 from socketchat import Message, Session, SessionClosedError, SessionState, Side
 from socketchat.link import GATHER_SIZE, HIGH_WATER
-from socketchat.messages import Ack, Event, Ping, Pong, TextPost
+from socketchat.messages import Ack, Bye, Event, Ping, Pong, TextPost
 from socketchat.testing import End, stream_pair
 from tests.sessions import (
     now,
@@ -143,6 +143,32 @@ async def test_a_slow_application_is_blamed_by_neither_side() -> None:
         await sending
         await client.flush()
         assert (client.state, server.state) == (SessionState.OPEN, SessionState.OPEN)
+
+
+async def test_one_that_never_pings_gives_signs_of_life_while_its_application_is_slow() -> None:
+    link = stream_pair(limit=1000)
+    async with session_pair(
+        link, max_queue=(4, 1), max_unacked=(100, 2**20), server={"ping_interval": None}
+    ) as (client, server, _):
+        sending = asyncio.create_task(send_all(client, ["x" * 1000] * 500))
+        await asyncio.sleep(3600)
+        assert client.state is SessionState.OPEN
+        await receive(server, 500)
+        await sending
+
+
+async def test_one_that_is_leaving_and_reads_no_more_is_not_flooded_with_events() -> None:
+    async with raw_server(max_queue=(8, 2)) as (client, wire):
+        for number in range(8):
+            wire.say(Event("typing", f"{number}"))
+        await until(lambda: client._inbox.full)
+        closing = asyncio.create_task(client.close())
+        await wire.read_bye()
+        for number in range(5000):
+            wire.say(Event("typing", f"{number}"))
+        wire.say(Bye(1000))
+        await closing
+        assert len(client._inbox.items) == 8
 
 
 # A peer that does not read

@@ -29,6 +29,7 @@ class Seat:
         self.nick = nick
         self.peer = Peer(nick, address=f"192.0.2.{len(nick)}:50000")
         self.got: list[tuple[str, str | bytes]] = []
+        self.addressed: list[str] = []
         self.seen: list[object] = []
         self.goodbye: tuple[int, str] | None = None
         self.max_size = 2**20
@@ -36,13 +37,14 @@ class Seat:
         self.credit = asyncio.Semaphore(2**40)
         self.ended = False
 
-    async def send(self, body: str | bytes, *, sender: str) -> None:
+    async def send(self, body: str | bytes, *, sender: str, to: str = "") -> None:
         if self.ended:
             raise SessionClosedError(Close(1006, "gone"))
         if len(body) > self.max_size:
             raise MessageTooBig(len(body), self.max_size)
         await self.credit.acquire()
         self.got.append((sender, body))
+        self.addressed.append(to)
         self.seen.append(body)
 
     def tell(self, event: Joined | Left) -> bool:
@@ -83,8 +85,8 @@ class Seats:
         self.feeders[nick].cancel()
         self.room.leave(self.members[nick])
 
-    def say(self, nick: str, body: str | bytes) -> None:
-        self.room.say(self.members[nick], Message(body, nick, 1, 0))
+    def say(self, nick: str, body: str | bytes, *, to: str = "") -> None:
+        self.room.say(self.members[nick], Message(body, nick, 1, 0, to))
 
     async def say_at_pace(self, nick: str, body: str | bytes) -> None:
         self.say(nick, body)
@@ -135,6 +137,18 @@ async def test_data_stays_data() -> None:
         it.say("ada", "")
         await turns()
         assert bob.bodies == [b"\0\xff", ""]
+
+
+async def test_what_names_somebody_is_for_that_one_alone() -> None:
+    async with seats() as it:
+        people = {nick: it.enter(nick) for nick in ("ada", "Bob", "cleo")}
+        for to in ("bob", "ada", "dora", ""):
+            it.say("ada", f"to {to}", to=to)
+        await turns()
+        assert people["ada"].got == []
+        assert people["Bob"].bodies == ["to bob", "to "]
+        assert people["Bob"].addressed == ["bob", ""]
+        assert people["cleo"].bodies == ["to "]
 
 
 # Coming and going

@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ import pytest
 
 from socketchat.cli.main import main
 
-__all__ = ["Piped", "Server", "Stage", "Terminal", "last_line", "stage", "status"]
+__all__ = ["Piped", "Server", "Stage", "Terminal", "join_helpers", "last_line", "stage", "status"]
 
 DEADLINE = 60.0
 
@@ -420,6 +421,17 @@ def stage(folder: Path) -> Iterator[Stage]:
         yield it
     finally:
         it.close()
+
+
+def join_helpers() -> None:
+    """Wait for the threads that read stdin and write stdout, the other ends of which are closed.
+
+    One that is late would take what the next test has to say, when that gets the same descriptor.
+    """
+    for thread in threading.enumerate():
+        if thread.name in ("stdin", "stdout"):
+            thread.join(DEADLINE)
+            assert not thread.is_alive(), thread
 
 
 def last_line(process: Piped) -> str:

@@ -18,6 +18,7 @@ from socketchat import CloseCode, Joined, Left, Session, SessionClosedError, Typ
 from socketchat.cli import lines as lines_module
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.lines import Lines
+from tests.cli.processes import join_helpers
 from tests.sessions import receive, session_pair, until
 
 pytestmark = pytest.mark.may_block("the test's end of a pipe is read and written here")
@@ -107,9 +108,11 @@ async def at_pipes(
                 link.resume()
     finally:
         monkeypatch.undo()
-        for pipe in (stdin, stdout):
-            for end in list(pipe.open):
-                pipe.close_end(end)
+        stdin.close_end(stdin.into)
+        stdout.close_end(stdout.out)
+        join_helpers()
+        stdin.close_end(stdin.out)
+        stdout.close_end(stdout.into)
 
 
 # In
@@ -206,8 +209,8 @@ async def test_a_reader_that_is_slow_gets_everything(monkeypatch: pytest.MonkeyP
     async with at_pipes(monkeypatch) as it:
         text = "x" * 1000
         sending = asyncio.create_task(send_many(it.far, text, 3000))
-        await until(lambda: it.session._inbox.full)
-        assert not sending.done() or it.far.unacknowledged
+        await until(lambda: not transport_of(it).is_reading())
+        assert it.far.unacknowledged
         await until(lambda: it.out.count("\n") == 3000)
         await sending
         assert it.out == f"server: {text}\n" * 3000

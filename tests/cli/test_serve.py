@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from socketchat import Identity
 from socketchat.cli.serve import ServeSettings, _callers_name
 from socketchat.framing import FrameDecoder
 from socketchat.messages import VERSION, Greeting, Hello, Welcome, decode, encode
@@ -82,7 +83,7 @@ def test_without_a_terminal_it_only_serves(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         data = str(tmp_path / "server")
         server = it.start("serve", "--host", "127.0.0.1", "--port", "0", "--data", data)
-        server.until(lambda: "waiting for callers" in server.err)
+        server.until(lambda: server.lines and "waiting for callers" in server.err)
         server.end_input()
         port = server.lines[0].split()[-1]
         ada, bob = it.join(f"127.0.0.1:{port}", "ada"), it.join(f"127.0.0.1:{port}", "bob")
@@ -197,6 +198,10 @@ def test_a_key_that_is_none_is_named(tmp_path: Path) -> None:
             server = it.start("serve", "--port", "0", "--data", str(path.parent))
             assert server.wait() == 2
             assert str(path) in one_line(server)
+        path.write_bytes(b"x" + Identity.generate().certificate)
+        server = it.start("serve", "--port", "0", "--data", str(path.parent))
+        assert server.wait() == 2
+        assert "the server's key cannot be used" in one_line(server)
         server = it.start("serve", "--port", "0", "--data", str(path / "below"))
         assert server.wait() == 2
         assert "Not a directory" in one_line(server)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from socketchat.cli import stdio
 from socketchat.cli.stdio import MAX_LINE, MAX_WAITING, InputError, LineInput, LineOutput
+from tests.cli.processes import join_helpers
 from tests.sessions import turns, until
 
 pytestmark = pytest.mark.may_block("the test's end of a pipe is read and written here")
@@ -23,15 +24,20 @@ pytestmark = pytest.mark.may_block("the test's end of a pipe is read and written
 @contextmanager
 def pipe() -> Iterator[tuple[int, int]]:
     """Give a pipe; ends that the test has closed stay closed."""
-    ends = os.pipe()
+    out, into = os.pipe()
     try:
-        yield ends
+        yield out, into
     finally:
-        for end in ends:
-            try:
-                os.close(end)
-            except OSError:
-                continue
+        reading = any(thread.name == "stdin" for thread in threading.enumerate())
+        first, last = (into, out) if reading else (out, into)
+        close(first)
+        join_helpers()
+        close(last)
+
+
+def close(end: int) -> None:
+    with suppress(OSError):
+        os.close(end)
 
 
 @contextmanager
@@ -46,14 +52,15 @@ def opened(path: str | Path, flags: int) -> Iterator[int]:
 
 async def read(data: bytes, *, piece: int = 2**16) -> list[str]:
     """Return the lines of some input."""
-    with pipe() as (out, into):
-        writing = threading.Thread(target=_write_pieces, args=(into, data, piece))
-        writing.start()
-        try:
-            return [line async for line in LineInput(out).lines()]
-        finally:
-            os.close(out)
-            writing.join()
+    out, into = os.pipe()
+    writing = threading.Thread(target=_write_pieces, args=(into, data, piece))
+    writing.start()
+    try:
+        return [line async for line in LineInput(out).lines()]
+    finally:
+        join_helpers()
+        os.close(out)
+        writing.join()
 
 
 def _write_pieces(descriptor: int, data: bytes, piece: int) -> None:

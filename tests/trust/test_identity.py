@@ -19,13 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from socketchat.trust.identity import Identity, pin_of, write_secret
+from socketchat.trust.identity import Identity, create_secret, pin_of
 from socketchat.trust.known_hosts import is_pin
 
 needs_modes = pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
-needs_a_user = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do everything"
-)
 
 
 def mode_of(path: Path) -> int:
@@ -153,31 +150,43 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
 @needs_modes
 def test_a_secret_is_written_whole_and_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "secret"
-    for data in (b"one" * 100_000, b"two"):
-        write_secret(path, data)
-        assert path.read_bytes() == data
-        assert mode_of(path) == 0o600
-        assert [each.name for each in path.parent.iterdir()] == ["secret"]
+    assert create_secret(path, b"one" * 100_000)
+    assert path.read_bytes() == b"one" * 100_000
+    assert mode_of(path) == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["secret"]
 
 
-def test_a_secret_that_cannot_be_written_leaves_what_was_there(
+def test_a_secret_that_is_there_already_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    assert create_secret(path, b"first")
+    assert not create_secret(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert [each.name for each in tmp_path.iterdir()] == ["secret"]
+
+
+def test_two_first_starts_at_once_agree_on_one_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "secret"
-    write_secret(path, b"old")
+    other = Identity.generate()
 
+    def generate() -> Identity:
+        create_secret(tmp_path / "server.pem", other.key + other.certificate)
+        return Identity.generate()
+
+    class Racing(Identity):
+        pass
+
+    monkeypatch.setattr(Racing, "generate", generate)
+    assert Racing.load_or_generate(tmp_path).fingerprint == other.fingerprint
+
+
+def test_a_secret_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fsync(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="No space left"):
-        write_secret(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [each.name for each in tmp_path.iterdir()] == ["secret"]
-
-
-@needs_a_user
-def test_a_folder_that_may_not_be_written_is_an_error(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError):
-        write_secret(tmp_path / "secret", b"new")
+        create_secret(tmp_path / "secret", b"new")
+    assert list(tmp_path.iterdir()) == []

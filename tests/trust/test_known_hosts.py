@@ -63,12 +63,18 @@ def test_a_host_that_was_added_is_known_with_its_line(known: KnownHosts) -> None
     assert known.path.read_text() == f"host:7625 {ONE}\n[2001:db8::1]:7625 {OTHER}\n"
 
 
-def test_a_host_that_is_added_again_has_its_new_key_alone(known: KnownHosts) -> None:
+def test_of_two_lines_about_one_host_the_first_counts(known: KnownHosts) -> None:
     known.add("host:7625", ONE)
-    known.add("other:7625", ONE)
     known.add("host:7625", OTHER)
-    assert known.find("host:7625") == (OTHER, 2)
-    assert known.path.read_text().count("host:7625") == 1
+    assert known.find("host:7625") == (ONE, 1)
+
+
+def test_a_last_line_that_was_left_without_its_end_is_kept(known: KnownHosts) -> None:
+    known.path.parent.mkdir()
+    known.path.write_text(f"host:7625 {ONE}")
+    known.add("other:7625", OTHER)
+    assert known.find("host:7625") == (ONE, 1)
+    assert known.find("other:7625") == (OTHER, 2)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
