@@ -15,6 +15,7 @@ import pytest
 
 from socketchat import listening
 from socketchat.listening import Acceptor, listen
+from tests.sessions import turns
 
 needs_ipv6 = pytest.mark.skipif(not listening._has_ipv6(), reason="there is no IPv6 here")
 
@@ -195,7 +196,10 @@ async def test_an_acceptor_out_of_file_descriptors_goes_on_when_there_are_some(
     await writer.wait_closed()
 
 
-async def test_a_caller_who_comes_while_the_acceptor_stops_is_not_left_hanging() -> None:
+@pytest.mark.parametrize("moment", range(4))
+async def test_a_caller_who_comes_while_the_acceptor_stops_is_taken_or_hung_up_on(
+    moment: int,
+) -> None:
     # A connection that was accepted and then forgotten would warn when it is collected.
     (listener,) = await listen("127.0.0.1", 0)
     taken: list[socket.socket] = []
@@ -203,13 +207,14 @@ async def test_a_caller_who_comes_while_the_acceptor_stops_is_not_left_hanging()
     loop = asyncio.get_running_loop()
     with socket.socket() as caller:
         caller.settimeout(0)
-        await loop.sock_connect(caller, listener.getsockname())
+        connecting = loop.create_task(loop.sock_connect(caller, listener.getsockname()))
+        await turns(moment)
         await acceptor.stop()
-        await asyncio.sleep(0)
-        with contextlib.suppress(ConnectionResetError):
+        with contextlib.suppress(ConnectionError):
+            await connecting
+            for connection in taken:
+                connection.close()
             assert await loop.sock_recv(caller, 1) == b""
-    for connection in taken:
-        connection.close()
 
 
 async def test_an_acceptor_works_on_a_loop_that_watches_no_sockets(

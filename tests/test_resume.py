@@ -365,6 +365,17 @@ async def test_a_server_gives_a_session_up_whose_link_does_not_come_back(
         await client.send("a new session")
 
 
+async def test_a_server_may_give_a_session_up_as_soon_as_its_link_is_lost(
+    network: MemoryNetwork,
+) -> None:
+    async with network.pair(server={"resume_timeout": 0}) as (_, server):
+        network.cut()
+        start = now()
+        await server.wait_closed()
+        assert now() == start
+        assert server.close_code == 1006
+
+
 async def test_a_link_that_comes_back_in_time_stops_the_clock(network: MemoryNetwork) -> None:
     async with network.pair(server={"resume_timeout": 50}) as (client, server):
         for _ in range(5):

@@ -136,7 +136,8 @@ def test_a_pipe_to_head_ends(tmp_path: Path) -> None:
             server.until(lambda: head.poll() is not None or say_more(ada))
             out, err = head.communicate()
             assert out == b"ada: one\nada: two\n"
-            assert err.count(b"\n") == 2
+            assert err.count(b"\n") == 3
+            assert b"no more of the input is sent" in err
         finally:
             head.kill()
             head.communicate()

@@ -122,7 +122,7 @@ def test_a_port_where_nobody_listens(tmp_path: Path) -> None:
         unused.bind(("127.0.0.1", 0))
         client = it.call(f"127.0.0.1:{unused.getsockname()[1]}/room")
         assert client.wait() == 3
-        assert "socketchat serve" in last_line(client)
+        assert f"socketchat serve --port {unused.getsockname()[1]}" in last_line(client)
 
 
 @pytest.mark.parametrize("options", [[], ["--no-tls"]], ids=str)
@@ -157,7 +157,7 @@ def test_a_host_with_several_addresses_is_told_of_as_of_one(
     assert status(monkeypatch, "connect", "localhost:1", "--data", str(tmp_path)) == 3
     assert capfd.readouterr().err.splitlines()[1] == (
         "socketchat: cannot reach localhost:1: nobody listens there; "
-        "start one with: socketchat serve"
+        "start one with: socketchat serve --port 1"
     )
 
 

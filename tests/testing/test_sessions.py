@@ -140,7 +140,7 @@ async def test_both_ends_are_told_of_a_lost_link() -> None:
             events = session.events()
             assert isinstance(await anext(events), LinkLost)
             assert isinstance(await anext(events), LinkRestored)
-            await events.aclose()  # type: ignore[attr-defined]
+            await events.aclose()
 
 
 @virtual_time
@@ -171,7 +171,7 @@ async def test_a_server_that_is_over_is_a_new_one_after_the_next_link() -> None:
         events = pair.client.events()
         kinds = [type(await anext(events)) for _ in range(4)]
         assert kinds == [LinkLost, Restarted, LinkRestored, Message]
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
 
 
 @virtual_time

@@ -133,7 +133,7 @@ def test_a_server_that_is_trusted(
 @pytest.mark.parametrize(
     ("trust", "before", "words"),
     [
-        ("strict", None, f"host:7625 is not known; its key is {ONE}: "),
+        ("strict", None, f"host:7625 is not known here; if its key is {ONE}, "),
         ("strict", OTHER, f"the key of host:7625 has changed to {ONE}: "),
         ("accept-new", OTHER, f"the key of host:7625 has changed to {ONE}: "),
         (OTHER, None, f"host:7625 has the key {ONE}, not {OTHER}: "),

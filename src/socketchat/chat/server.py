@@ -53,11 +53,11 @@ class ChatServer:
         room = _room_name(room) or self._default_room
         if len(room) > MAX_NAME:
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, _TOO_LONG)
-        wanted = nick or "guest"
-        name, count = _nick(wanted), 1
+        wanted = _nick(nick or "guest")
+        name, count = wanted, 1
         while (room, name.casefold()) in self._names:
             count += 1
-            name = _nick(wanted, f"-{count}")
+            name = _with_suffix(wanted, f"-{count}")
         self._names.add((room, name.casefold()))
         return Admission(name, room)
 
@@ -106,10 +106,12 @@ def _room_name(asked: str) -> str:
     return " ".join(clean(asked, multiline=False).split())
 
 
-def _nick(wanted: str, suffix: str = "") -> str:
-    """Make a name harmless, and short enough to be sent and to be shown with all of its suffix."""
+def _nick(wanted: str) -> str:
+    """Make a name harmless, and short enough to be sent."""
     # With a colon it could put words into the mouth of another.
-    name = clean_name(wanted.replace(":", "_"))
-    if suffix:
-        name = clip(name[: MAX_NAME - len(suffix)], NAME_COLUMNS - len(suffix)).rstrip() + suffix
-    return name[:MAX_NAME]
+    return clean_name(wanted.replace(":", "_"))[:MAX_NAME]
+
+
+def _with_suffix(name: str, suffix: str) -> str:
+    """Shorten a name so that with its suffix it can be sent, and shown to the end."""
+    return clip(name[: MAX_NAME - len(suffix)], NAME_COLUMNS - len(suffix)).rstrip() + suffix

@@ -73,8 +73,10 @@ def _ask_for_host() -> str:
     if not sys.stdin.isatty():
         raise Failure(ExitCode.USAGE, "which host? socketchat connect HOST")
     try:
-        print("host name: ", end="", file=sys.stderr, flush=True)
-        return input()
+        while True:
+            print("host name: ", end="", file=sys.stderr, flush=True)
+            if name := input().strip():
+                return name
     except EOFError:
         raise Failure(ExitCode.USAGE, "no host name was given") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -72,7 +73,9 @@ def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
         case TimeoutError():
             why = "no answer in time; check the address, and that a firewall lets it through"
         case ConnectionRefusedError():
-            why = "nobody listens there; start one with: socketchat serve"
+            port = target.partition("/")[0].rpartition(":")[2]
+            option = f" --port {port}" if port.isdecimal() else ""
+            why = f"nobody listens there; start one with: socketchat serve{option}"
         case ssl.SSLError() | ConnectionResetError():
             why = "not a socketchat server, or one without TLS (then use --no-tls)"
         case _:
@@ -89,7 +92,11 @@ def _last_of(exc: OSError) -> OSError:
 def failure_to_listen(exc: OSError) -> Failure:
     """Say why the server cannot start, and what may help."""
     why = exc.strerror or str(exc)
-    return Failure(ExitCode.CANNOT_REACH, f"{why}; try another --host or --port")
+    if exc.errno == errno.EADDRINUSE:
+        why += "; a server may be running there already: call it, or try another --port"
+    else:
+        why += "; try another --host or --port"
+    return Failure(ExitCode.CANNOT_REACH, why)
 
 
 def session_failure(target: str, exc: SessionClosed) -> Failure:

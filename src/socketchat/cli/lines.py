@@ -28,6 +28,7 @@ from socketchat.errors import MessageRejected, MessageTooBig, SessionClosed
 from socketchat.events import Event, Message, Rejected
 from socketchat.receipt import Receipt
 from socketchat.session import Session
+from socketchat.text import clean_name
 
 __all__ = ["Lines"]
 
@@ -73,12 +74,18 @@ class Lines:
             Failure: The input cannot be sent, or was not acknowledged, or the output not written.
         """
         self._put_json(connected_json(self._session.room))
+        if self._typed and not self._as_json:
+            who, room = clean_name(self._session.nick), clean_name(self._session.room)
+            self.notice(f"{who} in {room}: Enter sends, /quit leaves")
         receiving = asyncio.create_task(self._receive())
         writing = asyncio.create_task(self._output.run())
         sending = asyncio.create_task(self._send_until_left())
         tasks = (receiving, writing, sending)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if writing.done() and not writing.exception() and not self._typed:
+                # As after `| head`. Whoever still had something to say must learn that it was not.
+                self.notice("nobody reads the output any more: no more of the input is sent")
             if sending.done() and isinstance(sending.exception(), SessionClosed):
                 # The other side has said goodbye: what it has said before is still written.
                 await asyncio.wait((receiving, writing), return_when=asyncio.FIRST_COMPLETED)

@@ -107,6 +107,8 @@ async def _serve_until(
     try:
         _announce(server, _callers_name(settings, machine), tls=not settings.no_tls)
         if settings.headless or not sys.stdin.isatty():
+            if not settings.headless:
+                say("there is no terminal to chat at: only serving, as with --headless")
             # Without a seat in the room, who comes and goes is told on stderr.
             logging.getLogger("socketchat.chat").setLevel(logging.INFO)
             await signalled

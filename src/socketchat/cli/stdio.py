@@ -107,6 +107,7 @@ class LineOutput:
         self._waiting: list[bytes] = []
         self._size = 0
         self._finished = False
+        self._unread = False
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -116,6 +117,8 @@ class LineOutput:
 
     def put(self, data: bytes) -> None:
         """Queue `data`; a caller that has much of it waits for `ready` in between."""
+        if self._unread:
+            return
         self._waiting.append(data)
         self._size += len(data)
         if self._size > MAX_WAITING:
@@ -154,7 +157,10 @@ class LineOutput:
                 self._chunks.put((data, written))
                 await written
         except BrokenPipeError:
-            return  # as after `| head`: the reader has what it wanted
+            # As after `| head`: the reader has what it wanted.
+            self._unread = True
+            self._waiting.clear()
+            self._room.set()
         except OSError as exc:
             raise OutputError(f"cannot write the output: {exc.strerror}") from exc
         finally:

@@ -101,8 +101,8 @@ def check_server(trust: str, known: KnownHosts, host: str, pin: str) -> bool:
     if found is None:
         if trust != "accept-new":
             message = (
-                f"{host} is not known; its key is {pin}: compare it with what the server shows, "
-                f'then trust that pin, or "accept-new"'
+                f"{host} is not known here; if its key is {pin}, as the server shows it when it "
+                f"starts, give that as the fingerprint to trust"
             )
             raise UntrustedPeer(message, fingerprint=pin)
         known.add(host, pin)
