@@ -215,6 +215,22 @@ async def test_another_server_in_its_place_ends_the_session(
         assert not impostor.sessions
 
 
+async def test_a_file_that_cannot_be_read_any_more_ends_the_session(
+    known: KnownHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socketchat.client.FIRST_DELAY", 0.01)
+    async with serve(say_nothing, "127.0.0.1", 0, identity=IDENTITY) as server:
+        host = ("127.0.0.1", server.port)
+        async with connect(*host, trust="accept-new", known_hosts=known.path) as client:
+            await asyncio.to_thread(known.path.unlink)
+            await asyncio.to_thread(known.path.mkdir)
+            for session in server.sessions:
+                session.abort()
+            with pytest.raises(SessionClosedError) as caught:
+                await client.recv()
+            assert isinstance(caught.value.__cause__, IsADirectoryError)
+
+
 # Public certificates
 
 

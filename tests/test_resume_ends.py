@@ -102,28 +102,27 @@ async def test_a_ping_during_a_goodbye_for_a_while_waits_until_the_client_is_bac
             client.abort()
 
 
-@pytest.mark.parametrize("unacknowledged", [True, False])
 async def test_a_client_that_closes_during_a_goodbye_for_a_while_says_its_own(
-    network: MemoryNetwork, unacknowledged: bool
+    network: MemoryNetwork,
 ) -> None:
     network.latency = 0.5
     async with network.serve(say_nothing) as first, network.connect() as client:
         (there,) = first.sessions
         network.server = None
-        await there.send("keeps the link for a moment longer")
+        await client.send("keeps the link for a moment longer")
         closing = asyncio.create_task(there.close(1012))
         await asyncio.sleep(0.6)
-        if unacknowledged:
-            await client.send("late")
-        leaving = asyncio.create_task(client.close(1000, "enough"))
+        await client.send("late")
+        leaving = asyncio.create_task(client.close(4000, "enough"))
         await closing
         async with network.serve(say_nothing) as second:
+            await until(lambda: second.sessions)
+            (new,) = second.sessions
             await leaving
-            assert (client.close_code, client.close_reason) == (1000, "enough")
-            assert [text async for text in client]
-            if unacknowledged:
-                await until(lambda: len(network.links) == 2)
-                assert not second.sessions
+            await new.wait_closed()
+            for end in (client, new):
+                assert (end.close_code, end.close_reason) == (4000, "enough")
+            assert await receive_all(new) == ["late"]
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 4000])

@@ -396,7 +396,8 @@ class SessionLifecycle:
 
     def _start_closing(self, goodbye: Close) -> None:
         self._closing = True
-        self._first_bye = self._first_bye or goodbye
+        if self._first_bye is None or self._comes_back_after(self._first_bye):
+            self._first_bye = goodbye
         self._stop_accepting(SessionState.CLOSING)
         self._read_on()
         self._set_timer(self._options.close_timeout, self._cut_off)

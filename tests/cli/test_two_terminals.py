@@ -342,7 +342,7 @@ def test_log_lines_stand_above_the_prompt(tmp_path: Path) -> None:
     ("keys", "code", "words"),
     [
         ("\x04", 2, "no host name was given"),
-        ("\r \r\x04", 2, "host name: host name: no host name was given"),
+        ("\r \r\x04", 2, "host name: socketchat: no host name was given"),
         ("not a host\r", 2, "HOST:PORT"),
         ("\x03", 130, "host name:"),
     ],
