@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from socketchat import Message, Session, SessionClosedError, SessionState, Side
+from socketchat import Message, Options, Session, SessionClosedError, SessionState, Side
 from socketchat.link import GATHER_SIZE, HIGH_WATER
 from socketchat.messages import Ack, Bye, Event, Ping, Pong, TextPost
 from socketchat.testing import End, stream_pair
@@ -267,3 +267,13 @@ async def test_messages_that_were_received_are_still_there_when_the_peer_is_give
         assert [isinstance(await server.recv(), Message) for _ in range(3)] == [True] * 3
         with pytest.raises(SessionClosedError):
             await server.recv()
+
+
+async def test_a_flood_of_events_while_closing_fills_no_memory() -> None:
+    # Reading goes on then, though nobody may read the inbox any more.
+    options = Options(max_queue=(4, 1))
+    session = Session(Side.CLIENT, options, lane=bytes(16), resumable=False)
+    session._closing = True
+    for _ in range(100):
+        session._pass_on(Event("typing", "eve"))
+    assert len(session._inbox.items) == 4

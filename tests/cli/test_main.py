@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from socketchat.cli.failures import ExitCode, Failure
-from socketchat.cli.main import cli
+from socketchat.cli.main import _CleanFormatter, cli
 from tests.cli.processes import Piped, Stage, stage, status
 
 HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
@@ -326,3 +326,14 @@ def test_a_standard_stream_may_be_closed(tmp_path: Path, closed: str) -> None:
     assert done.returncode == ExitCode.CANNOT_REACH
     assert done.stdout == b""
     assert (done.stderr.count(b"\n") == 2) is ("2" not in closed)
+
+
+# The log
+
+
+def test_a_log_line_stays_one_line_whatever_it_quotes() -> None:
+    said = "bye\n2026-01-01 00:00:00,000 socketchat.chat: eve (192.0.2.1:1) is online\x1b[2J"
+    record = logging.LogRecord("socketchat", logging.INFO, "", 1, "closed: %s", (said,), None)
+    line = _CleanFormatter("%(name)s: %(message)s").format(record)
+    assert line.startswith("socketchat: closed: bye 2026")
+    assert line.isprintable()
