@@ -18,6 +18,9 @@ __all__ = [
     "HandshakeError",
     "HandshakeRefused",
     "LocalProtocolError",
+    "LogError",
+    "LogFailed",
+    "LogUnavailable",
     "MessageRejected",
     "MessageTooBig",
     "ProtocolError",
@@ -230,3 +233,15 @@ class MessageRejected(SocketChatError):
 
 class ConcurrencyError(SocketChatError, RuntimeError):
     """Two tasks wait for messages of one session at once; only one may."""
+
+
+class LogError(SocketChatError):
+    """A room's log could not do what was asked of it."""
+
+
+class LogUnavailable(LogError):
+    """Nothing of it was done, and it may go better later: the disk is full, the store is away."""
+
+
+class LogFailed(LogError):
+    """What became of it is not known: nothing more may be acknowledged."""

@@ -1,0 +1,158 @@
+"""What a room is: an ordered log of entries. The protocol that every engine keeps, and its words.
+
+An engine numbers what is appended, keeps it, and tells those who watch a room what is new there:
+never before it is committed. `memory_log.py` and `sqlite_log.py` are engines; one suite of tests
+holds all of them to what is said here (`tests/chat/log_conformance.py`). It knows neither sessions
+nor members.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+__all__ = ["READ_SIZE", "Draft", "Entry", "Log", "Span", "Watcher"]
+
+#: Bytes of bodies that one `read` brings, about: what a member that lags may have in memory.
+READ_SIZE = 2**16
+
+
+class Draft(Struct, frozen=True, gc=False):
+    """A message that has no place in the log yet.
+
+    Attributes:
+        number: Its number in its author's lane.
+        body: What is said.
+        sender: The author's name.
+        to: The name of the one whom it is for; empty is everyone.
+        to_lane: The lane of the one whom it is for; empty is everyone.
+    """
+
+    number: int
+    body: str | bytes
+    sender: str = ""
+    to: str = ""
+    to_lane: bytes = b""
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """A message in a room's log.
+
+    Attributes:
+        number: Its place: 1, 2, 3 and so on, without gaps, in the order of the commits.
+        at: When it was appended, in microseconds since the epoch; never less than that of the
+            entry before it. Number and time together tell a place from one in another log.
+        lane: Its author's lane, 16 bytes.
+        lane_number: Its number in that lane.
+        body: What is said.
+        sender: The author's name.
+        to: The name of the one whom it is for; empty is everyone.
+        to_lane: The lane of the one whom it is for; empty is everyone.
+    """
+
+    number: int
+    at: int
+    lane: bytes
+    lane_number: int
+    body: str | bytes
+    sender: str = ""
+    to: str = ""
+    to_lane: bytes = b""
+
+
+class Span(Struct, frozen=True, gc=False):
+    """From where to where a room's log reaches.
+
+    Attributes:
+        floor: The number of the first entry that it still holds; `head + 1` if it holds none.
+        head: The number of the last entry that was ever appended; 0 if none was.
+        at: The time of that last entry, even if it is no longer held; 0 if there was none.
+    """
+
+    floor: int = 1
+    head: int = 0
+    at: int = 0
+
+
+#: Called from the event loop with new entries of a room, in order and without gaps.
+Watcher = Callable[[Sequence[Entry]], object]
+
+
+class Log(Protocol):
+    """The ordered logs of all rooms of a server.
+
+    It is used from the event loop that opened it. A room that nobody has written to is empty.
+    Whatever is not said to raise raises `LogError`: `LogUnavailable` if nothing was done and it may
+    go better later, `LogFailed` if what became of it is not known.
+    """
+
+    async def open(self) -> None:
+        """Make ready; before anything else.
+
+        Raises:
+            OSError: What it keeps cannot be opened; `strerror` says why.
+        """
+
+    async def close(self) -> None:
+        """Finish the commits under way, and let everything go."""
+
+    def append(self, room: str, lane: bytes, drafts: Sequence[Draft]) -> asyncio.Future[int]:
+        """Append what an author says to a room, all of it or nothing.
+
+        The entries and the lane's mark are committed in one transaction. A draft whose number is
+        not above the lane's mark is a repeat, and left out. Appends are committed in the order of
+        the calls. When one fails, so do all that were called for before that was told.
+
+        Those who watch the room are called first, then the future is done.
+
+        Args:
+            room: The room's name.
+            lane: The author's lane, 16 bytes.
+            drafts: In the order of their numbers.
+
+        Returns:
+            The lane's mark, once it is committed. It may be waited for, but not cancelled.
+        """
+
+    async def mark(self, room: str, lane: bytes) -> int:
+        """Return the highest number of a lane that is committed in a room; 0 if there is none.
+
+        It is kept at least as long as the log holds an entry of that lane.
+        """
+
+    async def span(self, room: str) -> Span:
+        """Return from where to where a room's log reaches."""
+
+    async def at(self, room: str, number: int) -> int | None:
+        """Return the time of an entry; None if it is not held."""
+
+    async def before(self, room: str, at: int) -> int:
+        """Return the number of the last entry, held or not, that is older than the time `at`.
+
+        It is the place behind which to read what was said from `at` on: below the floor it is
+        `floor - 1`.
+        """
+
+    async def read(
+        self, room: str, after: int, *, limit: int = 1024, size: int = READ_SIZE
+    ) -> list[Entry]:
+        """Return the entries that follow a place, as far as they are held.
+
+        Args:
+            room: The room's name.
+            after: The number behind which to begin. If entries behind it are gone, it begins at
+                the floor.
+            limit: The most entries to return.
+            size: It ends with the entry that brings the bodies to so many bytes (characters, of
+                texts).
+        """
+
+    def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
+        """Have `watcher` called with every entry that is committed in a room from now on.
+
+        Returns:
+            What to call in order to stop it.
+        """

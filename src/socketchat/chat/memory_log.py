@@ -1,0 +1,152 @@
+"""The log in memory: an engine that lasts as long as its process. See `log.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
+
+__all__ = ["MemoryLog"]
+
+
+class _RoomLog:
+    """The log of one room."""
+
+    def __init__(self) -> None:
+        self.entries: deque[Entry] = deque()
+        self.size = 0
+        self.head = 0
+        self.at = 0
+        self.marks: dict[bytes, int] = {}
+        #: How many entries of each lane are held.
+        self.held: dict[bytes, int] = {}
+        self.watchers: list[Watcher] = []
+
+    @property
+    def floor(self) -> int:
+        return self.head - len(self.entries) + 1
+
+
+class MemoryLog:
+    """Logs in memory, which keep the last entries of each room.
+
+    "Committed" means here: the process has it. A server on it promises to survive lost links.
+
+    Args:
+        max_entries: Entries kept in a room.
+        max_size: Bytes (characters, of texts) of bodies kept in a room.
+        clock: Tells the time, in microseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_entries: int = 65_536,
+        max_size: int = 16 * 2**20,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._max_entries = max_entries
+        self._max_size = max_size
+        self._clock = clock
+        self._rooms: dict[str, _RoomLog] = {}
+
+    async def open(self) -> None:
+        """Do nothing: it is ready."""
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing under way."""
+
+    def append(self, room: str, lane: bytes, drafts: Sequence[Draft]) -> asyncio.Future[int]:
+        """Append at once; see `Log.append`."""
+        log = self._rooms.setdefault(room, _RoomLog())
+        mark = log.marks.get(lane, 0)
+        added = []
+        for draft in drafts:
+            if draft.number > mark:
+                mark = draft.number
+                added.append(self._add(log, lane, draft))
+        if added:
+            log.marks[lane] = mark
+            self._trim(log)
+            for watcher in list(log.watchers):
+                watcher(added)
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        done.set_result(mark)
+        return done
+
+    def _add(self, log: _RoomLog, lane: bytes, draft: Draft) -> Entry:
+        log.head += 1
+        log.at = max(log.at, self._clock())
+        entry = Entry(
+            log.head,
+            log.at,
+            lane,
+            draft.number,
+            draft.body,
+            draft.sender,
+            draft.to,
+            draft.to_lane,
+        )
+        log.entries.append(entry)
+        log.size += len(entry.body)
+        log.held[lane] = log.held.get(lane, 0) + 1
+        return entry
+
+    def _trim(self, log: _RoomLog) -> None:
+        """Let go of the oldest entries, and of the marks of lanes that have none left."""
+        while len(log.entries) > self._max_entries or (
+            log.size > self._max_size and len(log.entries) > 1
+        ):
+            entry = log.entries.popleft()
+            log.size -= len(entry.body)
+            log.held[entry.lane] -= 1
+            if not log.held[entry.lane]:
+                del log.held[entry.lane], log.marks[entry.lane]
+
+    async def mark(self, room: str, lane: bytes) -> int:
+        """See `Log.mark`."""
+        return self._room(room).marks.get(lane, 0)
+
+    async def span(self, room: str) -> Span:
+        """See `Log.span`."""
+        log = self._room(room)
+        return Span(log.floor, log.head, log.at)
+
+    async def at(self, room: str, number: int) -> int | None:
+        """See `Log.at`."""
+        log = self._room(room)
+        return log.entries[number - log.floor].at if log.floor <= number <= log.head else None
+
+    async def before(self, room: str, at: int) -> int:
+        """See `Log.before`."""
+        log = self._room(room)
+        older = bisect.bisect_left(log.entries, at, key=lambda entry: entry.at)
+        return log.floor - 1 + older
+
+    async def read(
+        self, room: str, after: int, *, limit: int = 1024, size: int = READ_SIZE
+    ) -> list[Entry]:
+        """See `Log.read`."""
+        log = self._room(room)
+        found: list[Entry] = []
+        for entry in islice(log.entries, max(after + 1 - log.floor, 0), None):
+            if len(found) >= limit or size <= 0:
+                break
+            found.append(entry)
+            size -= len(entry.body)
+        return found
+
+    def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
+        """See `Log.watch`."""
+        watchers = self._rooms.setdefault(room, _RoomLog()).watchers
+        watchers.append(watcher)
+        return lambda: watchers.remove(watcher)
+
+    def _room(self, name: str) -> _RoomLog:
+        """Return a room's log, or an empty one that is not kept."""
+        return self._rooms.get(name) or _RoomLog()
