@@ -12,8 +12,9 @@ import os
 import random
 import ssl
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from socketchat.awaiting import Opening
 from socketchat.errors import (
@@ -39,6 +40,9 @@ from socketchat.trust.known_hosts import (
 )
 from socketchat.trust.tls import client_context
 
+if TYPE_CHECKING:
+    from socketchat.file_outbox import FileOutbox  # loads sqlite3, which few clients need
+
 __all__ = ["connect"]
 
 #: Seconds between attempts to come back: doubling from the first to the last, with full jitter.
@@ -58,6 +62,9 @@ def connect(
     known_hosts: Path | None = None,
     tls: bool = True,
     reconnect: bool = True,
+    history: int = 0,
+    since: datetime | None = None,
+    outbox: FileOutbox | None = None,
     **options: Unpack[OptionArgs],
 ) -> Opening[Session]:
     """Open a session with the server at `host`.
@@ -79,6 +86,10 @@ def connect(
         known_hosts: The file of known hosts; None is the user's own.
         tls: False speaks in the clear, as the server must too.
         reconnect: False ends the session when its link is lost.
+        history: How many earlier messages of the room to begin with.
+        since: Begin with what was said in the room at this time or later, instead.
+        outbox: A file in which messages wait to be acknowledged, so that they survive this process;
+            None keeps them in memory. Close it after the session.
         **options: See `Options`.
 
     Raises:
@@ -92,6 +103,8 @@ def connect(
     if isinstance(trust, str) and trust not in ("strict", "accept-new") and not is_pin(trust):
         raise ValueError(f'trust must be "strict", "accept-new" or "SHA256:...": {trust!r}')
     check_names(nick or "", room or "")
+    if history < 0:
+        raise ValueError(f"history must be 0 or more messages: {history!r}")
     path = known_hosts or default_directory() / "known_hosts"
     dialer = Dialer(
         host=host,
@@ -102,6 +115,9 @@ def connect(
         known_hosts=KnownHosts(path),
         tls=tls,
         reconnect=reconnect,
+        history=history,
+        since=_microseconds(since),
+        outbox=outbox,
         options=Options(**options),
     )
     return Opening(dialer.open)
@@ -119,12 +135,20 @@ class Dialer:
     known_hosts: KnownHosts
     tls: bool
     reconnect: bool
+    history: int
+    since: int
+    outbox: FileOutbox | None
     options: Options
 
     async def open(self) -> Session:
         """Open the session over a first link, and have it kept connected."""
-        lane = os.urandom(16)
-        session = Session(Side.CLIENT, self.options, lane=lane, resumable=self.reconnect)
+        session = Session(
+            Side.CLIENT,
+            self.options,
+            lane=self.outbox.lane if self.outbox is not None else os.urandom(16),
+            resumable=self.reconnect,
+            outbox=self.outbox,
+        )
         session.run(self._keep(session, await self._dial(session)))
         return session
 
@@ -180,7 +204,9 @@ class Dialer:
         )
         try:
             key = await self._check(writer)
-            protocol = session.client_protocol(nick=self.nick, room=self.room)
+            protocol = session.client_protocol(
+                nick=self.nick, room=self.room, history=self.history, since=self.since
+            )
             link = Link(reader, writer, protocol)
             await session.greet_server(link, key)
         except BaseException:
@@ -210,6 +236,19 @@ class Dialer:
         if await asyncio.to_thread(check_server, self.trust, self.known_hosts, host, pin):
             _log.info("%s is new here; its key %s is remembered", host, pin)
         return pin
+
+
+def _microseconds(when: datetime | None) -> int:
+    """Return a time in microseconds since the epoch; 0 is none.
+
+    Raises:
+        ValueError: It does not say in which time zone it is.
+    """
+    if when is None:
+        return 0
+    if when.tzinfo is None:
+        raise ValueError(f"since must say its time zone: {when!r}")
+    return max(int(when.timestamp() * 1_000_000), 1)
 
 
 def _is_passing(exc: OSError | HandshakeError) -> bool:

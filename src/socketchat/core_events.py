@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from socketchat.errors import Close, MessageTooBig
-from socketchat.messages import Event, Greeting, Hello, Post, Welcome
+from socketchat.messages import Event, Greeting, Hello, Post, Present, Welcome
 from socketchat.outbox import Outgoing
 
 __all__ = [
@@ -51,11 +51,13 @@ class Resumed(Struct, frozen=True):
         acknowledged: The other side holds them.
         too_big: They are longer than the other side takes now, and were taken out of the outbox.
         restarted: The other side lost its memory of the session.
+        missed: The first and the last of the other side's posts that it can send no more.
     """
 
     acknowledged: list[Outgoing]
     too_big: list[tuple[Outgoing, MessageTooBig]]
     restarted: bool = False
+    missed: tuple[int, int] | None = None
 
 
 class Welcomed(Struct, frozen=True):
@@ -95,7 +97,7 @@ class Rejection(Struct, frozen=True):
 class Passed(Struct, frozen=True):
     """A passing event."""
 
-    event: Event
+    event: Event | Present
 
 
 class Ponged(Struct, frozen=True):

@@ -19,6 +19,7 @@ __all__ = [
     "LinkLost",
     "LinkRestored",
     "Message",
+    "Present",
     "Rejected",
     "Restarted",
     "Typing",
@@ -90,6 +91,12 @@ class Left(msgspec.Struct, frozen=True):
     address: str = ""
 
 
+class Present(msgspec.Struct, frozen=True):
+    """These were in the room already; of many, more than one is told."""
+
+    nicks: tuple[str, ...]
+
+
 class Typing(msgspec.Struct, frozen=True):
     """Someone is typing."""
 
@@ -109,7 +116,9 @@ class LinkRestored(msgspec.Struct, frozen=True):
 class Restarted(msgspec.Struct, frozen=True):
     """The other side lost its memory of this session: both lanes started afresh.
 
-    What it had not acknowledged was sent again; what it had sent and we did not get is lost.
+    What it had not acknowledged was sent again; what it had sent and we did not get is lost. In a
+    room it means that the log is not the one whose entries we have, and that it is read from its
+    beginning.
     """
 
 
@@ -129,5 +138,14 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 Event: TypeAlias = (
-    Message | Joined | Left | Typing | LinkLost | LinkRestored | Restarted | Gap | Rejected
+    Message
+    | Joined
+    | Left
+    | Present
+    | Typing
+    | LinkLost
+    | LinkRestored
+    | Restarted
+    | Gap
+    | Rejected
 )

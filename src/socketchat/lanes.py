@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from socketchat.errors import MessageTooBig
 from socketchat.framing import HEADER_SIZE
-from socketchat.messages import DataPost, TextPost, encode
+from socketchat.messages import DataPost, Post, TextPost, encode
 from socketchat.outbox import MemoryOutbox, Outgoing
 
 __all__ = ["Body", "Lanes"]
@@ -33,15 +33,19 @@ class Lanes:
         received: The highest number taken from the other side.
         committed: The highest number that is held for good: what Ack and Welcome say. It is never
             above `received`.
+        at: The time of the post of that number; 0 if none is held.
+        owed: The highest number given to somebody who will hold it, and for whom the goodbye waits.
         links: How many links the lanes have gone on over: only the latest may bring anything.
     """
 
     __slots__ = (
         "_new_post",
+        "at",
         "committed",
         "lane",
         "links",
         "outbox",
+        "owed",
         "received",
         "sent",
         "session",
@@ -61,10 +65,11 @@ class Lanes:
         self.lane = lane
         self.session = session
         self.outbox = outbox
-        self.sent = 0
-        self.written = 0
+        self.sent = self.written = outbox.numbered
         self.received = 0
         self.committed = 0
+        self.at = 0
+        self.owed = 0
         self.links = 0
 
     def post(
@@ -76,6 +81,7 @@ class Lanes:
             MessageTooBig: Its frame's body is longer than `max_size` bytes.
             UnicodeEncodeError: A text has lone surrogates.
             TypeError: It is neither text nor bytes.
+            OSError: The outbox is a file, and cannot be written.
         """
         number = self.sent + 1
         if isinstance(body, str):
@@ -87,13 +93,15 @@ class Lanes:
         size = len(frame) - HEADER_SIZE
         if size > max_size:
             raise MessageTooBig(size, max_size)
-        self.sent = number
         post = self._new_post(number, frame, at)
         self.outbox.append(post)
+        self.sent = number
         return post
 
-    def commit(self, number: int | None = None) -> bool:
+    def commit(self, number: int | None = None, at: int = 0) -> bool:
         """Hold what was received up to `number`, or all of it, for good; tell whether that is news.
+
+        `at` is the time of that post, if it is a place in a log.
 
         A commit may end after a new link has come, and still counts: what it holds and the other
         side sends again is then a repeat.
@@ -103,16 +111,28 @@ class Lanes:
         news = self.committed < number
         if news:
             self.committed = number
+            self.at = at
             self.received = max(self.received, number)
         return news
 
-    def resume(self, session: bytes, mark: int) -> list[Outgoing]:
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is on its way, in either direction, that somebody waits for."""
+        return not len(self.outbox) and self.committed >= self.owed
+
+    def recognise(self, post: Post) -> None:
+        """Note where a post of ours, which has come back, stands in the room's log."""
+        ours = self.outbox.find(post.own)
+        if ours is not None:
+            ours.entry, ours.at = post.number, post.at
+
+    def resume(self, session: bytes, mark: int, after: tuple[int, int] = (0, 0)) -> list[Outgoing]:
         """Go on over a new link with `session`, whose other side holds our posts up to `mark`.
 
         What was received and not committed is forgotten: the other side sends it again.
 
-        A session that is not ours means that the other side lost its memory: its lane starts
-        afresh. Ours keeps its numbers, which need not be without gaps.
+        A session that is not ours is a new one, or means that the other side lost its memory: its
+        lane starts behind `after`. Ours keeps its numbers, which need not be without gaps.
 
         Returns:
             The posts that `mark` acknowledges.
@@ -120,7 +140,7 @@ class Lanes:
         self.links += 1
         if session != self.session:
             self.session = session
-            self.committed = 0
+            self.committed, self.at = after
         self.received = self.committed
         return self.outbox.acknowledge(mark)
 

@@ -46,10 +46,12 @@ from socketchat.errors import (
 )
 from socketchat.events import (
     Event,
+    Gap,
     Joined,
     Left,
     LinkLost,
     LinkRestored,
+    Present,
     Rejected,
     Restarted,
     Typing,
@@ -117,7 +119,15 @@ class SessionLifecycle:
         on_end: Called once, when the session has ended.
     """
 
-    def __init__(self, side: Side, options: Options, *, lane: bytes, resumable: bool) -> None:
+    def __init__(
+        self,
+        side: Side,
+        options: Options,
+        *,
+        lane: bytes,
+        resumable: bool,
+        outbox: MemoryOutbox | None = None,
+    ) -> None:
         """For `connect`, `serve` and `from_streams` alone.
 
         Args:
@@ -125,6 +135,7 @@ class SessionLifecycle:
             options: How it behaves.
             lane: The name of the client's lane, 16 random bytes.
             resumable: Whether a lost link may come back.
+            outbox: Where our posts wait to be acknowledged; None keeps them in memory.
         """
         self.side = side
         self.state = SessionState.CONNECTING
@@ -136,7 +147,8 @@ class SessionLifecycle:
         self._options = options
         self._resumable = resumable
         name = os.urandom(16) if side is Side.SERVER else b""
-        outbox = MemoryOutbox(*options.max_unacked)
+        if outbox is None:
+            outbox = MemoryOutbox(*options.max_unacked)
         self._lanes = Lanes(lane, outbox, session=name, new_post=Receipt)
         self._loop = asyncio.get_running_loop()
         # Not the lane's name: that is what a client shows to get its session back.
@@ -158,14 +170,27 @@ class SessionLifecycle:
         self._first_bye: Close | None = None
         self._closing = False
         self._undelivered = False
+        # Entries up to this number were said before we came into the room.
+        self._replayed_to = 0
+        # Whether our own messages are wanted when they come back from a room: whoever only sends
+        # must not find its inbox full of them.
+        self._shows_own = False
         self._error: SessionClosed | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
 
     # ---- links come ----
 
-    def client_protocol(self, *, nick: str, room: str) -> Protocol:
+    def client_protocol(
+        self, *, nick: str, room: str, history: int = 0, since: int = 0
+    ) -> Protocol:
         """Return the core for a new link on which this session, a client's, opens or goes on.
+
+        Args:
+            nick: The name to ask for, the first time.
+            room: The room to ask for, likewise.
+            history: How many earlier entries of the room to ask for, likewise.
+            since: From which time on to ask for them instead, in microseconds since the epoch.
 
         Raises:
             ValueError: A name is too long.
@@ -178,7 +203,8 @@ class SessionLifecycle:
             self.nick or nick,
             self.room or room,
             lanes.session,
-            (lanes.committed, 0),
+            (lanes.committed, lanes.at) if lanes.session else (0, since),
+            history,
             limits=wire.Limits(self._options.max_size),
         )
         return Protocol(self.side, self._options, self._loop.time(), hello=hello, lanes=lanes)
@@ -197,12 +223,14 @@ class SessionLifecycle:
         welcome = welcomed.welcome
         self.nick, self.room = welcome.nick, welcome.room
         self.peer = Peer(greeted.greeting.server, key, link.address)
+        if self.state is SessionState.CONNECTING or welcomed.resumed.restarted:
+            self._replayed_to = welcome.head
         self._attach(link, welcomed.resumed, rest)
 
     def welcome(self, link: Link, hello: wire.Hello, nick: str, room: str) -> None:
         """Let a client in, as a server, and go on over `link`; an older one is cut."""
         self.nick, self.room = nick, room
-        self.peer = Peer(nick, address=link.address)
+        self._set_peer(nick, link)
         if self._link is not None:
             # Nothing of the older link may be taken after our mark is told.
             self._link.cut("replaced by a newer link")
@@ -210,6 +238,9 @@ class SessionLifecycle:
         resumed = link.protocol.welcome(self._lanes, hello, nick, room)
         self._attach(link, resumed, [])
         link.flush()
+
+    def _set_peer(self, nick: str, link: Link) -> None:
+        self.peer = Peer(nick, address=link.address)
 
     def _attach(self, link: Link, resumed: Resumed, events: list[CoreEvent]) -> None:
         if self._error is not None:
@@ -235,6 +266,8 @@ class SessionLifecycle:
             if was_lost:
                 self._log.info("link restored")
                 self._inbox.put([LinkRestored()])
+            if resumed.missed is not None:
+                self._inbox.put([Gap(*resumed.missed)])
         link.start(functools.partial(self._handle_all, link), events)
         if self._inbox.full and not self._closing:
             link.pause()
@@ -318,8 +351,11 @@ class SessionLifecycle:
         # acknowledged, so its sender knows.
         self._dropping = self._dropping or (self._closing and self._inbox.full)
         if not self._dropping:
-            self._inbox.put(posts)
-            self._lanes.commit(posts[-1].number)
+            if self.side is Side.CLIENT and not self._shows_own:
+                self._inbox.put([post for post in posts if not post.own])
+            else:
+                self._inbox.put(posts)
+            self._lanes.commit(posts[-1].number, posts[-1].at)
             link.protocol.acknowledge()
 
     def _settle(self, posts: Sequence[Outgoing], error: Exception | None = None) -> None:
@@ -330,14 +366,16 @@ class SessionLifecycle:
         if self._sends_waiting and not self._lanes.outbox.full:
             self._room_to_send.set()
 
-    def _pass_on(self, event: wire.Event) -> None:
-        match event.kind:
-            case "joined":
-                self._put_passing(Joined(event.nick, event.address))
-            case "left":
-                self._put_passing(Left(event.nick, event.address))
-            case "typing":
-                self._put_passing(Typing(event.nick))
+    def _pass_on(self, event: wire.Event | wire.Present) -> None:
+        match event:
+            case wire.Present(nicks):
+                self._put_passing(Present(nicks))
+            case wire.Event("joined", nick, address):
+                self._put_passing(Joined(nick, address))
+            case wire.Event("left", nick, address):
+                self._put_passing(Left(nick, address))
+            case wire.Event("typing", nick):
+                self._put_passing(Typing(nick))
 
     def _put_passing(self, event: Event) -> None:
         # Once we are leaving, reading goes on though the inbox is full.

@@ -75,12 +75,15 @@ class Link:
     Attributes:
         protocol: The core that it drives.
         address: Where the other side is, for people to read.
+        on_drained: Called when everything is written, after a time in which the transport took
+            nothing more.
     """
 
     def __init__(
         self, reader: StreamReaderLike, writer: StreamWriterLike, protocol: Protocol
     ) -> None:
         self.protocol = protocol
+        self.on_drained: Callable[[], object] | None = None
         self.address = _describe(writer.get_extra_info("peername"))
         self._reader = reader
         self._writer = writer
@@ -202,12 +205,16 @@ class Link:
         except Exception as exc:  # noqa: BLE001 - whoever waits for the end gets it
             if not self._ended.done():
                 self._ended.set_exception(exc)
-        if self.protocol.state is not State.OPEN and self.protocol.finished:
-            self._end("")
+        self.check_finished()
         if not self._in_turn:
             self.flush_soon()
         if self._timer is None:
             self.arm()
+
+    def check_finished(self) -> None:
+        """End the link if both sides have said goodbye, and nothing is waited for any more."""
+        if self.protocol.state is not State.OPEN and self.protocol.finished:
+            self._end("")
 
     def _end(self, reason: str) -> None:
         if not self._ended.done():
@@ -286,6 +293,13 @@ class Link:
         except Exception:  # noqa: BLE001 - as in _read_on
             return  # whoever reads sees the same, and keeps the flag up: nothing more goes out
         self._drainer = None
+        if self.on_drained is not None and not self._closed:
+            self.on_drained()
+
+    @property
+    def clogged(self) -> bool:
+        """Whether the transport takes nothing more for now."""
+        return self._drainer is not None
 
     # ---- time ----
 

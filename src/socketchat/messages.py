@@ -21,6 +21,8 @@ from socketchat.framing import HEADER_SIZE
 
 __all__ = [
     "MAX_NAME",
+    "MAX_NUMBER",
+    "MAX_PRESENT",
     "MAX_REASON",
     "VERSION",
     "Ack",
@@ -34,6 +36,7 @@ __all__ = [
     "Ping",
     "Pong",
     "Post",
+    "Present",
     "Refused",
     "Reject",
     "TextPost",
@@ -53,9 +56,14 @@ VERSION: Final = 1
 MAX_NAME: Final = 64
 #: The longest reason of a goodbye, refusal or rejection, in code points.
 MAX_REASON: Final = 500
+#: The most names in one Present.
+MAX_PRESENT: Final = 256
 
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+#: The highest number of a post.
+MAX_NUMBER: Final = 2**63 - 1
+
+Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
 Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Name = Annotated[str, Meta(max_length=MAX_NAME)]
 Code = Annotated[int, Meta(ge=1000, le=4999)]
@@ -105,7 +113,8 @@ class Hello(Struct, array_like=True, frozen=True, tag=2):
         nick: The name that it asks for; empty leaves the choice to the server.
         room: The room that it asks for; empty is the server's first.
         session: The session that it had, as an earlier Welcome named it; empty if it had none.
-        after: Number and time (microseconds) of the last post that it got in that session or room.
+        after: Number and time (microseconds) of the last post that it holds in that session. A
+            time without a number, if it is new in a room: to begin with what was said then.
         history: How many earlier entries of the room it wants, if it is new there.
         limits: What the client takes.
         key: The device's Ed25519 public key, or empty.
@@ -137,6 +146,8 @@ class Welcome(Struct, array_like=True, frozen=True, tag=3):
         room: The room that it is in.
         floor: The number of the first entry that the room's log still holds; 0 without a log.
         head: The number of its last entry; 0 without a log.
+        after: Number and time of the entry behind which the server's posts begin; (0, 0) without
+            a log.
     """
 
     session: Id
@@ -145,6 +156,7 @@ class Welcome(Struct, array_like=True, frozen=True, tag=3):
     room: Name = ""
     floor: Count = 0
     head: Count = 0
+    after: tuple[Count, Count] = (0, 0)
 
 
 class Refused(Struct, array_like=True, frozen=True, tag=4):
@@ -163,6 +175,8 @@ class Post(Struct, array_like=True, frozen=True, gc=False):
         at: When it was said, in microseconds since the epoch.
         sender: Who said it, if not the side that sends it. Servers ignore it.
         to: Whom it is for, if it is not for everyone.
+        own: The number that it had in the lane of the one who receives it, if it is that one's own
+            post, come back in the room's order; else 0.
     """
 
     number: Number
@@ -170,6 +184,7 @@ class Post(Struct, array_like=True, frozen=True, gc=False):
     at: Count = 0
     sender: Name = ""
     to: Name = ""
+    own: Count = 0
 
 
 class TextPost(Post, array_like=True, frozen=True, gc=False, tag=5):
@@ -231,6 +246,12 @@ class Bye(Struct, array_like=True, frozen=True, tag=12):
     reason: Reason = ""
 
 
+class Present(Struct, array_like=True, frozen=True, tag=13):
+    """Who is in the room already. As passing as an Event; of many, more than one is sent."""
+
+    nicks: Annotated[tuple[Name, ...], Meta(max_length=MAX_PRESENT)] = ()
+
+
 WireMessage: TypeAlias = (
     Greeting
     | Hello
@@ -244,13 +265,14 @@ WireMessage: TypeAlias = (
     | Pong
     | Event
     | Bye
+    | Present
 )
 
 _encode = msgspec.msgpack.Encoder().encode
 #: Decodes a message of a known kind, and raises whatever msgspec raises for all else: for the hot
 #: path, which then asks `decode` what was wrong.
 decode_known: Callable[[bytes], WireMessage] = msgspec.msgpack.Decoder(WireMessage).decode
-_LAST_KIND = 12
+_LAST_KIND = 13
 
 
 class _Head(Struct, array_like=True):

@@ -21,27 +21,31 @@ class Outgoing(Struct, eq=False):
         number: Its number in the lane.
         frame: The whole frame, ready to be sent again; empty once the post was refused.
         at: When it was said, in microseconds since the epoch.
+        entry: Its number in the log of a room, once that is known; then `at` is the log's.
     """
 
     number: int
     frame: bytes
     at: int = 0
+    entry: int = 0
 
 
 class MemoryOutbox:
     """An outbox that lives as long as its process.
 
     Attributes:
+        numbered: The highest number that may have been given in its lane before.
         size: Bytes of all frames in it.
         full: Whether the next post must wait. The one that crosses a bound is still taken.
     """
 
-    __slots__ = ("_max_messages", "_max_size", "_posts", "full", "size")
+    __slots__ = ("_max_messages", "_max_size", "_posts", "full", "numbered", "size")
 
     def __init__(self, max_messages: int, max_size: int) -> None:
         self._posts: deque[Outgoing] = deque()
         self._max_messages = max_messages
         self._max_size = max_size
+        self.numbered = 0
         self.size = 0
         self.full = False
 
@@ -70,18 +74,27 @@ class MemoryOutbox:
         self._drop_blanks()
         return done
 
+    def find(self, number: int) -> Outgoing | None:
+        """Return the post `number`, if it is here."""
+        posts = self._posts
+        # Numbers have no gaps as a rule, but for the jump from one process's lane to another's.
+        index = number - posts[0].number if posts else -1
+        if 0 <= index < len(posts) and posts[index].number == number:
+            return posts[index]
+        return next((post for post in posts if post.number == number), None)
+
     def reject(self, number: int) -> Outgoing | None:
         """Blank the post `number`, so that it is never sent again, and return it if it is here.
 
         It keeps its place until the posts before it are acknowledged.
         """
-        for post in self._posts:
-            if post.number == number and post.frame:
-                self.size -= len(post.frame)
-                post.frame = b""
-                self._drop_blanks()
-                return post
-        return None
+        post = self.find(number)
+        if post is None or not post.frame:
+            return None
+        self.size -= len(post.frame)
+        post.frame = b""
+        self._drop_blanks()
+        return post
 
     def _drop_blanks(self) -> None:
         posts = self._posts

@@ -46,6 +46,7 @@ from socketchat.messages import (
     Ping,
     Pong,
     Post,
+    Present,
     Refused,
     Reject,
     TextPost,
@@ -193,8 +194,12 @@ class Protocol:
             reason = f"post {welcome.mark} cannot be held, the last one sent is {lanes.written}"
             return self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
         restarted = lanes.session not in (b"", welcome.session)
-        acknowledged = lanes.resume(welcome.session, welcome.mark)
-        events.append(Welcomed(welcome, Resumed(acknowledged, self._open(), restarted)))
+        missed = None
+        if welcome.session == lanes.session and welcome.floor > lanes.committed + 1:
+            missed = (lanes.committed + 1, welcome.floor - 1)
+        acknowledged = lanes.resume(welcome.session, welcome.mark, welcome.after)
+        resumed = Resumed(acknowledged, self._open(), restarted, missed)
+        events.append(Welcomed(welcome, resumed))
         return None
 
     def _receive_talk(self, frames: Iterator[bytes], now: float, events: list[CoreEvent]) -> None:
@@ -219,6 +224,8 @@ class Protocol:
                     if number > received:
                         received = number
                         posts.append(message)  # type: ignore[arg-type]
+                        if message.own and self.side is Side.CLIENT:  # type: ignore[union-attr]
+                            lanes.recognise(message)  # type: ignore[arg-type]
                     else:
                         # A repeat after a new link: drop it, but say again that it is here.
                         self._ack_due = True
@@ -258,7 +265,7 @@ class Protocol:
                 self._pong_due = number
             case Pong(number):
                 self._receive_pong(number, now, events)
-            case Event():
+            case Event() | Present():
                 events.append(Passed(message))
             case Bye(code, reason):
                 self.received_bye = Close(code, reason)
@@ -311,13 +318,32 @@ class Protocol:
 
     # ---- what we say ----
 
-    def welcome(self, lanes: Lanes, hello: Hello, nick: str, room: str) -> Resumed:
+    def welcome(
+        self,
+        lanes: Lanes,
+        hello: Hello,
+        nick: str,
+        room: str,
+        *,
+        floor: int = 0,
+        head: int = 0,
+        after: tuple[int, int] = (0, 0),
+    ) -> Resumed:
         """Let the client in, going on with `lanes`.
+
+        Args:
+            lanes: The lanes of its session.
+            hello: What it asked for.
+            nick: The name that it goes by.
+            room: The room that it is in.
+            floor: See `Welcome`; this one and the others are for lanes that a log keeps.
+            head: See `Welcome`.
+            after: See `Welcome`.
 
         Raises:
             LocalProtocolError: No client has asked.
         """
-        self._say(Welcome(lanes.session, lanes.committed, nick, room))
+        self._say(Welcome(lanes.session, lanes.committed, nick, room, floor, head, after))
         # A client that claims what was never written gains nothing by it.
         mark = min(hello.after[0], lanes.written) if hello.session == lanes.session else 0
         acknowledged = lanes.resume(lanes.session, mark)
@@ -341,12 +367,16 @@ class Protocol:
             self._out.append(frame)
             self._out_size += len(frame)
 
-    def send_event(self, event: Event) -> bool:
+    def send_event(self, event: Event | Present) -> bool:
         """Queue a passing event; False if it was dropped, because too many wait already."""
-        if Event not in self._ours or self._waiting_answers >= MAX_WAITING_ANSWERS:
+        return self.send_events(encode(event))
+
+    def send_events(self, frames: bytes, count: int = 1) -> bool:
+        """Queue the frames of so many passing events, or none of them: then it returns False."""
+        if Event not in self._ours or self._waiting_answers + count > MAX_WAITING_ANSWERS:
             return False
-        self._waiting_answers += 1
-        self._say(event)
+        self._waiting_answers += count
+        self._out.append(frames)
         return True
 
     def reject(self, number: int, code: int, reason: str) -> None:
@@ -451,7 +481,7 @@ class Protocol:
         """Whether nothing more can pass: cut the link once `data_to_send` is written."""
         if self.state is State.BOTH_LEFT:
             assert self._lanes is not None
-            return not len(self._lanes.outbox)
+            return self._lanes.settled
         return self.state is State.FAILED
 
     # ---- time ----

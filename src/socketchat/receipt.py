@@ -24,7 +24,10 @@ class Receipt(Outgoing, eq=False):
 
     Attributes:
         number: The message's number in our lane.
-        at: When it was said, in microseconds since the epoch.
+        at: When it was said, in microseconds since the epoch; in a room, once it has come back
+            from there, by the clock of the room's log.
+        entry: The message's number in the room's log, once it has come back; else 0. It comes back
+            before it is acknowledged, but for what is only found to be there over a new link.
         done: Whether its fate is known.
         error: Why it will not arrive: `MessageRejected`, `MessageTooBig` or `SessionClosed`; None
             while it may, and once it did.

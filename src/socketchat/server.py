@@ -1,13 +1,15 @@
 """`serve`: accept callers, let them in, and run a handler for each session.
 
 Callers are counted in the acceptor, before TLS begins. A caller whose lane is known gets its
-session back; for a new one a session is made and the handler started. `session.py` has the rest.
+session back; for a new one a session is made and the handler started. `session.py` has the rest,
+and `logged.py` the sessions of handlers whose log remembers instead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -21,8 +23,9 @@ from typing import Protocol as TypingProtocol
 
 from socketchat.awaiting import Opening
 from socketchat.errors import Close, CloseCode, HandshakeError, HandshakeRefused, SessionClosed
-from socketchat.link import Link
+from socketchat.link import Link, StreamReaderLike, StreamWriterLike
 from socketchat.listening import Acceptor, listen
+from socketchat.logged import LoggedSession, LogPlace
 from socketchat.messages import VERSION, Greeting, Hello, Limits, check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
 from socketchat.protocol import Protocol
@@ -31,7 +34,7 @@ from socketchat.streams import accept_streams
 from socketchat.trust.identity import Identity
 from socketchat.trust.tls import server_context
 
-__all__ = ["Admission", "Admits", "Handler", "Server", "serve"]
+__all__ = ["Admission", "Admits", "Handler", "Opens", "Server", "serve"]
 
 #: Seconds in which a caller must be through TLS.
 TLS_TIMEOUT = 5.0
@@ -50,22 +53,40 @@ class Admission:
     Attributes:
         nick: The name that it goes by here.
         room: The room that it is in.
+        place: Where it goes on in the log that keeps its session; the handler is then given a
+            `LoggedSession`. None has the session kept in memory.
     """
 
     nick: str
     room: str
+    place: LogPlace | None = None
 
 
 @runtime_checkable
 class Admits(TypingProtocol):
     """A handler that also decides who comes in."""
 
-    def admit(self, hello: Hello, address: str) -> Admission:
+    async def admit(self, hello: Hello, address: str) -> Admission:
         """Let a caller in.
 
         Raises:
             HandshakeRefused: It may not come in.
         """
+
+
+@runtime_checkable
+class Opens(TypingProtocol):
+    """A handler that is opened before the server takes callers, and closed after the last."""
+
+    async def open(self) -> None:
+        """Make ready.
+
+        Raises:
+            OSError: That cannot be done; `strerror` says why.
+        """
+
+    async def close(self) -> None:
+        """Finish what is under way."""
 
 
 def serve(
@@ -83,7 +104,8 @@ def serve(
 
     Await it, or enter it with `async with`, which closes the server at the end. A handler that
     returns closes its session with 1000; one that raises is logged and closes with 1011. A handler
-    with a method `admit` (see `Admits`) also decides who comes in, and by which name.
+    with a method `admit` (see `Admits`) also decides who comes in, and by which name; one with
+    `open` and `close` (see `Opens`) is opened and closed with the server.
 
     Cancellation: leaves nothing behind.
 
@@ -101,7 +123,7 @@ def serve(
         **options: See `Options`.
 
     Raises:
-        OSError: An address cannot be bound; `strerror` says why.
+        OSError: An address cannot be bound, or the handler not be opened; `strerror` says why.
         ValueError: An argument is out of range.
     """
     check_names(name)
@@ -133,6 +155,8 @@ class Server:
         self._max_pending = max_pending
         self._context: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
+        self._hellos = itertools.count()
+        self._latest: dict[bytes, int] = {}
         self._sessions: dict[bytes, Session] = {}
         self._pending: Counter[str] = Counter()
         self._acceptors: list[Acceptor] = []
@@ -170,7 +194,14 @@ class Server:
                 identity = await asyncio.to_thread(Identity.generate)
             self._context = await asyncio.to_thread(server_context, identity)
             self.fingerprint = identity.fingerprint
-        self._sockets = await listen(host, port)
+        if isinstance(self._handler, Opens):
+            await self._handler.open()
+        try:
+            self._sockets = await listen(host, port)
+        except BaseException:
+            if isinstance(self._handler, Opens):
+                await self._handler.close()
+            raise
         self._acceptors = [Acceptor(listener, self._take) for listener in self._sockets]
 
     @staticmethod
@@ -209,8 +240,7 @@ class Server:
             try:
                 async with asyncio.timeout(self._options.open_timeout):
                     link = await self._open_link(connection)
-                    hello = await link.greet_client()
-                session = self._find_session(link, hello)
+                    session = await self._greet(link)
             except (OSError, HandshakeError) as exc:
                 why = str(exc) or type(exc).__name__
                 _log.info("a caller from %s did not come in: %s", address, why)
@@ -228,42 +258,105 @@ class Server:
             raise
         await session.drive(link)
 
+    async def accept(self, reader: StreamReaderLike, writer: StreamWriterLike) -> None:
+        """Serve one caller over a pair of streams, from the greeting to the end of its link.
+
+        For callers that come some other way than through the listening sockets: over a Unix socket,
+        an SSH channel, or from this very process.
+
+        Cancellation: ends its session.
+
+        Raises:
+            HandshakeError: It did not come in.
+            TimeoutError: The greeting took longer than `open_timeout`.
+        """
+        link = self._make_link(reader, writer)
+        try:
+            async with asyncio.timeout(self._options.open_timeout):
+                session = await self._greet(link)
+        except BaseException:
+            await link.close(self._options.close_timeout)
+            raise
+        await session.drive(link)
+
     async def _open_link(self, connection: socket.socket) -> Link:
         reader, writer = await accept_streams(connection, self._context, TLS_TIMEOUT)
+        return self._make_link(reader, writer)
+
+    def _make_link(self, reader: StreamReaderLike, writer: StreamWriterLike) -> Link:
         greeting = Greeting(VERSION, os.urandom(32), self._name, Limits(self._options.max_size))
         now = asyncio.get_running_loop().time()
         return Link(reader, writer, Protocol(Side.SERVER, self._options, now, greeting=greeting))
 
-    def _find_session(self, link: Link, hello: Hello) -> Session:
+    async def _greet(self, link: Link) -> Session:
         """Give a caller its session back, or make it a new one, and welcome it.
 
         Raises:
-            HandshakeRefused: It may not come in; it has been told.
+            HandshakeError: It may not come in, and has been told; or it went away.
         """
+        hello = await link.greet_client()
         session = self._sessions.get(hello.lane)
-        if session is not None:
+        if session is not None and not isinstance(session, LoggedSession):
             session.welcome(link, hello, session.nick, session.room)
             return session
         try:
-            admission = self._admit(hello, link.address)
+            admission = await self._admit_in_turn(hello, link.address)
         except HandshakeRefused as exc:
             link.refuse(exc.code, exc.reason)
             raise
-        session = Session(Side.SERVER, self._options, lane=hello.lane, resumable=True)
-        session.on_end = lambda: self._sessions.pop(hello.lane, None)
-        self._sessions[hello.lane] = session
+        # Nothing is waited for from here on: the handler counts on being called with this session.
+        session = self._make_session(hello.lane, admission)
         session.welcome(link, hello, admission.nick, admission.room)
         self._own(self._handlers, self._handle(session))
         return session
 
-    def _admit(self, hello: Hello, address: str) -> Admission:
+    def _make_session(self, lane: bytes, admission: Admission) -> Session:
+        session: Session
+        if admission.place is None:
+            session = Session(Side.SERVER, self._options, lane=lane, resumable=True)
+        else:
+            session = LoggedSession(self._options, lane=lane, place=admission.place)
+
+        def forget() -> None:
+            if self._sessions.get(lane) is session:
+                del self._sessions[lane]
+
+        session.on_end = forget
+        self._sessions[lane] = session
+        return session
+
+    async def _admit_in_turn(self, hello: Hello, address: str) -> Admission:
+        """Admit a caller whose session no memory has; the latest caller of a lane gets it.
+
+        Raises:
+            HandshakeRefused: It may not come in.
+        """
+        mine = self._latest[hello.lane] = next(self._hellos)
+        try:
+            self._end_older(hello.lane)
+            admission = await self._admit(hello, address)
+            if self._latest.get(hello.lane) != mine:
+                raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "a newer link has come")
+            self._end_older(hello.lane)
+        finally:
+            if self._latest.get(hello.lane) == mine:
+                del self._latest[hello.lane]
+        return admission
+
+    def _end_older(self, lane: bytes) -> None:
+        """Cut the older link of a lane: what it has not handed over yet will come again."""
+        older = self._sessions.get(lane)
+        if older is not None:
+            older.abort()
+
+    async def _admit(self, hello: Hello, address: str) -> Admission:
         if self._goodbye is not None:
             # What all others are told, so that after 1012 this one comes back as well.
             raise HandshakeRefused(*self._goodbye)
         if not isinstance(self._handler, Admits):
             return Admission(hello.nick, hello.room)
         try:
-            return self._handler.admit(hello, address)
+            return await self._handler.admit(hello, address)
         except HandshakeRefused:
             raise
         except Exception as exc:
@@ -352,6 +445,8 @@ class Server:
         for task in stragglers:
             task.cancel()
         await _finish(stragglers)
+        if isinstance(self._handler, Opens):
+            await self._handler.close()
         self._closed.set()
 
     async def __aenter__(self) -> Self:

@@ -23,6 +23,7 @@ from socketchat.lifecycle import Peer, SessionLifecycle, SessionState
 from socketchat.link import Link, StreamReaderLike, StreamWriterLike
 from socketchat.messages import Greeting, Limits
 from socketchat.options import OptionArgs, Options
+from socketchat.outbox import MemoryOutbox
 from socketchat.protocol import Protocol, Side
 from socketchat.receipt import Receipt
 
@@ -59,9 +60,17 @@ class Session(SessionLifecycle):
         latency: Seconds that the last ping took, there and back; 0.0 until there was one.
     """
 
-    def __init__(self, side: Side, options: Options, *, lane: bytes, resumable: bool) -> None:
+    def __init__(
+        self,
+        side: Side,
+        options: Options,
+        *,
+        lane: bytes,
+        resumable: bool,
+        outbox: MemoryOutbox | None = None,
+    ) -> None:
         """For `connect`, `serve` and `from_streams` alone."""
-        super().__init__(side, options, lane=lane, resumable=resumable)
+        super().__init__(side, options, lane=lane, resumable=resumable, outbox=outbox)
         self._send_order = asyncio.Lock()
         self._driver: asyncio.Task[None] | None = None
 
@@ -74,6 +83,7 @@ class Session(SessionLifecycle):
         side: Side,
         nick: str = "",
         room: str = "",
+        history: int = 0,
         **options: Unpack[OptionArgs],
     ) -> Self:
         """Open a session over a pair of streams: a Unix socket, an SSH channel, a pipe.
@@ -89,6 +99,7 @@ class Session(SessionLifecycle):
             side: Which end this is.
             nick: Our name, at most 64 characters.
             room: The room to ask for, as a client.
+            history: How many earlier messages of it to ask for, as a client.
             **options: See `Options`.
 
         Raises:
@@ -106,7 +117,9 @@ class Session(SessionLifecycle):
         now = asyncio.get_running_loop().time()
         if side is Side.CLIENT:
             session = cls(side, checked, lane=os.urandom(16), resumable=False)
-            link = Link(reader, writer, session.client_protocol(nick=nick, room=room))
+            link = Link(
+                reader, writer, session.client_protocol(nick=nick, room=room, history=history)
+            )
         else:
             greeting = Greeting(wire.VERSION, os.urandom(32), nick, Limits(checked.max_size))
             link = Link(reader, writer, Protocol(side, checked, now, greeting=greeting))
@@ -184,6 +197,7 @@ class Session(SessionLifecycle):
             SessionClosed: The session is closed or closing.
             ValueError: A text has lone surrogates, or a name is longer than 64 characters.
             TypeError: `body` is neither text nor bytes.
+            OSError: The session's outbox is a file, and cannot be written.
         """
         lanes = self._lanes
         if lanes.outbox.full or self._sends_waiting or not self._accepting:
@@ -252,7 +266,8 @@ class Session(SessionLifecycle):
     async def recv(self) -> Message:
         """Return the next message of the other side, waiting for it if need be.
 
-        Events on the way to it are passed over; see `events`.
+        Events on the way to it are passed over, and so are our own messages that come back from a
+        room; see `events`.
 
         Cancellation: loses nothing.
 
@@ -268,7 +283,7 @@ class Session(SessionLifecycle):
                 if not inbox.items:
                     raise self._closed_error()
             item = inbox.take()
-            if isinstance(item, wire.Post):
+            if isinstance(item, wire.Post) and not (item.own and self.side is Side.CLIENT):
                 return self._message(item)
 
     def __aiter__(self) -> Self:
@@ -284,11 +299,15 @@ class Session(SessionLifecycle):
     async def events(self) -> AsyncGenerator[Event, None]:
         """Iterate over everything: messages, and what happens around them, in order.
 
+        In a room our own messages are among them, where they stand in the room's order, from the
+        first time on that this is iterated over.
+
         Ends, or raises, as the iteration over the session itself does.
 
         Cancellation: loses nothing.
         """
         inbox = self._inbox
+        self._shows_own = True
         while True:
             if inbox.waiting or not inbox.items:
                 await inbox.wait()
@@ -301,9 +320,18 @@ class Session(SessionLifecycle):
             raise error
 
     def _message(self, post: wire.Post) -> Message:
-        # Whom a client speaks for is not for the client to say.
-        nick = post.sender if self.side is Side.CLIENT else ""
-        return Message(post.body, nick or self.peer.nick, post.number, post.at, post.to)
+        if self.side is Side.SERVER:
+            # Whom a client speaks for, and which posts are ours, is not for the client to say.
+            return Message(post.body, self.peer.nick, post.number, post.at, post.to)
+        return Message(
+            post.body,
+            post.sender or self.peer.nick,
+            post.number,
+            post.at,
+            post.to,
+            replayed=post.number <= self._replayed_to,
+            own=bool(post.own),
+        )
 
     # ---- liveness ----
 

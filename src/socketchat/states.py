@@ -28,6 +28,7 @@ from socketchat.messages import (
     Hello,
     Ping,
     Pong,
+    Present,
     Refused,
     Reject,
     TextPost,
@@ -65,7 +66,7 @@ class State(Enum):
 _Rules: TypeAlias = dict[type, State]
 
 _C, _S = Side.CLIENT, Side.SERVER
-_TALK: Final = (TextPost, DataPost, Event, Ping)
+_TALK: Final = (TextPost, DataPost, Event, Present, Ping)
 _ANSWERS: Final = (Ack, Reject, Pong)
 
 

@@ -99,12 +99,16 @@ class Log(Protocol):
     async def close(self) -> None:
         """Finish the commits under way, and let everything go."""
 
-    def append(self, room: str, lane: bytes, drafts: Sequence[Draft]) -> asyncio.Future[int]:
+    def append(
+        self, room: str, lane: bytes, drafts: Sequence[Draft], *, after: int = 0
+    ) -> asyncio.Future[int]:
         """Append what an author says to a room, all of it or nothing.
 
         The entries and the lane's mark are committed in one transaction. A draft whose number is
         not above the lane's mark is a repeat, and left out. Appends are committed in the order of
-        the calls. When one fails, so do all that were called for before that was told.
+        the calls. If the lane's mark is below `after` in that transaction, an append before this
+        one has failed, and this one fails with `LogUnavailable`: so no author's 6 is ever
+        committed without the 5.
 
         Those who watch the room are called first, then the future is done.
 
@@ -112,6 +116,7 @@ class Log(Protocol):
             room: The room's name.
             lane: The author's lane, 16 bytes.
             drafts: In the order of their numbers.
+            after: The number of the author's last draft before these; 0 if there is none.
 
         Returns:
             The lane's mark, once it is committed. It may be waited for, but not cancelled.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
+from socketchat.errors import LogUnavailable
 
 __all__ = ["MemoryLog"]
 
@@ -61,10 +62,16 @@ class MemoryLog:
     async def close(self) -> None:
         """Do nothing: there is nothing under way."""
 
-    def append(self, room: str, lane: bytes, drafts: Sequence[Draft]) -> asyncio.Future[int]:
+    def append(
+        self, room: str, lane: bytes, drafts: Sequence[Draft], *, after: int = 0
+    ) -> asyncio.Future[int]:
         """Append at once; see `Log.append`."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         log = self._rooms.setdefault(room, _RoomLog())
         mark = log.marks.get(lane, 0)
+        if mark < after:
+            done.set_exception(LogUnavailable(f"message {after} is not in the log"))
+            return done
         added = []
         for draft in drafts:
             if draft.number > mark:
@@ -75,7 +82,6 @@ class MemoryLog:
             self._trim(log)
             for watcher in list(log.watchers):
                 watcher(added)
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         done.set_result(mark)
         return done
 

@@ -1,192 +1,323 @@
-"""One room: its last entries, in order, and the members who read on from their places in it.
+"""One room: its members, who has which name, and what passes among them.
 
-A member that is slow delays nobody and costs one number: its place. The entries are kept once for
-all members, in memory, up to a bound; a member that falls behind that is told so and has to come
-back. So that this does not happen to whoever reads a little slower than others can write, a flood
-is slowed down (`keep_pace`). `server.py` seats sessions here.
+The log tells the room what was committed, in order. The room makes the frames once and writes them
+to every member that keeps up, in one piece; the others read on by themselves (`member.py`).
+Presence and typing pass by: they are gathered for one turn of the loop, never logged, and lost
+without harm. `server.py` opens rooms and lets callers in.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple, Protocol
 
-from socketchat.errors import CloseCode, MessageTooBig
-from socketchat.events import Joined, Left, Message
-from socketchat.session import Session
+from socketchat.chat.log import READ_SIZE, Draft, Entry, Log
+from socketchat.chat.member import Member, frame_of
+from socketchat.chat.rules import Rules, Verdict, with_suffix
+from socketchat.errors import CloseCode
+from socketchat.logged import LoggedSession, LogPlace
+from socketchat.messages import MAX_PRESENT, Event, Hello, Post, Present, encode
 
-__all__ = ["Member", "Room"]
+__all__ = ["LINGER", "Room", "RoomHost"]
 
-#: How much a room keeps for members that are behind: entries, and bytes (characters, for text). It
-#: is more than what is on its way from several members at once (`Options.max_unacked`).
-MAX_ENTRIES = 65_536
-MAX_SIZE = 16 * 2**20
-#: When a member is behind by half of that, authors pause for so many seconds after each 64th part.
-PAUSE = 0.25
-_PARTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What happened in the room.
-
-    Attributes:
-        author: Who did it.
-        said: What it said, or that it came or went.
-        end: How much was said in the room up to here, this included.
-        to: The name of the one whom it is for; empty is everyone.
-    """
-
-    author: Member
-    said: str | bytes | type[Joined | Left]
-    end: int
-    to: str = ""
-
-    def is_for(self, member: Member) -> bool:
-        """Tell whether `member` is given this."""
-        if member is self.author:
-            return False
-        return not self.to or self.to.casefold() == member.session.nick.casefold()
+#: Seconds for which one whose link was lost still counts as present, so that a short cut is not
+#: told as a leave and a join; somebody else who wants its name gets it all the same.
+LINGER = 10.0
+#: How much a room remembers of what was said last, for members that are a little behind.
+MAX_RECENT = 2048
+MAX_RECENT_SIZE = 2**20
 
 
-@dataclass(eq=False, slots=True)
-class Member:
-    """A session in a room.
+class _Passing(NamedTuple):
+    """Something that passes: whom it is about, and how the members and the host are told."""
 
-    Attributes:
-        session: The session.
-        place: The number of the last entry that it was given.
-        taken: How much was said in the room up to that entry.
-        is_host: Whether it sits at the server itself, and is told where the others call from.
-    """
+    about: bytes
+    frame: bytes
+    frame_for_host: bytes
 
-    session: Session
-    place: int
-    taken: int
-    is_host: bool
+
+class _Absent(NamedTuple):
+    """One whose link was lost a moment ago."""
+
+    nick: str
+    timer: asyncio.TimerHandle
+
+
+class RoomHost(Protocol):
+    """Who opens rooms, and is told what concerns more than one of them."""
+
+    def log_failed(self, member: Member, error: BaseException) -> None:
+        """Deal with a log that did not do what was asked of it for a member."""
+
+    def deserted(self, room: Room) -> None:
+        """Take notice that nobody has a name in a room any more."""
 
 
 class Room:
-    """Members, and what was last said among them.
+    """Members, and their places in one log.
 
     Attributes:
         name: The room's name.
-        members: Who is in it.
+        log: The log of all rooms.
+        rules: What its members may do.
+        host: Who is told what concerns more than this room.
+        members: Who is in it, by the name of the lane.
+        head: The number of the last entry that it knows of.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, log: Log, rules: Rules, host: RoomHost) -> None:
         self.name = name
-        self.members: set[Member] = set()
-        self._entries: deque[_Entry] = deque()
-        self._head = 0  # the number of the last entry
-        self._end = 0  # how much was said up to there
-        self._size = 0  # how much of that is kept
-        self._news = asyncio.Event()
-        # Authors look at the others again behind this entry, or when so much was said.
-        self._next_look = (MAX_ENTRIES // _PARTS, MAX_SIZE // _PARTS)
-        self._pacing = asyncio.Lock()
+        self.log = log
+        self.rules = rules
+        self.host = host
+        self.members: dict[bytes, Member] = {}
+        self.head = 0
+        # Names are given before their owners are seated, and kept for a while after them.
+        self._names: dict[str, bytes] = {}
+        self._absent: dict[bytes, _Absent] = {}
+        self._recent: deque[tuple[Entry, bytes]] = deque()
+        self._recent_size = 0
+        self._passing: list[_Passing] = []
+        self._unwatch: Callable[[], None] | None = None
 
-    def enter(self, session: Session, *, is_host: bool) -> Member:
-        """Seat `session`; it will be given what happens from now on."""
-        member = Member(session, self._head, self._end, is_host)
-        self.members.add(member)
-        self._append(member, Joined)
-        member.place = self._head
-        return member
-
-    def leave(self, member: Member) -> None:
-        """Free the seat of `member`."""
-        self.members.discard(member)
-        self._append(member, Left)
-
-    def say(self, author: Member, message: Message) -> None:
-        """Add what `author` says, for all others, or for the one whom it names."""
-        self._append(author, message.body, message.to)
-
-    def _append(
-        self, author: Member, said: str | bytes | type[Joined | Left], to: str = ""
-    ) -> None:
-        size = len(said) if isinstance(said, (str, bytes)) else 0
-        self._head += 1
-        self._end += size
-        self._size += size
-        self._entries.append(_Entry(author, said, self._end, to))
-        while len(self._entries) > MAX_ENTRIES or (
-            self._size > MAX_SIZE and len(self._entries) > 1
-        ):
-            self._entries.popleft()
-            oldest = self._entries[0]
-            before = oldest.end - (len(oldest.said) if isinstance(oldest.said, (str, bytes)) else 0)
-            self._size = self._end - before
-        self._news.set()
-        self._news = asyncio.Event()
-
-    async def feed(self, member: Member) -> None:
-        """Give `member` what happens, until it is cancelled or the session closes.
+    async def open(self) -> None:
+        """Follow the log.
 
         Raises:
-            SessionClosed: The session is closed.
+            LogError: It cannot be read.
         """
-        while True:
-            while member.place == self._head:
-                await self._news.wait()
-            missed = self._head - len(self._entries) - member.place
-            if missed > 0:
-                reason = f"{missed} messages behind what the room keeps"
-                if not member.is_host:
-                    await member.session.close(CloseCode.TRY_AGAIN_LATER, reason)
-                    return
-                # The server would end with its host's seat, because of a terminal that stood still.
-                member.place += missed
-                await member.session.send(f"[they are left out: you were {reason}]", sender="room")
-            entry = self._entries[member.place - self._head]
-            if entry.is_for(member):
-                await _give(member, entry)
-            member.place += 1
-            member.taken = entry.end
+        self._unwatch = self.log.watch(self.name, self._on_entries)
+        try:
+            span = await self.log.span(self.name)
+        except BaseException:
+            self.close()
+            raise
+        self.head = max(self.head, span.head)
 
-    async def keep_pace(self) -> None:
-        """Pause now and then, having spoken, while others are far behind.
+    def close(self) -> None:
+        """Follow the log no more."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
 
-        It is time alone that is waited for: a member may be behind because it speaks too, and what
-        it has read is told behind what it says.
+    @property
+    def deserted(self) -> bool:
+        """Whether nobody has a name here."""
+        return not self._names
 
-        Cancellation: safe.
+    # ---- coming in ----
+
+    async def find_place(self, hello: Hello) -> LogPlace:
+        """Find where a caller goes on in the log.
+
+        Raises:
+            LogError: The log cannot be read.
         """
-        if self._is_too_soon():
-            return
-        async with self._pacing:  # whoever speaks meanwhile pauses too
-            if self._is_too_soon():
-                return
-            if any(self._is_far_behind(member) for member in self.members):
-                await asyncio.sleep(PAUSE)
-            self._next_look = (self._head + MAX_ENTRIES // _PARTS, self._end + MAX_SIZE // _PARTS)
+        span = await self.log.span(self.name)
+        number, at = hello.after
+        session = b""
+        if hello.session:
+            # An entry that is no longer held cannot be compared; the client is shown the gap.
+            theirs = span.at if number == span.head else await self.log.at(self.name, number)
+            gone = number < span.floor and at <= span.at
+            if number <= span.head and (theirs == at or (theirs is None and gone)):
+                session = hello.session
+            else:
+                number = span.floor - 1
+        elif at:
+            number = await self.log.before(self.name, at)
+        else:
+            number = max(span.head - hello.history, span.floor - 1)
+        if not session:
+            at = await self._time_of(number, span.at if number == span.head else None)
+        mark = await self.log.mark(self.name, hello.lane)
+        return LogPlace(session, mark, span.floor, span.head, (number, at))
 
-    def _is_too_soon(self) -> bool:
-        return self._head < self._next_look[0] and self._end < self._next_look[1]
+    async def _time_of(self, number: int, known: int | None) -> int:
+        if known is not None:
+            return known
+        return await self.log.at(self.name, number) or 0
 
-    def _is_far_behind(self, member: Member) -> bool:
-        """Tell whether `member` is behind by half of what is kept; not if it is lost anyway."""
-        entries, size = self._head - member.place, self._end - member.taken
-        if entries > len(self._entries):
-            return False
-        return 2 * entries > MAX_ENTRIES or 2 * size > MAX_SIZE
+    def reserve(self, wanted: str, lane: bytes) -> str:
+        """Give the owner of a lane the name that it wants, or one that is free."""
+        name, count = wanted, 1
+        while not self._may_have(name.casefold(), lane):
+            count += 1
+            name = with_suffix(wanted, f"-{count}")
+        self._names[name.casefold()] = lane
+        return name
+
+    def _may_have(self, key: str, lane: bytes) -> bool:
+        """Tell whether a name is free; who was lost must give it up."""
+        owner = self._names.get(key)
+        if owner is not None and owner != lane and owner in self._absent:
+            self._forget(owner)
+            return True
+        return owner in (None, lane)
+
+    def seat(self, session: LoggedSession) -> Member:
+        """Seat a session whose name is reserved.
+
+        Raises:
+            SessionClosed: It has ended already.
+        """
+        member = Member(self, session)
+        session.keep(member)
+        absent = self._absent.get(member.lane)
+        if absent is not None and absent.nick != member.nick:
+            self._forget(member.lane)
+            absent = None
+        self.members[member.lane] = member
+        member.told = len(self._passing)
+        self._tell_who_is_here(member)
+        if absent is None:
+            self.announce("joined", member)
+        else:
+            del self._absent[member.lane]
+            absent.timer.cancel()
+        member.read_on()
+        return member
+
+    def leave(self, member: Member, *, lost: bool) -> None:
+        """Free a seat; for its member alone."""
+        if self.members.get(member.lane) is not member:
+            return  # a newer link has it
+        del self.members[member.lane]
+        if lost:
+            timer = asyncio.get_running_loop().call_later(LINGER, self._forget, member.lane)
+            self._absent[member.lane] = _Absent(member.nick, timer)
+        else:
+            self._free_name(member.nick, member.lane)
+            self.announce("left", member)
+
+    def vacate(self, session: LoggedSession) -> None:
+        """Free the name of a session that ended before it was seated."""
+        if session.lane not in self.members and session.lane not in self._absent:
+            self._free_name(session.nick, session.lane)
+
+    def _forget(self, lane: bytes) -> None:
+        """Count one whose link was lost as gone."""
+        nick, timer = self._absent.pop(lane)
+        timer.cancel()
+        self._free_name(nick, lane)
+        self._pass(lane, Event("left", nick), Event("left", nick))
+
+    def _free_name(self, nick: str, lane: bytes) -> None:
+        if self._names.get(nick.casefold()) == lane:
+            del self._names[nick.casefold()]
+        if self.deserted:
+            self.host.deserted(self)
+
+    # ---- what is said ----
+
+    def judge(self, member: Member, post: Post) -> Draft | Verdict:
+        """Make a draft of what a member posts, or say why it is refused."""
+        objection = self.rules.objection(post.body)
+        if objection is not None:
+            return objection
+        if not post.to:
+            return Draft(post.number, post.body, member.nick)
+        lane = self._names.get(post.to.casefold(), b"")
+        if lane in self.members:
+            nick = self.members[lane].nick
+        elif lane in self._absent:
+            nick = self._absent[lane].nick
+        else:
+            return Verdict(CloseCode.POLICY_VIOLATION, f"nobody here is called {post.to!r}")
+        return Draft(post.number, post.body, member.nick, nick, lane)
+
+    def _on_entries(self, entries: Sequence[Entry]) -> None:
+        """Acknowledge and give what was committed."""
+        for entry in entries:
+            author = self.members.get(entry.lane)
+            if author is not None:
+                author.session.hold(entry.lane_number)
+        for piece in _pieces(entries):
+            self._give(piece)
+
+    def _give(self, entries: Sequence[Entry]) -> None:
+        """Write entries to all members that keep up, in one piece."""
+        before, self.head = entries[0].number - 1, entries[-1].number
+        frames = [frame_of(entry) for entry in entries]
+        self._remember(entries, frames)
+        # Who is given something else than the others: authors, and the ends of direct messages.
+        special = {entry.lane for entry in entries}
+        special.update(entry.to_lane for entry in entries if entry.to)
+        common = b"".join(
+            frame for entry, frame in zip(entries, frames, strict=True) if not entry.to
+        )
+        head = self.head
+        for lane, member in self.members.items():
+            if member.place != before or not member.session.takes_more:
+                continue  # it reads on by itself
+            if lane in special:
+                member.give(b"".join(map(member.frame, entries, frames)), head)
+            else:
+                member.give(common, head)
+
+    def _remember(self, entries: Sequence[Entry], frames: Sequence[bytes]) -> None:
+        recent = self._recent
+        recent.extend(zip(entries, frames, strict=True))
+        self._recent_size += sum(map(len, frames))
+        while len(recent) > MAX_RECENT or self._recent_size > MAX_RECENT_SIZE:
+            self._recent_size -= len(recent.popleft()[1])
+
+    def recent_after(self, place: int) -> Iterator[tuple[Entry, bytes]] | None:
+        """Return the entries behind a place and their frames, if all are remembered."""
+        recent = self._recent
+        if not recent or place + 1 < recent[0][0].number:
+            return None
+        return islice(recent, place + 1 - recent[0][0].number, None)
+
+    # ---- what passes ----
+
+    def announce(self, kind: str, member: Member) -> None:
+        """Tell all others that a member has come, has gone, or is typing."""
+        event = Event(kind, member.nick)
+        for_host = event
+        if kind != "typing":
+            for_host = Event(kind, member.nick, member.session.peer.address)
+        self._pass(member.lane, event, for_host)
+
+    def _pass(self, about: bytes, event: Event, for_host: Event) -> None:
+        if not self._passing:
+            asyncio.get_running_loop().call_soon(self._tell_all)
+        self._passing.append(_Passing(about, encode(event), encode(for_host)))
+
+    def _tell_all(self) -> None:
+        """Write what has passed in this turn to everyone whose link takes it."""
+        passing, self._passing = self._passing, []
+        common = b"".join(one.frame for one in passing)
+        subjects = {one.about for one in passing}
+        for lane, member in self.members.items():
+            told, member.told = member.told, 0
+            if not member.session.takes_more:
+                continue
+            if lane not in subjects and not told and not member.is_host:
+                member.session.pass_frames(common, len(passing))
+                continue
+            theirs = [one for one in passing[told:] if one.about != lane]
+            frames = [one.frame_for_host if member.is_host else one.frame for one in theirs]
+            member.session.pass_frames(b"".join(frames), len(frames))
+
+    def _tell_who_is_here(self, member: Member) -> None:
+        names = [other.nick for other in self.members.values() if other is not member]
+        names += [absent.nick for absent in self._absent.values()]
+        for start in range(0, len(names), MAX_PRESENT):
+            present = Present(tuple(names[start : start + MAX_PRESENT]))
+            member.session.pass_frames(encode(present), 1)
 
 
-async def _give(member: Member, entry: _Entry) -> None:
-    """Give `member` one entry of somebody else.
-
-    Raises:
-        SessionClosed: The session is closed.
-    """
-    author = entry.author.session
-    if not isinstance(entry.said, (str, bytes)):
-        address = author.peer.address if member.is_host else ""
-        member.session.tell(entry.said(author.nick, address))
-        return
-    try:
-        await member.session.send(entry.said, to=entry.to, sender=author.nick)
-    except MessageTooBig as exc:
-        # Nobody is told of it by the session, and the others have got it.
-        await member.session.send(f"[too big for you: {exc}]", sender=author.nick)
+def _pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Cut entries into pieces of about `READ_SIZE`: what one slow member may have in memory."""
+    start = size = 0
+    for index, entry in enumerate(entries):
+        size += len(entry.body)
+        if size >= READ_SIZE:
+            yield entries[start : index + 1]
+            start, size = index + 1, 0
+    if start < len(entries):
+        yield entries[start:]

@@ -1,6 +1,8 @@
 """The chat server: a handler that seats sessions in rooms and gives each a name.
 
-It is an application of the library like any other: `serve(ChatServer(), ...)`.
+It is an application of the library like any other: `serve(ChatServer(log), ...)`. Rooms (`room.py`)
+are made when somebody asks for them and go when the last one has left; what was said stays in the
+log.
 """
 
 from __future__ import annotations
@@ -8,14 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from socketchat.chat.room import Member, Room
-from socketchat.errors import CloseCode, HandshakeRefused, SessionClosed
+from socketchat.chat.log import Log
+from socketchat.chat.member import Member
+from socketchat.chat.memory_log import MemoryLog
+from socketchat.chat.room import Room
+from socketchat.chat.rules import Rules, nick_of, room_name_of
+from socketchat.errors import (
+    CloseCode,
+    HandshakeRefused,
+    LogError,
+    LogUnavailable,
+    SessionClosed,
+)
+from socketchat.logged import LoggedSession
 from socketchat.messages import MAX_NAME, Hello
 from socketchat.server import Admission
 from socketchat.session import Session
-from socketchat.text import NAME_COLUMNS, clean, clean_name, clip
 
 __all__ = ["ChatServer"]
+
+#: Seconds for which nobody is let in after the log could not be written: all would come at once.
+LOG_PAUSE = 1.0
 
 _TOO_LONG = f"a room's name has at most {MAX_NAME} characters"
 
@@ -23,95 +38,138 @@ _log = logging.getLogger("socketchat.chat")
 
 
 class ChatServer:
-    """Passes each message on to everyone else in the room.
+    """Passes each message on to everyone in the room, once it is in the room's log.
 
     Args:
+        log: Where everything is kept; None keeps it in memory. It is opened and closed with the
+            server.
         room: The room of callers who ask for none.
+        rules: What may be said, and how fast; None is the defaults of `Rules`.
 
     Raises:
-        ValueError: The room's name is too long.
+        ValueError: The room's name is too long, or empty.
     """
 
-    def __init__(self, room: str = "lobby") -> None:
-        self._default_room = _room_name(room)
+    def __init__(
+        self, log: Log | None = None, *, room: str = "lobby", rules: Rules | None = None
+    ) -> None:
+        self._default_room = room_name_of(room)
+        if not self._default_room:
+            raise ValueError("a room's name must not be empty")
         if len(self._default_room) > MAX_NAME:
             raise ValueError(_TOO_LONG)
+        self._log: Log = log if log is not None else MemoryLog()
+        self._rules = rules or Rules()
         self._rooms: dict[str, Room] = {}
-        # Names are given before their owners are seated, and freed when their sessions end.
-        self._names: set[tuple[str, str]] = set()
+        self._opening: dict[str, int] = {}
+        self._blocked_until = 0.0
+        self._failure: LogError | None = None
+        self._failed = asyncio.Event()
 
-    def admit(self, hello: Hello, address: str) -> Admission:  # noqa: ARG002 - not judged by it
-        """Give a caller its room, and its name in it: the one it wants, or one that is free."""
-        return self.reserve(hello.nick, hello.room)
+    # ---- with the server ----
 
-    def reserve(self, nick: str, room: str = "") -> Admission:
-        """Give a name to someone who will be seated next.
+    async def open(self) -> None:
+        """Open the log.
 
         Raises:
-            HandshakeRefused: The room's name is too long.
+            OSError: It cannot be opened.
         """
-        room = _room_name(room) or self._default_room
-        if len(room) > MAX_NAME:
+        await self._log.open()
+
+    async def close(self) -> None:
+        """Finish the commits that are under way, and close the log."""
+        for room in self._rooms.values():
+            room.close()
+        await self._log.close()
+
+    async def wait_failed(self) -> LogError:
+        """Wait until the log has failed for good, and return why: the server must be stopped.
+
+        What was not acknowledged by then is with its senders, who send it again to a new server.
+
+        Cancellation: safe.
+        """
+        await self._failed.wait()
+        assert self._failure is not None
+        return self._failure
+
+    # ---- callers ----
+
+    async def admit(self, hello: Hello, address: str) -> Admission:  # noqa: ARG002 - not judged by it
+        """Find a caller's place in the room that it asks for, and a name: its own, or a free one.
+
+        Raises:
+            HandshakeRefused: The room's name is too long, or the log is not to be had.
+        """
+        name = room_name_of(hello.room) or self._default_room
+        if len(name) > MAX_NAME:
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, _TOO_LONG)
-        wanted = _nick(nick or "guest")
-        name, count = wanted, 1
-        while (room, name.casefold()) in self._names:
-            count += 1
-            name = _with_suffix(wanted, f"-{count}")
-        self._names.add((room, name.casefold()))
-        return Admission(name, room)
+        if self._failure is not None or asyncio.get_running_loop().time() < self._blocked_until:
+            raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "the log cannot be written just now")
+        # A room is kept while somebody looks into it.
+        self._opening[name] = self._opening.get(name, 0) + 1
+        try:
+            room = await self._open_room(name)
+            place = await room.find_place(hello)
+            nick = room.reserve(nick_of(hello.nick or "guest"), hello.lane)
+        except LogError as exc:
+            raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, str(exc)) from exc
+        finally:
+            self._opening[name] -= 1
+            if not self._opening[name]:
+                del self._opening[name]
+                if name in self._rooms:
+                    self.deserted(self._rooms[name])
+        return Admission(nick, name, place)
+
+    async def _open_room(self, name: str) -> Room:
+        """Return the room, which follows its log.
+
+        Raises:
+            LogError: The log cannot be read.
+        """
+        room = self._rooms.get(name)
+        if room is None:
+            opened = Room(name, self._log, self._rules, self)
+            await opened.open()
+            room = self._rooms.setdefault(name, opened)
+            if room is not opened:
+                opened.close()  # somebody else was quicker
+        return room
+
+    def deserted(self, room: Room) -> None:
+        """Close a room in which nobody has a name, unless somebody is about to come in."""
+        if room.deserted and room.name not in self._opening and room.name in self._rooms:
+            room.close()
+            del self._rooms[room.name]
 
     async def __call__(self, session: Session) -> None:
         """Seat a caller until its session closes."""
-        await self.attend(session)
-
-    async def attend(self, session: Session, *, is_host: bool = False) -> None:
-        """Seat `session`, whose name is reserved, until it closes.
-
-        Args:
-            session: A server's end of a session.
-            is_host: Whether it sits at the server itself, and is told where others call from.
-        """
-        room = self._rooms.setdefault(session.room, Room(session.room))
-        member = room.enter(session, is_host=is_host)
-        feeder = asyncio.create_task(_feed(room, member))
-        _log.info("%s (%s) is online", session.nick, session.peer.address or "here")
+        assert isinstance(session, LoggedSession)
+        who = session.peer.address or "here"
+        room = self._rooms[session.room]
         try:
-            async for message in session:
-                room.say(member, message)
-                await room.keep_pace()
-        finally:
-            feeder.cancel()
-            room.leave(member)
-            if not room.members:
-                self._rooms.pop(room.name, None)
-            self._names.discard((session.room, session.nick.casefold()))
-            _log.info("%s (%s) has left", session.nick, session.peer.address or "here")
-            await asyncio.wait((feeder,))
+            room.seat(session)
+        except SessionClosed:
+            room.vacate(session)
+            raise
+        _log.info("%s (%s) is online", session.nick, who)
+        await session.wait_closed()
+        _log.info("%s (%s) has left", session.nick, who)
 
+    # ---- when the log does not do what it should ----
 
-async def _feed(room: Room, member: Member) -> None:
-    """Feed `member`; whatever goes wrong ends its session, since it would be deaf."""
-    try:
-        await room.feed(member)
-    except SessionClosed:
-        pass  # whoever iterates over the session learns it too
-    except Exception:  # noqa: BLE001 - nobody awaits this task, and it is logged
-        _log.exception("%s cannot be fed", member.session.nick)
-        await member.session.close(CloseCode.INTERNAL_ERROR)
-
-
-def _room_name(asked: str) -> str:
-    """Make a room's name harmless, and never the same as another that can be told from it."""
-    return " ".join(clean(asked, multiline=False).split())
-
-
-def _nick(wanted: str) -> str:
-    """Make a name harmless, and short enough to be sent."""
-    # With a colon it could put words into the mouth of another.
-    return clean_name(wanted.replace(":", "_"))[:MAX_NAME]
-
-
-def _with_suffix(name: str, suffix: str) -> str:
-    """Shorten a name so that with its suffix it can be sent, and shown to the end."""
-    return clip(name[: MAX_NAME - len(suffix)], NAME_COLUMNS - len(suffix)).rstrip() + suffix
+    def log_failed(self, member: Member, error: BaseException) -> None:
+        """Turn a member away, with whose message or place the log could do nothing."""
+        if isinstance(error, LogUnavailable):
+            self._blocked_until = asyncio.get_running_loop().time() + LOG_PAUSE
+            _log.warning("%s is turned away: %s", member.nick, error)
+            member.session.turn_away(CloseCode.TRY_AGAIN_LATER, str(error))
+            return
+        if self._failure is None:
+            self._failure = error if isinstance(error, LogError) else LogError(str(error))
+            _log.error("the log has failed: %s", error)
+            self._failed.set()
+        for room in self._rooms.values():
+            for each in list(room.members.values()):
+                each.session.turn_away(CloseCode.TRY_AGAIN_LATER, "the log has failed")

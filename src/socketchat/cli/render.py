@@ -27,6 +27,7 @@ from socketchat.events import (
     LinkLost,
     LinkRestored,
     Message,
+    Present,
     Rejected,
     Restarted,
     Typing,
@@ -257,6 +258,8 @@ def words(event: Event) -> str:
         case Left(nick=nick, address=address):
             where = f" ({clean(address, multiline=False)})" if address else ""
             return f"{clean_name(nick)}{where} left"
+        case Present(nicks=nicks):
+            return f"here: {', '.join(map(clean_name, nicks))}"
         case LinkLost(reason=reason):
             why = f": {clean(reason, multiline=False)}" if reason else ""
             return f"the link is lost{why}; what you send waits until it is back"

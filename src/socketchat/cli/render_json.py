@@ -20,6 +20,7 @@ from socketchat.events import (
     LinkLost,
     LinkRestored,
     Message,
+    Present,
     Rejected,
     Restarted,
     Typing,
@@ -36,7 +37,7 @@ __all__ = [
     "to_json",
 ]
 
-JSONObject: TypeAlias = dict[str, str | int | bool | None]
+JSONObject: TypeAlias = dict[str, str | int | bool | list[str] | None]
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 # Exact JSON, but nothing in it that a terminal would obey: these may be escaped in any string.
@@ -75,6 +76,8 @@ def to_json(event: Event, room: str, *, key: str = "") -> JSONObject | None:
             return {"type": "gap", "room": room, "first": first, "last": last}
         case Rejected(number=number, code=code, reason=reason):
             return rejected_json(room, number, code, reason)
+        case Present(nicks=nicks):
+            return {"type": "present", "room": room, "names": list(nicks)}
         case Typing():
             return None
         case _:

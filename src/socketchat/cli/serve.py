@@ -13,7 +13,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,19 @@ from socketchat.cli.failures import ExitCode, Failure, failure_to_listen
 from socketchat.cli.front import Front
 from socketchat.cli.target import Target, is_loopback
 from socketchat.cli.terminal import on_signals, say
-from socketchat.errors import CloseCode, SessionClosed
+from socketchat.errors import CloseCode
 from socketchat.messages import MAX_NAME
 from socketchat.server import Server
 from socketchat.server import serve as listen_and_serve
 from socketchat.session import Session, Side
-from socketchat.text import clean
+from socketchat.text import clean, clean_name
 from socketchat.trust.identity import Identity
 from socketchat.trust.known_hosts import default_directory
 
 __all__ = ["run_serve"]
 
+#: Earlier messages that one is shown on coming into a room, if nothing else was asked for.
+HISTORY = 50
 _LOOPBACK = ("127.0.0.1", "::1")
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
@@ -60,7 +62,7 @@ def run_serve(**settings: Any) -> int:
     if checked.no_tls and not all(is_loopback(host) for host in checked.hosts):
         raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
     try:
-        chat = ChatServer(checked.room)
+        chat = ChatServer(room=checked.room)
     except ValueError as exc:
         raise Failure(ExitCode.USAGE, str(exc)) from exc
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -113,7 +115,7 @@ async def _serve_until(
             logging.getLogger("socketchat.chat").setLevel(logging.INFO)
             await signalled
         else:
-            async with _seat(chat, settings.nick) as session:
+            async with _seat(server, settings.nick) as session:
                 front = Front(session, plain=settings.plain, no_color=settings.no_color)
                 signalled.add_done_callback(lambda _: front.leave())
                 await front.run()
@@ -168,21 +170,16 @@ def _announce(server: Server, host: str, *, tls: bool) -> None:
 
 
 @asynccontextmanager
-async def _seat(chat: ChatServer, nick: str) -> AsyncIterator[Session]:
+async def _seat(server: Server, nick: str) -> AsyncIterator[Session]:
     """Seat the host in the room, and give it its end of the session."""
-    place = chat.reserve(nick)
     ours, theirs = socket.socketpair()
     near, far = [await asyncio.open_connection(sock=end) for end in (ours, theirs)]
-    session, served = await asyncio.gather(
-        Session.from_streams(
-            *near, side=Side.CLIENT, nick=place.nick, room=place.room, ping_interval=None
-        ),
-        Session.from_streams(*far, side=Side.SERVER, ping_interval=None),
-    )
-    attending = asyncio.create_task(chat.attend(served, is_host=True))
+    serving = asyncio.create_task(server.accept(*far))
     try:
-        async with session:
+        nick = clean_name(nick)[:MAX_NAME] if nick else ""
+        async with await Session.from_streams(
+            *near, side=Side.CLIENT, nick=nick, history=HISTORY, ping_interval=None
+        ) as session:
             yield session
     finally:
-        with suppress(SessionClosed):
-            await attending
+        await asyncio.wait([serving])

@@ -1,0 +1,203 @@
+"""A seat in a room: what one member says on its way to the log, and its place in reading it.
+
+The keeper of a `LoggedSession`. What the member posts is judged, slowed down to the rate, and
+handed to the room; what is acknowledged is what the log has committed. What the room has to say is
+given at once to a member that keeps up. One whose link takes no more has nothing stored on its
+account but its place; when the link has drained it reads on from there, out of what the room
+remembers or out of the log. `room.py` seats members.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from socketchat.chat.log import READ_SIZE, Draft, Entry
+from socketchat.chat.rate import TokenBucket
+from socketchat.errors import CloseCode, LogError
+from socketchat.logged import LoggedSession
+from socketchat.messages import DataPost, Event, Post, TextPost, encode
+
+if TYPE_CHECKING:
+    from socketchat.chat.room import Room
+
+__all__ = ["MAX_UNCOMMITTED", "Member", "frame_of"]
+
+#: Messages of one member on their way to the log at which reading from it stops.
+MAX_UNCOMMITTED = 1024
+#: Seconds between two signs of a member's typing that are passed on.
+TYPING_INTERVAL = 1.0
+
+
+def frame_of(entry: Entry, own: int = 0) -> bytes:
+    """Return the frame of a post that tells of an entry."""
+    kind = TextPost if isinstance(entry.body, str) else DataPost
+    return encode(kind(entry.number, entry.body, entry.at, entry.sender, entry.to, own))  # type: ignore[arg-type]
+
+
+class Member:
+    """A session in a room.
+
+    Attributes:
+        session: The session.
+        lane: The name of its lane, by which the room knows it.
+        nick: Its name in the room.
+        place: The number of the last entry that it was given.
+        told: How much of what passes in this turn of the loop had passed when it came.
+    """
+
+    def __init__(self, room: Room, session: LoggedSession) -> None:
+        self.session = session
+        self.lane = session.lane
+        self.nick = session.nick
+        self.place = session.place.after[0]
+        self.told = 0
+        self._room = room
+        self._loop = asyncio.get_running_loop()
+        self._bucket = TokenBucket(room.rules.rate, self._loop.time())
+        self._waiting: deque[Post] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._appending = 0
+        self._appended_to = session.place.mark
+        self._refused = 0
+        self._typed = -TYPING_INTERVAL
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def is_host(self) -> bool:
+        """Whether it sits at the server itself, and is told where others call from."""
+        return not self.session.peer.address
+
+    # ---- what it says ----
+
+    def take(self, posts: Sequence[Post]) -> None:
+        """Take what it posted."""
+        self._waiting.extend(posts)
+        if self._timer is None:
+            self._release()
+
+    def _release(self) -> None:
+        """Hand over what may be said now, and read no more from the member than that."""
+        self._timer = None
+        count = self._bucket.take(len(self._waiting), self._loop.time())
+        drafts = []
+        for _ in range(count):
+            post = self._waiting.popleft()
+            verdict = self._room.judge(self, post)
+            if isinstance(verdict, Draft):
+                drafts.append(verdict)
+            else:
+                self._refused = post.number
+                self.session.reject(post.number, verdict.code, verdict.reason)
+        if drafts:
+            self._append(drafts)
+        elif not self._appending and self._refused:
+            self.session.hold(self._refused)
+        if self._waiting:
+            self._timer = self._loop.call_later(self._bucket.delay(), self._release)
+        self._set_reading()
+
+    def _append(self, drafts: list[Draft]) -> None:
+        self._appending += len(drafts)
+        after, self._appended_to = self._appended_to, drafts[-1].number
+        appended = self._room.log.append(self._room.name, self.lane, drafts, after=after)
+        appended.add_done_callback(lambda future: self._appended(future, len(drafts)))
+
+    def _appended(self, future: asyncio.Future[int], count: int) -> None:
+        self._appending -= count
+        error = future.exception()
+        if error is not None:
+            self._waiting.clear()
+            self._room.host.log_failed(self, error)
+            return
+        mark = future.result()
+        # What was refused is settled once everything before it is.
+        self.session.hold(max(mark, self._refused) if not self._appending else mark)
+        self._set_reading()
+
+    def _set_reading(self) -> None:
+        if self._waiting or self._appending > MAX_UNCOMMITTED:
+            self.session.pause_reading()
+        elif self._appending <= MAX_UNCOMMITTED // 2:
+            self.session.resume_reading()
+
+    def hear(self, event: Event) -> None:
+        """Pass on that it is typing; nothing else is for it to say."""
+        now = self._loop.time()
+        if event.kind == "typing" and now >= self._typed + TYPING_INTERVAL:
+            self._typed = now
+            self._room.announce("typing", self)
+
+    # ---- what it is given ----
+
+    def sees(self, entry: Entry) -> bool:
+        """Tell whether an entry is for this member."""
+        return not entry.to or self.lane in (entry.lane, entry.to_lane)
+
+    def frame(self, entry: Entry, common: bytes = b"") -> bytes:
+        """Return an entry's frame for this member, empty if it is not for it.
+
+        `common` is the frame that others are given, if it is known.
+        """
+        if entry.lane == self.lane:
+            return frame_of(entry, entry.lane_number)
+        if not self.sees(entry):
+            return b""
+        return common or frame_of(entry)
+
+    def give(self, frames: bytes, place: int) -> None:
+        """Give it what there is up to a place."""
+        self.place = place
+        if frames:
+            self.session.give(frames, place)
+
+    def drained(self) -> None:
+        """Read on: the link takes more again."""
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Give it what it lacks, as far as its link takes it."""
+        if self._reader is not None:
+            return
+        while self.place < self._room.head and self.session.takes_more:
+            recent = self._room.recent_after(self.place)
+            if not recent:
+                self._reader = self._loop.create_task(self._read_log())
+                return
+            frames, size = [], 0
+            for entry, common in recent:
+                frames.append(self.frame(entry, common))
+                size += len(common)
+                if size >= READ_SIZE:
+                    break
+            self.give(b"".join(frames), entry.number)
+
+    async def _read_log(self) -> None:
+        """Read one piece of the log, give it, and go on."""
+        try:
+            entries = await self._room.log.read(self._room.name, self.place)
+        except LogError as exc:
+            self._reader = None
+            self._room.host.log_failed(self, exc)
+            return
+        self._reader = None
+        if not entries or entries[0].number != self.place + 1:
+            # It comes back, and is told what it has missed in the greeting.
+            reason = "what you had still to read is no longer in the log"
+            self.session.turn_away(CloseCode.TRY_AGAIN_LATER, reason)
+            return
+        self.give(b"".join(map(self.frame, entries)), entries[-1].number)
+        self.read_on()
+
+    # ---- the end ----
+
+    def ended(self, *, lost: bool) -> None:
+        """Free the seat: the session has ended. What was not handed over comes again."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
+        self._room.leave(self, lost=lost)
