@@ -1,0 +1,365 @@
+"""Claims about `socketchat.chat.sqlite_log`: what holds for the embedded engine alone.
+
+What happens when the disk fails is in `test_sqlite_log_faults.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from socketchat import LogUnavailable
+from socketchat.chat.log import Draft, Entry, Log, Span
+from socketchat.chat.sqlite_log import SQLiteLog
+from tests.chat.log_conformance import (
+    ADA,
+    BOB,
+    Clock,
+    LastingLogConformance,
+    Opener,
+    draft,
+    drafts,
+    everything,
+    numbers,
+    say,
+)
+
+looks_at_files = pytest.mark.may_block("the test itself looks at files")
+
+#: Seconds for which entries are kept by the logs of these tests, where they are not kept for ever.
+RETAIN = 100
+
+
+@asynccontextmanager
+async def opened(
+    directory: Path, clock: Callable[[], int] | None = None, *, retain: float | None = None
+) -> AsyncIterator[SQLiteLog]:
+    log = SQLiteLog(directory, retain=retain, clock=clock or Clock())
+    await log.open()
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+def ask(directory: Path, statement: str) -> object:
+    """Return the first value that a statement brings, over a connection of its own."""
+    with closing(sqlite3.connect(directory / "log.db", isolation_level=None)) as connection:
+        row = connection.execute(statement).fetchone()
+        return row and row[0]
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Hold the database, as another program may, so that the log cannot write."""
+    with closing(sqlite3.connect(directory / "log.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+async def until_taken(log: SQLiteLog) -> None:
+    """Wait until the writer has begun with all that was asked of it."""
+    assert log._writer is not None
+    async with asyncio.timeout(60):
+        while not log._writer._asked.empty():
+            await asyncio.sleep(0.001)
+
+
+async def until(directory: Path, statement: str, expected: object) -> None:
+    """Wait until a statement brings what is expected."""
+    async with asyncio.timeout(60):
+        while await asyncio.to_thread(ask, directory, statement) != expected:
+            await asyncio.sleep(0.01)
+
+
+class TestConformance(LastingLogConformance):
+    #: Names of directories that are not there yet.
+    directories: Iterator[Path]
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _directories(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        root = tmp_path_factory.mktemp("logs")
+        cls.directories = (root / str(number) for number in itertools.count())
+
+    @asynccontextmanager
+    async def place(self, clock: Clock) -> AsyncIterator[Opener]:
+        directory = next(self.directories)
+        yield lambda: opened(directory, clock, retain=RETAIN)
+
+    async def forget(self, log: Log, room: str, clock: Clock) -> None:
+        assert isinstance(log, SQLiteLog)
+        clock.now += RETAIN * 1_000_000 // 2
+        await log.append(room, ADA, drafts(21, 25))
+        clock.now += RETAIN * 1_000_000 // 2 + 1
+        await log.prune()
+
+
+# The directory
+
+
+@looks_at_files
+async def test_only_the_owner_can_read_what_is_kept(tmp_path: Path) -> None:
+    directory = tmp_path / "new" / "data"
+    async with opened(directory) as log:
+        await log.append("lobby", ADA, drafts(1, 1))
+        files = {each.name: each.stat().st_mode & 0o777 for each in os.scandir(directory)}
+        assert directory.stat().st_mode & 0o777 == 0o700
+        assert files.keys() >= {"log.db", "log.db-wal", "log.db-shm"}
+        assert set(files.values()) == {0o600}
+
+
+@looks_at_files
+async def test_a_second_server_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await log.append("lobby", ADA, drafts(1, 1))
+        second = SQLiteLog(tmp_path)
+        with pytest.raises(OSError, match="in use by another server") as raised:
+            await second.open()
+        assert raised.value.filename == str(tmp_path)
+        await second.close()
+        assert await log.append("lobby", ADA, drafts(2, 2)) == 2
+    async with opened(tmp_path) as log:
+        assert (await log.span("lobby")).head == 2
+
+
+@looks_at_files
+async def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    async with opened(tmp_path):
+        pass
+    ask(tmp_path, "PRAGMA user_version = 1000")
+    before = (tmp_path / "log.db").read_bytes()
+    with pytest.raises(OSError, match="newer version of socketchat: update"):
+        async with opened(tmp_path):
+            pass
+    assert (tmp_path / "log.db").read_bytes() == before
+    ask(tmp_path, "PRAGMA user_version = 1")
+    async with opened(tmp_path):  # the directory is not locked
+        pass
+
+
+@looks_at_files
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_bytes(b"What is this?" * 1000)
+    with pytest.raises(OSError, match="not a database") as raised:
+        async with opened(tmp_path):
+            pass
+    assert raised.value.filename == str(tmp_path / "log.db")
+
+
+@looks_at_files
+async def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory|exists"):
+        async with opened(tmp_path / "file" / "data"):
+            pass
+
+
+@looks_at_files
+async def test_after_closing_nothing_is_left_open_and_one_file_is_whole(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await say(log, 10)
+    assert sorted(each.name for each in os.scandir(tmp_path)) == ["log.db", "server.lock"]
+    assert ask(tmp_path, "PRAGMA integrity_check") == "ok"
+
+
+async def test_a_closed_log_refuses(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        pass
+    asks: list[Callable[[], Awaitable[object]]] = [
+        lambda: log.append("lobby", ADA, drafts(1, 1)),
+        lambda: log.span("lobby"),
+        lambda: log.search("lobby", "text"),
+        log.prune,
+    ]
+    for ask_it in asks:
+        with pytest.raises(LogUnavailable, match="closed"):
+            await ask_it()
+    await log.close()
+
+
+async def test_a_log_that_was_never_opened_can_be_closed(tmp_path: Path) -> None:
+    await SQLiteLog(tmp_path).close()
+
+
+async def test_reads_under_way_are_finished_by_closing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await log.append("lobby", ADA, drafts(1, 500))
+        reads = [asyncio.create_task(log.read("lobby", 0)) for _ in range(20)]
+        await asyncio.sleep(0)
+    assert [len(await read) for read in reads] == [500] * 20
+
+
+async def test_an_opening_that_is_cancelled_leaves_the_directory_free(tmp_path: Path) -> None:
+    opening = asyncio.create_task(SQLiteLog(tmp_path).open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    async with opened(tmp_path):
+        pass
+
+
+def test_a_loop_that_ends_without_closing_the_log_hangs_nobody(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = SQLiteLog(tmp_path)
+        await log.open()
+        log.append("lobby", ADA, drafts(1, 1))
+
+    asyncio.run(main())
+
+
+# Appending
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [Draft(2**63, "text"), Draft(1, "\ud800"), Draft(1, "", "\ud800"), Draft(1, "", to="\ud800")],
+)
+async def test_what_no_database_can_hold_is_refused_before_others_suffer(
+    tmp_path: Path, wrong: Draft
+) -> None:
+    async with opened(tmp_path) as log:
+        before = log.append("lobby", ADA, drafts(1, 1))
+        with pytest.raises(ValueError, match="too great|surrogates"):
+            log.append("lobby", BOB, [wrong])
+        assert await before == 1
+        assert not log.failed.done()
+
+
+@looks_at_files
+async def test_what_queued_up_is_one_transaction(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        news: list[int] = []
+        log.watch("lobby", lambda entries: news.append(len(entries)))
+        with held(tmp_path):
+            calls = [log.append("lobby", ADA, [draft(1)])]
+            await until_taken(log)
+            calls += [log.append("lobby", ADA, [draft(number)]) for number in range(2, 1001)]
+        assert await asyncio.gather(*calls) == list(range(1, 1001))
+        assert news == [1, 999]
+
+
+async def test_an_error_of_a_watcher_is_told_and_stops_nobody(tmp_path: Path) -> None:
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    async with opened(tmp_path) as log:
+        seen: list[Entry] = []
+        log.watch("lobby", lambda entries: 1 // 0)
+        log.watch("lobby", seen.extend)
+        assert await log.append("lobby", ADA, drafts(1, 2)) == 2
+        assert numbers(seen) == [1, 2]
+    loop.set_exception_handler(handler)
+    assert [type(each) for each in told] == [ZeroDivisionError]
+
+
+async def test_an_append_that_is_cancelled_is_made_all_the_same(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        cancelled = log.append("lobby", ADA, drafts(1, 1))
+        cancelled.cancel()
+        assert await log.append("lobby", ADA, drafts(1, 2)) == 2
+        assert numbers(await everything(log)) == [1, 2]
+
+
+async def test_more_rooms_and_lanes_than_are_remembered_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socketchat.chat.sqlite_batch._MAX_REMEMBERED", 3)
+    async with opened(tmp_path) as log:
+        for number in range(1, 4):
+            for name in range(10):
+                room, lane = f"room {name}", bytes([name]) * 16
+                said = log.append(room, lane, drafts(1, number), after=number - 1)
+                assert await said == number
+        assert [(await log.span(f"room {name}")).head for name in range(10)] == [3] * 10
+
+
+@looks_at_files
+async def test_what_is_committed_reaches_the_database_without_being_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socketchat.chat.sqlite_writer._CHECKPOINT_SIZE", 2**16)
+    async with opened(tmp_path) as log:
+        for number in range(1, 101):
+            await log.append("lobby", ADA, [draft(number, "x" * 10_000)])
+        assert (tmp_path / "log.db").stat().st_size > 500_000
+        assert (tmp_path / "log.db-wal").stat().st_size < 500_000
+
+
+# Letting go
+
+
+async def test_what_is_too_old_is_let_go_and_its_lanes_with_it(tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock, retain=RETAIN) as log:
+        await log.append("lobby", BOB, drafts(1, 10))
+        clock.now += RETAIN * 1_000_000
+        await log.append("lobby", ADA, drafts(1, 5))
+        await log.prune()
+        assert (await log.span("lobby")).floor == 1  # it is just old enough to stay
+        clock.now += 1
+        await log.prune()
+        assert await log.span("lobby") == Span(11, 15, clock.now - 1)
+        assert numbers(await everything(log)) == [11, 12, 13, 14, 15]
+        assert (await log.mark("lobby", ADA), await log.mark("lobby", BOB)) == (5, 0)
+
+
+async def test_a_room_of_which_all_is_let_go_keeps_its_place(tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock, retain=RETAIN) as log:
+        await say(log, 10)
+        clock.now += 2 * RETAIN * 1_000_000
+        await log.prune()
+        assert await log.span("lobby") == Span(11, 10, 1_000_000)
+        assert await log.before("lobby", clock.now) == 10
+    clock.now = 0
+    async with opened(tmp_path, clock, retain=RETAIN) as log:
+        assert await log.append("lobby", ADA, drafts(1, 1)) == 1
+        assert await log.span("lobby") == Span(11, 11, 1_000_000)
+
+
+async def test_what_is_too_old_is_let_go_at_the_opening(tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock) as log:
+        await log.append("lobby", ADA, drafts(1, 5000))
+        await log.append("other", ADA, drafts(1, 5))
+        clock.now += 2 * RETAIN * 1_000_000
+        await log.append("lobby", ADA, drafts(5001, 5002))
+    async with opened(tmp_path, clock, retain=RETAIN):
+        await until(tmp_path, "SELECT count(*) FROM entries", 2)
+        await until(tmp_path, "SELECT sum(floor) FROM rooms", 5001 + 6)
+
+
+async def test_a_log_that_keeps_all_lets_nothing_go(tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock) as log:
+        await say(log, 3)
+        clock.now = 2**60
+        await log.prune()
+        assert await log.span("lobby") == Span(1, 3, 1_000_000)
+
+
+async def test_a_page_has_no_gap_while_entries_are_let_go(tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock, retain=RETAIN) as log:
+        for number in range(1, 3001):
+            clock.now += 1000
+            log.append("lobby", ADA, [draft(number)])
+        await log.append("lobby", BOB, [draft(1)])
+        clock.now += RETAIN * 1_000_000 - 1_000_000
+        pruning = asyncio.create_task(log.prune())
+        while not pruning.done():
+            page = numbers(await log.read("lobby", 0))
+            assert page == list(range(page[0], page[0] + len(page)))
+        await pruning
