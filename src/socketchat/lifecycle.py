@@ -172,9 +172,9 @@ class SessionLifecycle:
         self._undelivered = False
         # Entries up to this number were said before we came into the room.
         self._replayed_to = 0
-        # Whether our own messages are wanted when they come back from a room: whoever only sends
-        # must not find its inbox full of them.
-        self._shows_own = False
+        # How many iterations want our own messages when they come back from a room: whoever only
+        # sends must not find its inbox full of them.
+        self._own_wanted = 0
         self._error: SessionClosed | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
@@ -351,7 +351,7 @@ class SessionLifecycle:
         # acknowledged, so its sender knows.
         self._dropping = self._dropping or (self._closing and self._inbox.full)
         if not self._dropping:
-            if self.side is Side.CLIENT and not self._shows_own:
+            if self.side is Side.CLIENT and not self._own_wanted:
                 self._inbox.put([post for post in posts if not post.own])
             else:
                 self._inbox.put(posts)

@@ -224,14 +224,12 @@ class Protocol:
                     if number > received:
                         received = number
                         posts.append(message)  # type: ignore[arg-type]
-                        if message.own and self.side is Side.CLIENT:  # type: ignore[union-attr]
-                            lanes.recognise(message)  # type: ignore[arg-type]
                     else:
                         # A repeat after a new link: drop it, but say again that it is here.
                         self._ack_due = True
                 elif message is not None:
                     if posts:
-                        events.append(Received(posts))
+                        events.append(self._received(posts, lanes))
                         posts = []
                     if not self._follow(message):
                         complaint = self._complaint(message)
@@ -242,8 +240,16 @@ class Protocol:
         finally:
             lanes.received = received
             if posts:
-                events.append(Received(posts))
+                events.append(self._received(posts, lanes))
         return None
+
+    def _received(self, posts: list[Post], lanes: Lanes) -> Received:
+        """Report a run of posts; those of our own are known before they are acknowledged."""
+        if self.side is Side.CLIENT:
+            for post in posts:
+                if post.own:
+                    lanes.recognise(post)
+        return Received(posts)
 
     def _receive_other(
         self, message: WireMessage, lanes: Lanes, now: float, events: list[CoreEvent]

@@ -299,22 +299,25 @@ class Session(SessionLifecycle):
     async def events(self) -> AsyncGenerator[Event, None]:
         """Iterate over everything: messages, and what happens around them, in order.
 
-        In a room our own messages are among them, where they stand in the room's order, from the
-        first time on that this is iterated over.
+        In a room our own messages are among them, where they stand in the room's order, as long as
+        this is iterated over.
 
         Ends, or raises, as the iteration over the session itself does.
 
         Cancellation: loses nothing.
         """
         inbox = self._inbox
-        self._shows_own = True
-        while True:
-            if inbox.waiting or not inbox.items:
-                await inbox.wait()
-                if not inbox.items:
-                    break
-            item = inbox.take()
-            yield self._message(item) if isinstance(item, wire.Post) else item
+        self._own_wanted += 1
+        try:
+            while True:
+                if inbox.waiting or not inbox.items:
+                    await inbox.wait()
+                    if not inbox.items:
+                        break
+                item = inbox.take()
+                yield self._message(item) if isinstance(item, wire.Post) else item
+        finally:
+            self._own_wanted -= 1
         error = self._closed_error()
         if not isinstance(error, SessionClosedOK):
             raise error

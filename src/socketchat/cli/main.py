@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
+from socketchat.cli.duration import Duration
 from socketchat.cli.failures import ExitCode, Failure
 
 __all__ = ["main"]
@@ -96,6 +97,21 @@ def cli(context: click.Context) -> None:
 )
 @_option("--name", metavar="TEXT", default="", help="The server's name, shown to callers.")
 @_option("--headless", is_flag=True, help="Only serve; do not sit in the room.")
+@_option(
+    "--retain",
+    metavar="TIME",
+    type=Duration(),
+    default=None,
+    help="How long messages are kept, as 90d or 12h; by default for ever.",
+)
+@_option(
+    "--rate",
+    metavar="N",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="Messages a second that a member may send, after a burst of 30; 0 is no limit.",
+)
 @_common
 def serve(**settings: Any) -> None:
     """Wait for callers, and chat with them."""

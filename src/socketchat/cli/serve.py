@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from socketchat.chat import ChatServer
+from socketchat.chat import ChatServer, Rate, Rules
+from socketchat.chat.sqlite_log import SQLiteLog
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen
 from socketchat.cli.front import Front
 from socketchat.cli.target import Target, is_loopback
@@ -50,6 +51,8 @@ class ServeSettings:
     nick: str
     name: str
     headless: bool
+    retain: float | None
+    rate: float
     no_tls: bool
     data: Path | None
     plain: bool
@@ -61,12 +64,17 @@ def run_serve(**settings: Any) -> int:
     checked = ServeSettings(**settings)
     if checked.no_tls and not all(is_loopback(host) for host in checked.hosts):
         raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
+    log = SQLiteLog(checked.data or default_directory(), retain=checked.retain)
     try:
-        chat = ChatServer(room=checked.room)
+        chat = ChatServer(log, room=checked.room, rules=Rules(rate=_rate(checked.rate)))
     except ValueError as exc:
         raise Failure(ExitCode.USAGE, str(exc)) from exc
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(checked, chat))
+
+
+def _rate(per_second: float) -> Rate | None:
+    return Rate(per_second=per_second) if per_second else None
 
 
 def _loop_factory() -> Any:
