@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
-from socketchat.cli.duration import Duration
+from socketchat.cli.duration import seconds_of
 from socketchat.cli.failures import ExitCode, Failure
 
 __all__ = ["main"]
@@ -100,7 +100,7 @@ def cli(context: click.Context) -> None:
 @_option(
     "--retain",
     metavar="TIME",
-    type=Duration(),
+    callback=seconds_of,
     default=None,
     help="How long messages are kept, as 90d or 12h; by default for ever.",
 )
