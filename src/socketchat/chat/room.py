@@ -240,7 +240,8 @@ class Room:
 
     def _give(self, entries: Sequence[Entry]) -> None:
         """Write entries to all members that keep up, in one piece."""
-        before, self.head = entries[0].number - 1, entries[-1].number
+        before, head = entries[0].number - 1, entries[-1].number
+        self.head = max(self.head, head)
         frames = [frame_of(entry) for entry in entries]
         self._remember(entries, frames)
         # Who is given something else than the others: authors, and the ends of direct messages.
@@ -249,12 +250,13 @@ class Room:
         common = b"".join(
             frame for entry, frame in zip(entries, frames, strict=True) if not entry.to
         )
-        head = self.head
         for lane, member in self.members.items():
-            if member.place != before or not member.session.takes_more:
-                continue  # it reads on by itself
-            if lane in special:
-                member.give(b"".join(map(member.frame, entries, frames)), head)
+            place = member.place
+            if not before <= place < head or not member.session.takes_more:
+                continue  # it reads on by itself, or was quicker: what is read may not be told yet
+            if lane in special or place != before:
+                theirs = map(member.frame, entries[place - before :], frames[place - before :])
+                member.give(b"".join(theirs), head)
             else:
                 member.give(common, head)
 
@@ -268,7 +270,7 @@ class Room:
     def recent_after(self, place: int) -> Iterator[tuple[Entry, bytes]] | None:
         """Return the entries behind a place and their frames, if all are remembered."""
         recent = self._recent
-        if not recent or place + 1 < recent[0][0].number:
+        if not recent or not recent[0][0].number <= place + 1 <= recent[-1][0].number:
             return None
         return islice(recent, place + 1 - recent[0][0].number, None)
 
