@@ -132,6 +132,11 @@ class Member:
 
     # ---- what it is given ----
 
+    @property
+    def keeps_up(self) -> bool:
+        """Whether it can be given something now; otherwise it reads on by itself."""
+        return self._reader is None and self.session.takes_more
+
     def sees(self, entry: Entry) -> bool:
         """Tell whether an entry is for this member."""
         return not entry.to or self.lane in (entry.lane, entry.to_lane)

@@ -252,7 +252,7 @@ class Room:
         )
         for lane, member in self.members.items():
             place = member.place
-            if not before <= place < head or not member.session.takes_more:
+            if not (before <= place < head and member.keeps_up):
                 continue  # it reads on by itself, or was quicker: what is read may not be told yet
             if lane in special or place != before:
                 theirs = map(member.frame, entries[place - before :], frames[place - before :])

@@ -207,10 +207,10 @@ def log_error(exc: sqlite3.Error | msgspec.MsgspecError) -> LogError:
     return LogFailed(f"the log has failed: {exc}")
 
 
-def os_error(exc: sqlite3.Error, path: Path) -> OSError:
-    """Return an error of SQLite while opening as what opening a file raises."""
+def os_error(exc: sqlite3.Error | msgspec.MsgspecError, path: Path) -> OSError:
+    """Return an error of the database as what a file that cannot be read or written raises."""
     number = errno.ENOSPC if _code(exc) == sqlite3.SQLITE_FULL else errno.EIO
-    return OSError(number, f"it cannot be opened: {exc}", str(path))
+    return OSError(number, f"it cannot be used: {exc}", str(path))
 
 
 def _code(exc: Exception) -> int:

@@ -113,7 +113,7 @@ class Writer:
         self._heads = Heads(connection, clock)
         self._chores = Chores(connection, None if retain is None else int(retain * 1e6), clock)
         #: When a chore is done even if it is not quiet, and before when none is done.
-        self._overdue = 0.0
+        self._overdue = time.monotonic() + _OVERDUE
         self._not_before = 0.0
         self._next_pruning = 0.0
         self._is_quiet = False
