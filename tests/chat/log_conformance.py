@@ -264,7 +264,7 @@ class LogConformance(ABC):
 
     async def test_a_page_holds_at_least_one_entry_however_big(self) -> None:
         async with self.made(Clock()) as log:
-            bodies = ["x" * (READ_SIZE + 1), b"y" * (READ_SIZE * 3), "z"]
+            bodies: list[str | bytes] = ["x" * (READ_SIZE + 1), b"y" * (READ_SIZE * 3), "z"]
             await log.append("lobby", ADA, [draft(n, body) for n, body in enumerate(bodies, 1)])
             assert [numbers(await log.read("lobby", after)) for after in range(4)] == [
                 [1],
@@ -298,7 +298,7 @@ class LogConformance(ABC):
     async def test_what_a_watcher_is_told_can_be_read(self) -> None:
         async with self.made(Clock()) as log:
             news: asyncio.Queue[Entry] = asyncio.Queue()
-            log.watch("lobby", lambda entries: [news.put_nowait(entry) for entry in entries])
+            log.watch("lobby", lambda entries: list(map(news.put_nowait, entries)))
             calls = [log.append("lobby", ADA, [draft(number)]) for number in range(1, 21)]
             for number in range(1, 21):
                 entry = await news.get()

@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import os
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -70,14 +69,14 @@ async def until_taken(log: SQLiteLog) -> None:
     """Wait until the writer has begun with all that was asked of it."""
     assert log._writer is not None
     async with asyncio.timeout(60):
-        while not log._writer._asked.empty():
+        while not log._writer._asked.empty():  # noqa: ASYNC110 - another thread's
             await asyncio.sleep(0.001)
 
 
 async def until(directory: Path, statement: str, expected: object) -> None:
     """Wait until a statement brings what is expected."""
     async with asyncio.timeout(60):
-        while await asyncio.to_thread(ask, directory, statement) != expected:
+        while await asyncio.to_thread(ask, directory, statement) != expected:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -159,7 +158,7 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 @looks_at_files
 async def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="Not a directory|exists"):
+    with pytest.raises(OSError, match=r"Not a directory|exists"):
         async with opened(tmp_path / "file" / "data"):
             pass
 
@@ -230,7 +229,7 @@ async def test_what_no_database_can_hold_is_refused_before_others_suffer(
 ) -> None:
     async with opened(tmp_path) as log:
         before = log.append("lobby", ADA, drafts(1, 1))
-        with pytest.raises(ValueError, match="too great|surrogates"):
+        with pytest.raises(ValueError, match=r"too great|surrogates"):
             log.append("lobby", BOB, [wrong])
         assert await before == 1
         assert not log.failed.done()

@@ -162,7 +162,8 @@ class Writer:
     def _patience(self, now: float) -> float | None:
         """Return the seconds to wait for what is asked before anything else is to be done."""
         if self._chores.is_due or self._pruning_asked:
-            return max(0.0 if self._is_quiet else _QUIET, self._not_before - now)
+            quiet = 0.0 if self._is_quiet or self._pruning_asked else _QUIET
+            return max(quiet, self._not_before - now)
         return None if self._retain is None else self._next_pruning - now
 
     def _gather(self, first: Append | Command) -> tuple[list[Append], bool]:
