@@ -10,7 +10,7 @@ for good, and its exit status is 7.
 When AFTER messages are acknowledged, FAULT happens:
 
 - `fsync:EIO` and the like: the system refuses that call from then on,
-- `fiu:POINT`: the point of libfiu fails from then on, under `fiu-run -x`.
+- `fiu:POINT`: the point of libfiu fails with EIO from then on, under `fiu-run -x`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def bring_about(fault: str) -> None:
     kind, _, what = fault.partition(":")
     if kind == "fiu":
         fiu = ctypes.CDLL("libfiu.so.0")
-        if fiu.fiu_enable(what.encode(), 1, None, 0) != 0:
+        if fiu.fiu_enable(what.encode(), 1, ctypes.c_void_p(errno.EIO), 0) != 0:
             raise OSError(f"libfiu does not know {what}")
     else:
         refuse(kind, getattr(errno, what))

@@ -322,7 +322,8 @@ if os.environ.get("SOCKETCHAT_TEST_FAULTS"):
         acked = check(tmp_path, Counter())
         for _ in range(10):
             outcome = run(*fiu_run, *command(tmp_path, 10**6))
-            assert outcome.status != 0  # maybe when it was opened
+            # Maybe when it was opened; or it was told that the disk is full.
+            assert outcome.status != 0 or outcome.refused == AUTHORS
             acked = check(tmp_path, outcome.acked | acked)
         assert acked.total() > 0
 

@@ -24,6 +24,7 @@ __all__ = [
     "DATABASE",
     "MAX_NUMBER",
     "NUMBER_BITS",
+    "checkpoint",
     "connect_reader",
     "connect_writer",
     "insert",
@@ -192,6 +193,11 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.executescript(
             f"BEGIN IMMEDIATE; {_MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;"
         )
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Bring what is committed from the write-ahead log into the database, as far as readers let."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def log_error(exc: sqlite3.Error | msgspec.MsgspecError) -> LogError:

@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 from socketchat.chat.log import Entry
 from socketchat.chat.sqlite_batch import Append, Heads
 from socketchat.chat.sqlite_chores import Chores
-from socketchat.chat.sqlite_schema import log_error
+from socketchat.chat.sqlite_schema import checkpoint, log_error
 from socketchat.errors import LogFailed, LogUnavailable
 
 __all__ = ["Command", "Done", "Ended", "Outcome", "Pruned", "Writer"]
@@ -254,7 +254,7 @@ class Writer:
             return
         self._unchecked = 0
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            checkpoint(self._connection)
         except sqlite3.Error as exc:
             error = log_error(exc)
             if isinstance(error, LogFailed):
