@@ -1,0 +1,1 @@
+"""How fast a room is, socketchat's beside those of other servers: see `__main__`."""
