@@ -194,7 +194,7 @@ def test_a_side_that_does_not_read_for_long_still_gives_a_sign_of_life(side: Sid
         pair.read(side)
     assert pair.now > 200
     paused.resume(pair.now)
-    assert pair.run().events[side][-1] == Ponged(reading._pings, 0)
+    assert pair.run().events[side][-1] == Ponged(reading._keepalive.pings, 0)
 
 
 @BOTH_SIDES

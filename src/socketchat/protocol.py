@@ -10,7 +10,6 @@ Who may say what when stands in `states.py`.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -32,6 +31,7 @@ from socketchat.core_events import (
 )
 from socketchat.errors import Close, CloseCode, LocalProtocolError, MessageTooBig
 from socketchat.framing import FrameDecoder, FrameTooBig
+from socketchat.keepalive import MAX_PINGS, Keepalive
 from socketchat.lanes import Lanes
 from socketchat.messages import (
     MAX_REASON,
@@ -70,9 +70,6 @@ _ESTABLISHED: Final = frozenset((State.OPEN, State.CLIENT_LEFT, State.SERVER_LEF
 #: Passing events and rejections that may wait for a link that takes no more bytes. Above it events
 #: are dropped, which does no harm; a peer that earns so many rejections unread is not a good one.
 MAX_WAITING_ANSWERS: Final = 1024
-#: Seconds after which a side that does not read says that it lives, because it cannot answer pings:
-#: what the other side expects is not known here, and its default is twice that.
-SIGN_OF_LIFE: Final = 20.0
 
 
 class Protocol:
@@ -124,13 +121,9 @@ class Protocol:
         self._waiting_answers = 0
         self._ack_due = False
         self._pong_due: int | None = None
-        self._pings = 0
-        self._pings_sent: deque[tuple[int, float]] = deque()
-        self._heard = now
-        self._ping_sent: float | None = None
+        self._keepalive = Keepalive(options, now)
         self._bye_sent: float | None = None
         self._bye_flushed = False
-        self._paused = False
         if greeting is not None:
             self._say(greeting)
 
@@ -138,8 +131,8 @@ class Protocol:
 
     def receive_data(self, data: bytes, now: float) -> list[CoreEvent]:
         """Take bytes from the link and return what they mean, in order."""
-        self._heard = now
-        self._ping_sent = None
+        self._keepalive.heard = now
+        self._keepalive.asked = None
         events: list[CoreEvent] = []
         if self.state is State.FAILED:
             return events
@@ -270,7 +263,9 @@ class Protocol:
             case Ping(number):
                 self._pong_due = number
             case Pong(number):
-                self._receive_pong(number, now, events)
+                answered = self._keepalive.answer(number, now)
+                if answered is not None:
+                    events.append(Ponged(*answered))
             case Event() | Present():
                 events.append(Passed(message))
             case Bye(code, reason):
@@ -278,13 +273,6 @@ class Protocol:
                 if self.sent_bye is None:
                     self.close(code, "", now)
                 events.append(SaidBye(self.received_bye))
-
-    def _receive_pong(self, number: int, now: float, events: list[CoreEvent]) -> None:
-        sent = None
-        while self._pings_sent and self._pings_sent[0][0] <= number:
-            sent = self._pings_sent.popleft()
-        if sent is not None:
-            events.append(Ponged(sent[0], now - sent[1]))
 
     def _follow(self, message: WireMessage) -> bool:
         """Go where the table leads when the other side says `message`; False if it may not."""
@@ -409,12 +397,10 @@ class Protocol:
         Raises:
             LocalProtocolError: The link is not open, or very many pings are on their way already.
         """
-        if len(self._pings_sent) >= MAX_WAITING_ANSWERS:
-            raise LocalProtocolError(f"{MAX_WAITING_ANSWERS} pings are unanswered")
-        self._pings += 1
-        self._say(Ping(self._pings))
-        self._pings_sent.append((self._pings, now))
-        return self._pings
+        if self._keepalive.unanswered >= MAX_PINGS:
+            raise LocalProtocolError(f"{MAX_PINGS} pings are unanswered")
+        self._say(Ping(self._keepalive.pings + 1))
+        return self._keepalive.ping(now)
 
     def close(self, code: int, reason: str, now: float) -> None:
         """Say goodbye, behind the posts that were queued before.
@@ -497,28 +483,18 @@ class Protocol:
 
         It cannot be answered meanwhile, so `handle_deadline` gives it a sign of life instead.
         """
-        self._paused = True
+        self._keepalive.paused = True
 
     def resume(self, now: float) -> None:
         """Reading goes on."""
-        self._paused = False
-        self._heard = now
-        self._ping_sent = None
+        self._keepalive.resume(now)
 
     def next_deadline(self) -> float | None:
         """Return the time at which to call `handle_deadline`, or None."""
-        options = self._options
         if self._bye_sent is not None:
-            return _later(self._bye_sent, options.close_timeout)
-        if self.state is not State.OPEN:
-            return None
-        if self._paused:
-            return self._heard + min(options.ping_interval or SIGN_OF_LIFE, SIGN_OF_LIFE)
-        if options.ping_interval is None:
-            return None
-        if self._ping_sent is not None:
-            return _later(self._ping_sent, options.ping_timeout)
-        return self._heard + options.ping_interval
+            seconds = self._options.close_timeout
+            return None if seconds is None else self._bye_sent + seconds
+        return self._keepalive.deadline() if self.state is State.OPEN else None
 
     def handle_deadline(self, now: float) -> list[CoreEvent]:
         """Ping, give a sign of life, or give the other side up, if the time for it has come."""
@@ -527,18 +503,15 @@ class Protocol:
             return []
         if self._bye_sent is not None:
             return [Unresponsive(f"no goodbye within {self._options.close_timeout} s")]
-        if self._paused:
-            self._heard = now
+        keepalive = self._keepalive
+        if keepalive.paused:
+            keepalive.heard = now
             self.acknowledge()
             return []
-        if self._ping_sent is not None:
-            return [Unresponsive(f"no sign of life for {now - self._heard:.0f} s")]
-        self._ping_sent = now
+        if keepalive.asked is not None:
+            return [Unresponsive(f"no sign of life for {now - keepalive.heard:.0f} s")]
+        keepalive.asked = now
         # So many unanswered pings of the application serve as well.
-        if len(self._pings_sent) < MAX_WAITING_ANSWERS:
+        if keepalive.unanswered < MAX_PINGS:
             self.ping(now)
         return []
-
-
-def _later(time: float, seconds: float | None) -> float | None:
-    return None if seconds is None else time + seconds
