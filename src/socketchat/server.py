@@ -274,8 +274,11 @@ class Server:
         try:
             async with asyncio.timeout(self._options.open_timeout):
                 session = await self._greet(link)
-        except BaseException:
+        except (OSError, HandshakeError):
             await link.close(self._options.close_timeout)
+            raise
+        except BaseException:
+            link.cut("the greeting failed")
             raise
         await session.drive(link)
 

@@ -102,6 +102,8 @@ class Room:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
+        for absent in self._absent.values():
+            absent.timer.cancel()
 
     @property
     def deserted(self) -> bool:
@@ -231,10 +233,10 @@ class Room:
 
     def _on_entries(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and give what was committed."""
-        for entry in entries:
-            author = self.members.get(entry.lane)
+        for lane, number in {entry.lane: entry.lane_number for entry in entries}.items():
+            author = self.members.get(lane)
             if author is not None:
-                author.session.hold(entry.lane_number)
+                author.session.hold(number)
         for piece in _pieces(entries):
             self._give(piece)
 
