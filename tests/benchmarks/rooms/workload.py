@@ -13,7 +13,7 @@ SIZE = 64
 
 #: With this every text begins, and nothing else on the wire holds it: to count deliveries is to
 #: count marks. No beginning of it is also an end of it, so that two never overlap.
-MARK = b"<room-benchmark>"
+MARK = b"<marked>"
 
 #: Messages that may be on their way at once, from all senders together.
 WINDOW = 256
