@@ -25,6 +25,7 @@ from socketchat.framing import FrameDecoder, encode_frame
 from socketchat.lanes import Lanes
 from socketchat.messages import (
     MAX_NAME,
+    MAX_PRESENT,
     MAX_REASON,
     VERSION,
     Ack,
@@ -37,6 +38,7 @@ from socketchat.messages import (
     Ping,
     Pong,
     Post,
+    Present,
     Refused,
     Reject,
     TextPost,
@@ -94,6 +96,7 @@ SAMPLES: Final[dict[type, WireMessage]] = {
     Pong: Pong(1),
     Event: Event("typing", "ada"),
     Bye: Bye(1000, "done"),
+    Present: Present(("ada",)),
 }
 
 
@@ -102,6 +105,8 @@ SAMPLES: Final[dict[type, WireMessage]] = {
 _COUNTS = st.integers(0, 2**63 - 1) | st.integers(0, 300)
 _NUMBERS = st.integers(1, 2**63 - 1) | st.integers(1, 300)
 _NAMES = st.text(max_size=MAX_NAME)
+_PLACES = st.tuples(_COUNTS, _COUNTS)
+_NICKS = st.lists(_NAMES, max_size=4).map(tuple) | st.just(("x",) * MAX_PRESENT)
 _IDS = st.binary(min_size=16, max_size=16)
 _CODES = st.integers(1000, 4999)
 _REASONS = st.text(max_size=30) | st.just("x" * MAX_REASON)
@@ -116,23 +121,24 @@ ANY_MESSAGE: Final[st.SearchStrategy[WireMessage]] = st.one_of(
         _NAMES,
         _NAMES,
         st.binary(max_size=16),
-        st.tuples(_COUNTS, _COUNTS),
+        _PLACES,
         _COUNTS,
         _LIMITS,
         st.binary(max_size=32),
         st.binary(max_size=64),
         st.text(max_size=40),
     ),
-    st.builds(Welcome, _IDS, _COUNTS, _NAMES, _NAMES, _COUNTS, _COUNTS),
+    st.builds(Welcome, _IDS, _COUNTS, _NAMES, _NAMES, _COUNTS, _COUNTS, _PLACES),
     st.builds(Refused, _CODES, _REASONS),
-    st.builds(TextPost, _NUMBERS, st.text(), _COUNTS, _NAMES, _NAMES),
-    st.builds(DataPost, _NUMBERS, st.binary(), _COUNTS, _NAMES, _NAMES),
+    st.builds(TextPost, _NUMBERS, st.text(), _COUNTS, _NAMES, _NAMES, _COUNTS),
+    st.builds(DataPost, _NUMBERS, st.binary(), _COUNTS, _NAMES, _NAMES, _COUNTS),
     st.builds(Ack, _COUNTS),
     st.builds(Reject, _NUMBERS, _CODES, _REASONS),
     st.builds(Ping, _COUNTS),
     st.builds(Pong, _COUNTS),
     st.builds(Event, st.text(max_size=32), _NAMES, st.text(max_size=64)),
     st.builds(Bye, _CODES, _REASONS),
+    st.builds(Present, _NICKS),
 )
 
 #: The sizes of the chunks in which a stream comes; the last one goes on for ever.
@@ -162,7 +168,7 @@ def make_greeting(max_size: int = 2**20, version: int = VERSION) -> Greeting:
 
 
 def make_hello(lanes: Lanes, max_size: int = 2**20, version: int = VERSION) -> Hello:
-    after = (lanes.committed, 0)
+    after = (lanes.committed, lanes.at)
     return Hello(
         version, lanes.lane, "ada", session=lanes.session, after=after, limits=Limits(max_size)
     )
@@ -282,7 +288,7 @@ class Pair:
                 self.acknowledged[side] += posts
             case Received(posts) if self.commits:
                 self.held[side] += posts
-                self.lanes[side].commit(posts[-1].number)
+                self.lanes[side].commit(posts[-1].number, posts[-1].at)
                 self.ends[side].acknowledge()
 
     def run(self) -> Self:

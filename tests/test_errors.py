@@ -12,6 +12,9 @@ from socketchat.errors import (
     HandshakeError,
     HandshakeRefused,
     LocalProtocolError,
+    LogError,
+    LogFailed,
+    LogUnavailable,
     MessageRejected,
     MessageTooBig,
     ProtocolError,
@@ -39,6 +42,9 @@ ONE_OF_EACH: list[SocketChatError] = [
     MessageTooBig(5000, 4096),
     MessageRejected(7, 1008, "no"),
     ConcurrencyError("text"),
+    LogError("text"),
+    LogUnavailable("text"),
+    LogFailed("text"),
 ]
 
 
@@ -65,6 +71,8 @@ def test_one_of_each_error_is_looked_at() -> None:
         (RemoteProtocolError, ProtocolError),
         (MessageTooBig, ValueError),
         (ConcurrencyError, RuntimeError),
+        (LogUnavailable, LogError),
+        (LogFailed, LogError),
     ],
 )
 def test_a_wide_except_catches_the_narrow_error(narrow: type, wide: type) -> None:

@@ -24,6 +24,7 @@ from socketchat.messages import (
     MalformedMessage,
     Ping,
     TextPost,
+    Welcome,
     WireMessage,
     decode,
     encode,
@@ -87,13 +88,21 @@ def test_a_frame_says_how_long_its_body_is(message: WireMessage) -> None:
     assert int.from_bytes(frame[:HEADER_SIZE], "big") == len(frame) - HEADER_SIZE
 
 
-def test_kinds_are_numbered_from_1_to_12_in_the_order_of_the_vocabulary() -> None:
-    assert [items_of(message)[0] for message in SAMPLES.values()] == list(range(1, 13))
+def test_kinds_are_numbered_from_1_to_13_in_the_order_of_the_vocabulary() -> None:
+    assert [items_of(message)[0] for message in SAMPLES.values()] == list(range(1, 14))
 
 
 def test_text_with_lone_surrogates_cannot_be_said() -> None:
     with pytest.raises(UnicodeEncodeError):
         encode(TextPost(1, "\ud800"))
+
+
+def test_what_came_later_may_be_missing_and_then_says_nothing() -> None:
+    """Peers of the first days know neither whose a post was nor where a log begins."""
+    assert decode(pack(5, 1, "a", 7, "bob", "ada")) == TextPost(1, "a", 7, "bob", "ada", own=0)
+    assert decode(pack(3, LANE, 1, "ada", "lobby", 5, 9)) == Welcome(
+        LANE, 1, "ada", "lobby", 5, 9, after=(0, 0)
+    )
 
 
 def test_text_and_data_are_told_apart() -> None:
@@ -137,7 +146,7 @@ def test_items_without_a_default_may_not_be_left_out(message: WireMessage) -> No
         assert code_of(pack(*items_of(message)[:count])) == CloseCode.PROTOCOL_ERROR
 
 
-@pytest.mark.parametrize("kind", [0, 13, 99, 127, 128, 2**16, 2**32, 2**64 - 1, -1, -33, -(2**63)])
+@pytest.mark.parametrize("kind", [0, 14, 99, 127, 128, 2**16, 2**32, 2**64 - 1, -1, -33, -(2**63)])
 def test_unknown_kinds_are_skipped_whatever_they_say(kind: int) -> None:
     assert decode(pack(kind)) is None
     assert decode(pack(kind, "what", b"ever", [{}], None)) is None
@@ -219,16 +228,25 @@ def test_bytes_must_be_bytes(wrong: object) -> None:
         pack(2, VERSION, LANE, "", "", b"", [0, 0], 0, [4096], b"", bytes(65)),
         pack(2, VERSION, LANE, "", "", b"", [0, 0], 0, [4096], b"", b"", "x" * 1025),
         pack(3, b""),
+        pack(3, LANE, 0, "", "", 0, 0, [1]),
+        pack(3, LANE, 0, "", "", 0, 0, [1, -1]),
+        pack(3, LANE, 0, "", "", 0, 0, 1),
         pack(4, 999),
         pack(4, 5000),
         pack(5, 1, "", 0, "x" * 65),
         pack(5, 1, "", 0, "", "x" * 65),
+        pack(5, 1, "", 0, "", "", -1),
+        pack(6, 1, b"", 0, "", "", 2**63),
         pack(8, 1, 999),
         pack(11, "x" * 33),
         pack(11, "joined", "x" * 65),
         pack(11, "joined", "", "x" * 65),
         pack(12, 0),
         pack(12, 1000, "x" * 501),
+        pack(13, "ada"),
+        pack(13, [1]),
+        pack(13, ["x" * 65]),
+        pack(13, ["x"] * 257),
     ],
     ids=bytes.hex,
 )
@@ -322,13 +340,13 @@ _VALUES = st.recursive(
 )
 
 
-@given(st.integers(0, 14), st.lists(_VALUES, max_size=12))
+@given(st.integers(0, 15), st.lists(_VALUES, max_size=12))
 def test_arbitrary_items_are_a_message_or_skipped_or_malformed(kind: int, items: list[Any]) -> None:
     found = attempt(pack(kind, *items))
     if isinstance(found, CloseCode):
         assert found == CloseCode.PROTOCOL_ERROR
     else:
-        assert (found is None) == (kind not in range(1, 13))
+        assert (found is None) == (kind not in range(1, 14))
         if found is not None:
             # What was let through may be said again, and is then the same.
             assert decode(body_of(found)) == found

@@ -202,19 +202,21 @@ def what_was_received_is_acknowledged(self: Protocol) -> bytes:
 
 
 def what_was_not_committed_is_not_forgotten(
-    self: Lanes, session: bytes, mark: int
+    self: Lanes, session: bytes, mark: int, after: tuple[int, int] = (0, 0)
 ) -> list[Outgoing]:
     received = self.received
     same = session == self.session
-    acknowledged = _resume(self, session, mark)
+    acknowledged = _resume(self, session, mark, after)
     if same:
         self.received = received
     return acknowledged
 
 
-def a_restart_is_not_noticed(self: Lanes, session: bytes, mark: int) -> list[Outgoing]:
+def a_restart_is_not_noticed(
+    self: Lanes, session: bytes, mark: int, after: tuple[int, int] = (0, 0)
+) -> list[Outgoing]:
     self.session = session
-    return _resume(self, session, mark)
+    return _resume(self, session, mark, after)
 
 
 def a_place_in_another_session_counts(

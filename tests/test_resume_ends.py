@@ -141,7 +141,7 @@ class Doorkeeper:
     def __init__(self) -> None:
         self.refusal: Exception | None = None
 
-    def admit(self, hello: Hello, address: str) -> Admission:
+    async def admit(self, hello: Hello, address: str) -> Admission:
         if self.refusal is not None:
             raise self.refusal
         return Admission(hello.nick, hello.room)

@@ -177,7 +177,7 @@ class Door:
         self.asked: list[tuple[str, str, str]] = []
         self.served = 0
 
-    def admit(self, hello: Hello, address: str) -> Admission:
+    async def admit(self, hello: Hello, address: str) -> Admission:
         self.asked.append((hello.nick, hello.room, address))
         match hello.nick:
             case "mallory":
