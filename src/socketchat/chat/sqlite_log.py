@@ -55,18 +55,13 @@ class SQLiteLog:
     """Logs in one database, `log.db` in a directory of its own server.
 
     Attributes:
-        failed: Done once the log has failed for good, with the `LogFailed` as its result: a write
-            or an fsync failed, and nobody knows what is on the disk. Everything that is asked from
-            then on raises `LogFailed`. The server should end, and say so by its exit status: at its
-            next start the log is what the disk holds, and authors send again what is not in it.
+        error: Why the log has failed for good; None if it has not. See `failed`.
 
     Args:
         directory: The server's data directory; it is made if it is not there.
         retain: Seconds for which entries are kept; None is for ever.
         clock: Tells the time, in microseconds since the epoch; called in the writer's thread.
     """
-
-    failed: asyncio.Future[LogFailed]
 
     def __init__(
         self,
@@ -75,6 +70,7 @@ class SQLiteLog:
         retain: float | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
+        self.error: LogFailed | None = None
         self._directory = directory
         self._path = directory / DATABASE
         self._retain = retain
@@ -101,7 +97,7 @@ class SQLiteLog:
                 was written by a newer version; `strerror` says which.
         """
         self._loop = asyncio.get_running_loop()
-        self.failed = self._loop.create_future()
+        self._failed: asyncio.Future[None] = self._loop.create_future()
         opening = self._loop.run_in_executor(self._threads, self._open)
         self._closed = self._loop.create_future()
         try:
@@ -152,10 +148,23 @@ class SQLiteLog:
         if self._closed is not None:
             await asyncio.shield(self._closed)
 
+    async def failed(self) -> LogFailed:
+        """Wait until the log has failed for good, and return why.
+
+        A write or an fsync failed, and nobody knows what is on the disk. Everything that is asked
+        from then on raises `LogFailed`. The server should end, and say so by its exit status: at
+        its next start the log is what the disk holds, and authors send again what is not in it.
+
+        Cancellation: safe.
+        """
+        await asyncio.shield(self._failed)
+        assert self.error is not None
+        return self.error
+
     def _close(self) -> None:
         """Close every connection once it is idle, and let other servers in."""
         assert self._writing is not None
-        failed = self.failed.done()
+        failed = self.error is not None
         if failed:
             # Before the others, so that it is not the last one, which would write a checkpoint.
             self._writing.close()
@@ -231,7 +240,7 @@ class SQLiteLog:
 
     def _told(self, outcome: Outcome) -> None:
         match outcome:
-            case Done() if self.failed.done():
+            case Done() if self.error is not None:
                 pass  # it was told before that nobody knows
             case Done(results, news):
                 self._show(news)
@@ -271,9 +280,10 @@ class SQLiteLog:
 
     def _fail(self, error: LogFailed) -> None:
         """Acknowledge nothing any more."""
-        if self.failed.done():
+        if self.error is not None:
             return
-        self.failed.set_result(error)
+        self.error = error
+        self._failed.set_result(None)
         if self._writer is not None:
             self._writer.ask(Command.STOP)
             self._writer = None
@@ -283,8 +293,8 @@ class SQLiteLog:
 
     def _why_not(self) -> LogError:
         """Return what is raised by a log that is closed or has failed."""
-        if self.failed.done():
-            return _copy(self.failed.result())
+        if self.error is not None:
+            return _copy(self.error)
         return LogUnavailable("the log is closed")
 
     # Reading
