@@ -4,7 +4,12 @@ Run from the top of the repository, on Linux, with the extra ``bench`` installed
 
     python -m tests.benchmarks.rooms fan-out --members 500    # deliveries/s, beside other servers
     python -m tests.benchmarks.rooms latency --members 500    # one message, until the last has it
+    python -m tests.benchmarks.rooms commit                   # messages/s that are on disk
+    python -m tests.benchmarks.rooms history                  # a million entries, to a new member
+    python -m tests.benchmarks.rooms comeback                 # 1,000 sessions, a restarted server
+    python -m tests.benchmarks.rooms slow                     # members that never read
 
+The first two measure other servers as well, the others socketchat alone.
 Servers that are not installed are left out, with a word on how to get them; those from Debian need
 ``apt-get install ngircd inspircd mosquitto nats-server``. Each benchmark prints a table in Markdown
 to stdout and says on stderr how things go.
@@ -21,7 +26,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tests.benchmarks.bystanders import Bystanders
-from tests.benchmarks.rooms import fan_out
+from tests.benchmarks.rooms import comeback, commit, fan_out, history, slow
 from tests.benchmarks.rooms.contestants import contestants
 from tests.benchmarks.rooms.processes import Cores, Failed, default_cores, end_by_signal
 from tests.benchmarks.rooms.surroundings import preamble, say
@@ -49,6 +54,10 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     compared.add_argument("--only", type=names, default=tuple(contestants()), metavar="NAME;NAME")
     add_fan_out(commands.add_parser("fan-out", parents=[compared]))
     add_latency(commands.add_parser("latency", parents=[compared]))
+    for name, add in OWN.items():
+        own = commands.add_parser(name)
+        own.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
+        add(own)
     return parser.parse_args(arguments)
 
 
@@ -66,6 +75,45 @@ def add_latency(parser: argparse.ArgumentParser) -> None:
     """Add the options of `latency`."""
     parser.add_argument("--messages", type=positive, default=300, help="default: %(default)s")
     parser.set_defaults(run=fan_out.run_latency, seconds=0.0, window=WINDOW)
+
+
+def add_commit(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `commit`."""
+    parser.add_argument("--senders", type=numbers, default=[1, 100, 1000], help="1,100,1000")
+    parser.add_argument(
+        "--in-flight", type=numbers, default=[1, 64], help="messages on their way from each (1,64)"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="default: %(default)s")
+    parser.set_defaults(run=commit.run)
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `history`."""
+    parser.add_argument("--entries", type=positive, default=1_000_000, help="default: %(default)s")
+    parser.set_defaults(run=history.run)
+
+
+def add_comeback(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `comeback`."""
+    parser.add_argument("--clients", type=positive, default=1000, help="default: %(default)s")
+    parser.set_defaults(run=comeback.run)
+
+
+def add_slow(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `slow`."""
+    parser.add_argument("--members", type=positive, default=500, help="default: %(default)s")
+    parser.add_argument("--stuck", type=positive, default=100, help="of them (%(default)s)")
+    parser.add_argument("--size", type=size, default=100_000_000, help="to send (100M)")
+    parser.add_argument("--text", type=positive, default=16_000, help="characters (%(default)s)")
+    parser.set_defaults(run=slow.run)
+
+
+OWN = {"commit": add_commit, "history": add_history, "comeback": add_comeback, "slow": add_slow}
+
+
+def size(text: str) -> int:
+    """Read a number of bytes, in millions if it ends with an M."""
+    return positive(text[:-1]) * 1_000_000 if text.endswith("M") else positive(text)
 
 
 def positive(text: str) -> int:

@@ -31,12 +31,13 @@ class Member:
     """One connection.
 
     Attributes:
+        answer: What it answers to what it hears.
         count: The deliveries that it has had.
         said: The messages that it has sent.
         closed: Whether the server has closed it.
     """
 
-    __slots__ = ("_answer", "_owed", "_tail", "closed", "connection", "count", "said")
+    __slots__ = ("_owed", "_tail", "answer", "closed", "connection", "count", "said")
 
     def __init__(self, wire: Wire, port: int, name: str) -> None:
         self.connection = socket.create_connection((HOST, port), timeout=JOIN_TIMEOUT)
@@ -46,7 +47,7 @@ class Member:
         self.count = 0
         self.said = 0
         self.closed = False
-        self._answer = wire.answer()
+        self.answer = wire.answer()
         self._tail = b""
         self._owed = b""
 
@@ -68,7 +69,7 @@ class Member:
             self._tail = bytes(buffer[size - _OVERLAP : size])
         else:
             self._tail = (self._tail + buffer[:size])[-_OVERLAP:]
-        if self._answer is not None and (answer := self._answer(buffer, size, marks)):
+        if self.answer is not None and (answer := self.answer(buffer, size, marks)):
             self.send(answer)
         self.count += marks
         return marks
@@ -118,19 +119,20 @@ class Crowd:
     def __init__(self, wire: Wire, port: int, listeners: int, senders: int) -> None:
         """Get all of them into the room."""
         self._wire = wire
+        self._port = port
         self._epoll = select.epoll()
         self._buffer = bytearray(_BUFFER_SIZE)
         self._members: dict[int, Member] = {}
         self._listening: set[int] = set()
         self._alive_at = time.monotonic() + ALIVE_EVERY
         self.delivered = 0
-        self.listeners = self._join(port, [f"m{i}" for i in range(listeners)])
+        self.listeners = self._join([f"m{i}" for i in range(listeners)])
         self._listening.update(member.connection.fileno() for member in self.listeners)
-        self.senders = self._join(port, [f"s{i}" for i in range(senders)])
+        self.senders = self._join([f"s{i}" for i in range(senders)])
 
-    def _join(self, port: int, names: Sequence[str]) -> list[Member]:
+    def _join(self, names: Sequence[str]) -> list[Member]:
         with ThreadPoolExecutor(self._wire.AT_ONCE) as pool:
-            members = list(pool.map(lambda name: Member(self._wire, port, name), names))
+            members = list(pool.map(lambda name: Member(self._wire, self._port, name), names))
         for member in members:
             self._members[member.connection.fileno()] = member
             self._epoll.register(member.connection, select.EPOLLIN)
@@ -141,21 +143,30 @@ class Crowd:
         """How many members the server has closed."""
         return sum(member.closed for member in (*self.listeners, *self.senders))
 
+    def add(self, names: Iterable[str]) -> list[Member]:
+        """Get more members into the room, whose deliveries are not counted."""
+        return self._join(list(names))
+
     def mute(self, members: Iterable[Member]) -> None:
-        """Read nothing more from these members, nor count them."""
+        """Read nothing more from these members."""
         for member in members:
             self._epoll.unregister(member.connection)
-            self._listening.discard(member.connection.fileno())
+
+    def unmute(self, members: Iterable[Member]) -> None:
+        """Read from them again."""
+        for member in members:
+            self._epoll.register(member.connection, select.EPOLLIN)
 
     def hear(self, timeout: float) -> int:
-        """Take what there is, or comes within `timeout` seconds, and return the deliveries."""
+        """Take what there is, or comes within `timeout` seconds, and return the marks."""
         members, listening, buffer = self._members, self._listening, self._buffer
-        delivered = 0
+        delivered = heard = 0
         for fd, _ in self._epoll.poll(timeout):
             member = members[fd]
             marks = member.take(buffer)
             if fd in listening:
                 delivered += marks
+            heard += marks
             if member.closed:
                 self._epoll.unregister(fd)
         self.delivered += delivered
@@ -163,7 +174,7 @@ class Crowd:
             self._alive_at = time.monotonic() + ALIVE_EVERY
             for member in members.values():
                 member.send(self._wire.ALIVE)
-        return delivered
+        return heard
 
     def say(self, sender: Member, text: bytes, count: int = 1) -> None:
         """Have a sender say the same `count` times."""

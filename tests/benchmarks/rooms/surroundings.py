@@ -2,7 +2,9 @@
 
 import os
 import platform
+import statistics
 import sys
+from collections.abc import Sequence
 
 from tests.benchmarks.rooms.processes import Cores
 from tests.benchmarks.rooms.workload import HOST, SIZE
@@ -13,6 +15,14 @@ QUIET = 0.05
 def say(line: str) -> None:
     """Tell how things go, beside the result on stdout."""
     print(line, file=sys.stderr, flush=True)
+
+
+def brief(values: Sequence[float], shown: str) -> str:
+    """Return the median of the rounds, and their range if there are several."""
+    middle = shown.format(statistics.median(values))
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({shown.format(min(values))} - {shown.format(max(values))})"
 
 
 def preamble(cores: Cores, others: float | None) -> list[str]:
