@@ -148,7 +148,6 @@ def cores(text: str) -> Cores:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print the table."""
     chosen = options(arguments)
-    end_by_signal()
     others = Bystanders()
     run: Run = chosen.run
     try:
@@ -161,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_by_signal()
     try:
         sys.exit(main())
     except KeyboardInterrupt:

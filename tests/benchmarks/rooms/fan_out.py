@@ -5,7 +5,7 @@ In the generator's process, `generate`; in that of the command, `run_fan_out` an
 
 import argparse
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tests.benchmarks.report import markdown
@@ -14,7 +14,7 @@ from tests.benchmarks.rooms.contestants import Contestant, Missing, contestants
 from tests.benchmarks.rooms.crowd import Crowd
 from tests.benchmarks.rooms.processes import Cores, Failed, cpu_seconds, serving
 from tests.benchmarks.rooms.processes import generate as measure
-from tests.benchmarks.rooms.surroundings import say
+from tests.benchmarks.rooms.surroundings import brief, say
 from tests.benchmarks.rooms.workload import Figures, Job, text
 
 #: Seconds that the first, untimed burst takes.
@@ -73,7 +73,7 @@ def run_fan_out(options: argparse.Namespace, cores: Cores) -> list[str]:
     found = _rounds(options, cores, messages=0, senders=options.senders)
     heads = ["server", "version", "on disk before it is seen"]
     for count in options.senders:
-        heads += [f"deliveries/s, {count} sending", "(min - max)", "socketchat is"]
+        heads += [f"deliveries/s, {count} sending", "socketchat is"]
     rows = [(*heads, "server busy", "members busy")]
     base = found.get("socketchat", [])
     notes = []
@@ -83,27 +83,37 @@ def run_fan_out(options: argparse.Namespace, cores: Cores) -> list[str]:
         for index in range(len(options.senders)):
             rates = [round_["bursts"][index]["rate"] for round_ in series]
             ours = [round_["bursts"][index]["rate"] for round_ in base]
-            row += _cells(rates, "{:,.0f}".format)
+            row.append(brief(rates, "{:,.0f}"))
             row.append("" if name == "socketchat" else _times(ours, rates))
         bursts = [burst for round_ in series for burst in round_["bursts"]]
         row += [_share(bursts, "server_busy"), _share(bursts, "members_busy")]
         rows.append(tuple(row))
         notes += _losses(name, bursts)
-    return [*markdown(rows), *notes]
+    words = (
+        f"{options.members} members listen, others send; at most {options.window} messages are on"
+        f" their way. Median of {options.rounds} rounds of {options.seconds:g} s."
+    )
+    return [words, "", *markdown(rows), *notes]
 
 
 def run_latency(options: argparse.Namespace, cores: Cores) -> list[str]:
     """Measure all contestants, and return the lines of a table."""
     found = _rounds(options, cores, messages=options.messages, senders=[1])
     rows: list[Sequence[str]] = [
-        ("server", "version", "to the last member, median ms", "(min - max)", "p99 ms")
+        ("server", "version", "to the last member, median ms", "p99 ms", "socketchat takes")
     ]
+    base = found.get("socketchat")
     for name, series in found.items():
         medians = [round_["median_ms"] for round_ in series]
         p99 = [round_["p99_ms"] for round_ in series]
-        row = (*_cells(medians, "{:.2f}".format), _cells(p99, "{:.2f}".format)[0])
+        row = [brief(medians, "{:.2f}"), brief(p99, "{:.2f}")]
+        row.append("" if name == "socketchat" else _part(base, medians))
         rows.append((name, contestants()[name].describe(), *row))
-    return markdown(rows)
+    words = (
+        f"{options.members} members listen; one message at a time."
+        f" Median of {options.rounds} rounds of {options.messages} messages."
+    )
+    return [words, "", *markdown(rows)]
 
 
 def _rounds(options: argparse.Namespace, cores: Cores, **work: Any) -> dict[str, list[Figures]]:
@@ -157,9 +167,11 @@ def _brief(figures: Figures) -> str:
     return f"{figures['median_ms']:>10.2f} ms"
 
 
-def _cells(values: Sequence[float], shown: Callable[[float], str]) -> tuple[str, str]:
-    """Return the median of the rounds, and their range."""
-    return shown(statistics.median(values)), f"{shown(min(values))} - {shown(max(values))}"
+def _part(ours: Sequence[Figures] | None, theirs: Sequence[float]) -> str:
+    if not ours:
+        return "-"
+    times = statistics.median(round_["median_ms"] for round_ in ours) / statistics.median(theirs)
+    return f"{times:.2f} times as long"
 
 
 def _times(ours: Sequence[float], theirs: Sequence[float]) -> str:

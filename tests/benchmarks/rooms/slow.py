@@ -168,7 +168,7 @@ def run(options: argparse.Namespace, cores: Cores) -> list[str]:
     return [
         (
             f"socketchat {one.describe()}. {options.members} members, of whom {options.stuck} do"
-            f" not read; {figures['sent']:,} messages of {options.text:,} characters, one at a time."
+            f" not read; {figures['sent']:,} messages of {options.text:,} characters, one by one."
         ),
         "",
         *markdown(list(_latency_rows(options, figures))),
