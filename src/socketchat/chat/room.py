@@ -133,6 +133,9 @@ class Room:
             number = await self.log.before(self.name, at)
         else:
             number = max(span.head - hello.history, span.floor - 1)
+        if session and number < span.floor - 1:
+            # What is gone the client is shown as a gap; it goes on with what there is.
+            number, at = span.floor - 1, 0
         if not session:
             at = await self._time_of(number, span.at if number == span.head else None)
         mark = await self.log.mark(self.name, hello.lane)
@@ -309,7 +312,7 @@ class Room:
 
     def _tell_who_is_here(self, member: Member) -> None:
         names = [other.nick for other in self.members.values() if other is not member]
-        names += [absent.nick for absent in self._absent.values()]
+        names += [one.nick for lane, one in self._absent.items() if lane != member.lane]
         for start in range(0, len(names), MAX_PRESENT):
             present = Present(tuple(names[start : start + MAX_PRESENT]))
             member.session.pass_frames(encode(present), 1)
