@@ -13,7 +13,16 @@ import msgspec
 import pytest
 
 from socketchat import messages
-from socketchat.core_events import Failed, HelloReceived, Received
+from socketchat.core_events import (
+    Acknowledged,
+    CoreEvent,
+    Failed,
+    HelloReceived,
+    Received,
+    Rejection,
+    Resumed,
+    Welcomed,
+)
 from socketchat.errors import CloseCode
 from socketchat.framing import HEADER_SIZE, FrameDecoder
 from socketchat.lanes import Lanes
@@ -26,7 +35,10 @@ from socketchat.messages import (
     Limits,
     MalformedMessage,
     Ping,
+    Present,
+    Reject,
     TextPost,
+    Welcome,
     WireMessage,
     decode,
     encode,
@@ -151,6 +163,7 @@ class Replay:
 
     def __init__(self) -> None:
         self.lanes = {C: make_lanes(), S: make_lanes()}
+        self.welcome = Welcome(bytes(16))
         self.ends: dict[Side, Protocol] = {}
         self.queued: dict[Side, bytes] = {}
 
@@ -167,9 +180,13 @@ class Replay:
             C: Protocol(C, OPTIONS, 0, hello=hello, lanes=mine),
             S: Protocol(S, OPTIONS, 0, greeting=greeting),
         }
-        session = bytes.fromhex(steps[2]["fields"]["session"]["hex"])
-        if self.lanes[S].session != session:
-            self.lanes[S] = Lanes(hello.lane, MemoryOutbox(100, 10**6), session=session)
+        welcome = message_of(steps[2])
+        assert isinstance(welcome, Welcome)
+        self.welcome = welcome
+        if welcome.floor:
+            self.lanes[S] = logged_lanes(hello.lane, welcome)
+        elif self.lanes[S].session != welcome.session:
+            self.lanes[S] = Lanes(hello.lane, MemoryOutbox(100, 10**6), session=welcome.session)
         self.queued = {C: b"", S: b""}
         for step in steps:
             self.step(step)
@@ -191,30 +208,59 @@ class Replay:
         """Say `message`, if a core does not say it by itself."""
         end, lanes = self.ends[side], self.lanes[side]
         match message:
+            case TextPost(number) if side is S and self.welcome.floor:
+                lanes.sent = number
+                end.send_post(encode(message))
             case TextPost(number) | DataPost(number) if number > lanes.sent:
                 post = lanes.post(message.body, message.at, message.sender, message.to)
                 end.send_post(post.frame)
-            case Event():
+            case Event() | Present():
                 end.send_event(message)
+            case Reject(number, code, reason):
+                end.reject(number, code, reason)
             case Ping():
                 end.ping(0)
             case Bye(code, reason) if end.sent_bye is None:
                 end.close(code, reason, 0)
 
+    def notice(self, side: Side, event: CoreEvent) -> None:
+        """Be told what a core reports."""
+
     def hear(self, side: Side, frame: bytes) -> None:
         end, lanes = self.ends[side], self.lanes[side]
         for event in end.receive_data(frame, 0):
+            self.notice(side, event)
             match event:
                 case HelloReceived(hello):
-                    end.welcome(lanes, hello, hello.nick, hello.room)
+                    told = self.welcome
+                    end.welcome(
+                        lanes,
+                        hello,
+                        hello.nick,
+                        hello.room,
+                        floor=told.floor,
+                        head=told.head,
+                        after=told.after,
+                    )
                 case Received(posts):
-                    lanes.commit(posts[-1].number)
+                    lanes.commit(posts[-1].number, posts[-1].at)
                     end.acknowledge()
                 case Failed(close):
                     pytest.fail(f"the {side.value} complains: {close}")
 
 
-@pytest.mark.parametrize("name", ["conversation.json", "resume.json", "restart.json"])
+def logged_lanes(lane: bytes, welcome: Welcome) -> Lanes:
+    """Return the lanes of a server whose log remembers all that its welcome tells."""
+    lanes = Lanes(lane, MemoryOutbox(100, 10**6), session=welcome.session)
+    lanes.received = lanes.committed = welcome.mark
+    lanes.sent = lanes.written = welcome.after[0]
+    return lanes
+
+
+CONVERSATIONS = ["conversation.json", "resume.json", "restart.json", "room.json"]
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
 def test_both_cores_say_what_is_written_in_a_conversation(name: str) -> None:
     replay = Replay()
     for steps in load(name):
@@ -222,6 +268,41 @@ def test_both_cores_say_what_is_written_in_a_conversation(name: str) -> None:
     assert all(end.finished for end in replay.ends.values())
     assert not any(replay.queued.values())
     assert not any(len(lanes.outbox) for lanes in replay.lanes.values())
+
+
+class Listener(Replay):
+    """A replay that notes what the client is told of each link."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resumed: list[Resumed] = []
+        self.told: list[tuple[int, int]] = []
+        self.refused: list[int] = []
+
+    def notice(self, side: Side, event: CoreEvent) -> None:
+        match event:
+            case Welcomed(_, resumed):
+                self.resumed.append(resumed)
+            case Acknowledged(posts):
+                # Its place in the log is known by then.
+                self.told += [(post.number, post.entry) for post in posts if side is C]
+            case Rejection(post):
+                self.refused.append(post.number)
+
+
+def test_a_client_learns_of_the_gap_of_the_other_log_and_of_its_own_posts() -> None:
+    listener = Listener()
+    for steps in load("room.json"):
+        listener.link(steps)
+    joined, resumed, gap, other = listener.resumed
+    assert (joined.restarted, joined.missed) == (False, None)
+    assert (resumed.restarted, resumed.missed) == (False, None)
+    assert [post.number for post in resumed.acknowledged] == [2]
+    assert (gap.restarted, gap.missed) == (False, (46, 59))
+    assert (other.restarted, other.missed) == (True, None)
+    assert listener.told == [(1, 42), (4, 2)]
+    assert listener.refused == [3]
+    assert listener.lanes[C].committed == 2
 
 
 # ---- pins ----
@@ -282,7 +363,7 @@ def written(default: object) -> str:
 
 
 def test_the_table_of_the_document_is_that_of_the_code() -> None:
-    groups = {"talk": "TextPost DataPost Event Ping", "answers": "Ack Reject Pong"}
+    groups = {"talk": "TextPost DataPost Event Present Ping", "answers": "Ack Reject Pong"}
     found = {}
     for state, *sides in rows_behind("## Who may say what when"):
         for side, cell in zip((S, C), sides, strict=True):
