@@ -11,6 +11,7 @@ was.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from socketchat import messages as wire
 from socketchat.errors import Close, LocalProtocolError
 from socketchat.link import Link
 from socketchat.options import Options
+from socketchat.protocol import State
 from socketchat.session import Session, SessionState, Side
 
 __all__ = ["Keeper", "LogPlace", "LoggedSession"]
@@ -105,16 +107,17 @@ class LoggedSession(Session):
         """Give `keeper` what comes from now on, and what has come so far.
 
         Raises:
-            SessionClosed: The session has ended.
+            SessionClosed: The session has ended, perhaps by what has come so far.
         """
+        if self._error is None:
+            self._keeper = keeper
+            assert self._link is not None
+            self._link.on_drained = keeper.drained
+            if self._early:
+                keeper.take(self._early)
+                self._early = []
         if self._error is not None:
             raise self._error
-        self._keeper = keeper
-        assert self._link is not None
-        self._link.on_drained = keeper.drained
-        if self._early:
-            keeper.take(self._early)
-            self._early = []
 
     # ---- what comes ----
 
@@ -134,22 +137,24 @@ class LoggedSession(Session):
     def hold(self, number: int) -> None:
         """Acknowledge what the client posted up to `number`: it is held for good."""
         link = self._link
-        if self._lanes.commit(number) and link is not None:
+        if link is not None and not self._dropping and self._lanes.commit(number):
             link.protocol.acknowledge()
             link.flush_soon()
             link.check_finished()
 
     def reject(self, number: int, code: int, reason: str) -> None:
         """Refuse one post for good; `hold` is called for it too, in its turn."""
-        if self._link is None:
-            return
-        try:
-            self._link.protocol.reject(number, code, reason)
-        except LocalProtocolError as exc:
-            self._log.warning("cut off: %s", exc)
-            self._cut_off()
-        else:
-            self._link.flush_soon()
+        link = self._link
+        if link is None or link.protocol.state is State.FAILED:
+            return  # nobody listens any more
+        for _ in range(2):
+            with contextlib.suppress(LocalProtocolError):
+                link.protocol.reject(number, code, reason)
+                link.flush_soon()
+                return
+            link.flush()  # perhaps there were only so many in one turn
+        self._log.warning("cut off: it reads none of its rejections")
+        self._cut_off()
 
     def pause_reading(self) -> None:
         """Read nothing more from the client, for now."""

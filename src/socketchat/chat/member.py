@@ -84,6 +84,8 @@ class Member:
         count = self._bucket.take(len(self._waiting), self._loop.time())
         drafts = []
         for _ in range(count):
+            if not self._waiting:
+                break  # it was cut off, for what was refused
             post = self._waiting.popleft()
             verdict = self._room.judge(self, post)
             if isinstance(verdict, Draft):
@@ -109,13 +111,19 @@ class Member:
         self._appending -= count
         error = future.exception()
         if error is not None:
-            self._waiting.clear()
+            self._drop_waiting()
             self._room.host.log_failed(self, error)
             return
         mark = future.result()
         # What was refused is settled once everything before it is.
         self.session.hold(max(mark, self._refused) if not self._appending else mark)
         self._set_reading()
+
+    def _drop_waiting(self) -> None:
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _set_reading(self) -> None:
         if self._waiting or self._appending > MAX_UNCOMMITTED:
@@ -200,9 +208,7 @@ class Member:
 
     def ended(self, *, lost: bool) -> None:
         """Free the seat: the session has ended. What was not handed over comes again."""
-        self._waiting.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._drop_waiting()
         if self._reader is not None:
             self._reader.cancel()
         self._room.leave(self, lost=lost)

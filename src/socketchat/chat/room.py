@@ -236,12 +236,17 @@ class Room:
 
     def _on_entries(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and give what was committed."""
+        for piece in _pieces(entries):
+            # Piece by piece: an acknowledgement must not overtake what it acknowledges.
+            self._acknowledge(piece)
+            self._give(piece)
+
+    def _acknowledge(self, entries: Sequence[Entry]) -> None:
+        """Have the authors told, with the next bytes that they are given."""
         for lane, number in {entry.lane: entry.lane_number for entry in entries}.items():
             author = self.members.get(lane)
             if author is not None:
                 author.session.hold(number)
-        for piece in _pieces(entries):
-            self._give(piece)
 
     def _give(self, entries: Sequence[Entry]) -> None:
         """Write entries to all members that keep up, in one piece."""

@@ -1,0 +1,130 @@
+"""A log in memory that does what is asked of it when the test says so, or fails to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from socketchat.chat.log import READ_SIZE, Draft, Entry, Span
+from socketchat.chat.memory_log import MemoryLog
+from socketchat.errors import LogError
+
+__all__ = ["SlowLog"]
+
+
+class _Asked(NamedTuple):
+    """An append that waits to be committed."""
+
+    room: str
+    lane: bytes
+    drafts: Sequence[Draft]
+    after: int
+    done: asyncio.Future[int]
+
+
+class SlowLog(MemoryLog):
+    """A `MemoryLog` whose commits can be held back and fail, and whose reads likewise.
+
+    Attributes:
+        slow: Whether an append waits for `commit` or `fail`.
+        readable: While it is not set, whoever reads waits.
+        unreadable: What reading raises; None reads.
+        reads: How often entries were read.
+    """
+
+    def __init__(self, *, slow: bool = False, **bounds: Any) -> None:
+        super().__init__(**bounds)
+        self.slow = slow
+        self.readable = asyncio.Event()
+        self.readable.set()
+        self.unreadable: LogError | None = None
+        self.reads = 0
+        self._asked: deque[_Asked] = deque()
+
+    @property
+    def under_way(self) -> list[str | bytes]:
+        """The bodies that wait to be committed."""
+        return [draft.body for asked in self._asked for draft in asked.drafts]
+
+    def append(
+        self, room: str, lane: bytes, drafts: Sequence[Draft], *, after: int = 0
+    ) -> asyncio.Future[int]:
+        """Append at once, or when the test says so."""
+        if not self.slow:
+            return super().append(room, lane, drafts, after=after)
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._asked.append(_Asked(room, lane, drafts, after, done))
+        return done
+
+    def commit(self, count: int = 2**31) -> None:
+        """Commit the oldest appends that wait."""
+        while count and self._asked:
+            asked, count = self._asked.popleft(), count - 1
+            what_happened = super().append(asked.room, asked.lane, asked.drafts, after=asked.after)
+            error = what_happened.exception()
+            if error is None:
+                asked.done.set_result(what_happened.result())
+            else:
+                asked.done.set_exception(error)
+
+    def fail(self, error: LogError) -> None:
+        """Have the oldest append that waits fail."""
+        self._asked.popleft().done.set_exception(error)
+
+    def speed_up(self) -> None:
+        """Commit all that waits, and be slow no more."""
+        self.slow = False
+        self.commit()
+
+    async def close(self) -> None:
+        """Finish the commits under way."""
+        self.speed_up()
+
+    async def _wait_readable(self) -> None:
+        await self.readable.wait()
+        if self.unreadable is not None:
+            raise self.unreadable
+
+    async def mark(self, room: str, lane: bytes) -> int:
+        """See `Log.mark`."""
+        await self._wait_readable()
+        return await super().mark(room, lane)
+
+    async def span(self, room: str) -> Span:
+        """See `Log.span`."""
+        await self._wait_readable()
+        return await super().span(room)
+
+    async def at(self, room: str, number: int) -> int | None:
+        """See `Log.at`."""
+        await self._wait_readable()
+        return await super().at(room, number)
+
+    async def before(self, room: str, at: int) -> int:
+        """See `Log.before`."""
+        await self._wait_readable()
+        return await super().before(room, at)
+
+    async def read(
+        self, room: str, after: int, *, limit: int = 1024, size: int = READ_SIZE
+    ) -> list[Entry]:
+        """See `Log.read`."""
+        self.reads += 1
+        await self._wait_readable()
+        return await super().read(room, after, limit=limit, size=size)
+
+    def watchers(self, room: str) -> list[Callable[[Sequence[Entry]], object]]:
+        """Return who watches a room."""
+        return list(self._room(room).watchers)
+
+    def bodies(self, room: str = "lobby") -> list[str | bytes]:
+        """Return what is in a room's log."""
+        return [entry.body for entry in self._room(room).entries]
+
+    def wipe(self, room: str = "lobby") -> None:
+        """Forget all that was said in a room, as if the log were another one."""
+        watchers = self._room(room).watchers
+        self._rooms.clear()
+        self.watch(room, lambda entries: [watcher(entries) for watcher in list(watchers)])
