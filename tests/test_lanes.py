@@ -72,6 +72,14 @@ def test_a_text_with_lone_surrogates_takes_no_number() -> None:
     assert (lanes.sent, len(lanes.outbox)) == (0, 0)
 
 
+def test_a_lane_goes_on_behind_what_may_have_been_numbered_before() -> None:
+    outbox = MemoryOutbox(10, 1000)
+    outbox.numbered = 41
+    lanes = Lanes(LANE, outbox)
+    assert (lanes.sent, lanes.written) == (41, 41)
+    assert lanes.post("x", at=0).number == 42
+
+
 def test_posts_are_made_of_what_the_session_wants() -> None:
     class Receipt(Outgoing):
         done: bool = False
@@ -113,6 +121,57 @@ def test_a_commit_that_ends_after_a_new_link_came_still_counts() -> None:
     assert (lanes.committed, lanes.received) == (3, 3)
 
 
+def test_a_place_is_a_number_and_the_time_of_the_post_that_has_it() -> None:
+    lanes = make_lanes(SESSION)
+    lanes.received = 5
+    lanes.commit(5, 7_000)
+    assert (lanes.committed, lanes.at) == (5, 7_000)
+    # What is no news leaves the place as it is.
+    lanes.commit(4, 6_000)
+    assert (lanes.committed, lanes.at) == (5, 7_000)
+
+
+# ---- what is waited for ----
+
+
+def test_nothing_is_settled_while_a_post_of_ours_is_unacknowledged() -> None:
+    lanes = posted(2)
+    assert not lanes.settled
+    lanes.outbox.acknowledge(1)
+    assert not lanes.settled
+    lanes.outbox.acknowledge(2)
+    assert lanes.settled
+
+
+def test_nothing_is_settled_while_somebody_still_has_to_hold_what_was_given_to_him() -> None:
+    lanes = make_lanes(SESSION)
+    lanes.received = lanes.owed = 5
+    assert not lanes.settled
+    lanes.commit(4)
+    assert not lanes.settled
+    lanes.commit(5)
+    assert lanes.settled
+
+
+# ---- our own posts come back ----
+
+
+def test_a_post_of_ours_that_comes_back_tells_where_it_stands_in_the_log() -> None:
+    lanes = posted(3)
+    lanes.recognise(TextPost(1042, "post 2", 7_000, "ada", own=2))
+    assert [(post.entry, post.at) for post in lanes.outbox] == [(0, 0), (1042, 7_000), (0, 0)]
+    assert len(lanes.outbox) == 3  # it is the acknowledgement that takes it out
+
+
+def test_a_post_that_we_do_not_have_any_more_is_not_recognised() -> None:
+    lanes = posted(3)
+    lanes.outbox.acknowledge(1)
+    lanes.outbox.reject(2)
+    for own in (1, 4, 2**63 - 1):
+        lanes.recognise(TextPost(1042, "not ours", 7_000, own=own))
+    assert all(post.entry == 0 for post in lanes.outbox)
+
+
 # ---- a new link ----
 
 
@@ -137,6 +196,25 @@ def test_with_another_session_the_other_lane_starts_afresh_and_ours_goes_on() ->
     assert (lanes.received, lanes.committed, lanes.session) == (0, 0, OTHER_SESSION)
     assert lanes.post("x", at=0).number == 6
     assert len(lanes.unacknowledged()) == 6
+
+
+def test_the_place_in_a_log_that_a_new_session_begins_behind_counts_as_held() -> None:
+    lanes = make_lanes()
+    lanes.resume(SESSION, 0, (41, 7_000))
+    assert (lanes.received, lanes.committed, lanes.at) == (41, 41, 7_000)
+    lanes.received = 44
+    lanes.commit(44, 7_500)
+    lanes.resume(OTHER_SESSION, 0, (3, 9_000))
+    assert (lanes.received, lanes.committed, lanes.at) == (3, 3, 9_000)
+
+
+def test_within_a_session_the_place_is_ours_whatever_the_other_side_says() -> None:
+    lanes = make_lanes()
+    lanes.resume(SESSION, 0, (41, 7_000))
+    lanes.received = 44
+    lanes.commit(44, 7_500)
+    lanes.resume(SESSION, 0, (59, 0))
+    assert (lanes.received, lanes.committed, lanes.at) == (44, 44, 7_500)
 
 
 def test_another_session_may_hold_posts_of_ours_from_before() -> None:
