@@ -120,6 +120,9 @@ def _rounds(options: argparse.Namespace, cores: Cores, **work: Any) -> dict[str,
     """Measure every contestant in every round, each round beginning with another one.
 
     Whoever is not installed or fails is named on stderr, and left out.
+
+    Raises:
+        Failed: Nobody is left.
     """
     chosen = _installed(options.only)
     found: dict[str, list[Figures]] = {one.name: [] for one in chosen}
@@ -137,6 +140,8 @@ def _rounds(options: argparse.Namespace, cores: Cores, **work: Any) -> dict[str,
                 continue
             found[one.name].append(figures)
             say(f"round {number + 1}/{options.rounds}  {one.name:<18}{_brief(figures)}")
+    if not any(found.values()):
+        raise Failed("there are no figures")
     return {name: series for name, series in found.items() if series}
 
 
