@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -198,6 +199,30 @@ async def test_reads_under_way_are_finished_by_closing(tmp_path: Path) -> None:
         reads = [asyncio.create_task(log.read("lobby", 0)) for _ in range(20)]
         await asyncio.sleep(0)
     assert [len(await read) for read in reads] == [500] * 20
+
+
+async def test_a_read_that_a_thread_has_just_taken_up_is_finished_by_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as log:
+        await log.append("lobby", ADA, drafts(1, 500))
+        taken_up, closing = threading.Event(), threading.Event()
+        read_page, shut_down = queries.read, log._threads.shutdown
+
+        def read(*args: Any) -> list[Entry]:
+            taken_up.set()
+            closing.wait()
+            return read_page(*args)
+
+        def shutdown() -> None:
+            closing.set()
+            shut_down()
+
+        monkeypatch.setattr(queries, "read", read)
+        monkeypatch.setattr(log._threads, "shutdown", shutdown)
+        reading = asyncio.create_task(log.read("lobby", 0))
+        await asyncio.to_thread(taken_up.wait)
+    assert len(await reading) == 500
 
 
 async def test_an_opening_that_is_cancelled_leaves_the_directory_free(tmp_path: Path) -> None:

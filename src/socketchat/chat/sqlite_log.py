@@ -162,13 +162,16 @@ class SQLiteLog:
         return self.error
 
     def _close(self) -> None:
-        """Close every connection once it is idle, and let other servers in."""
+        """Finish the reads under way, close every connection, and let other servers in."""
         assert self._writing is not None
+        # Once they are idle, and not as they become so: a read that a thread has only just taken up
+        # would wait for a connection for ever.
+        self._threads.shutdown()
         failed = self.error is not None
         if failed:
             # Before the others, so that it is not the last one, which would write a checkpoint.
             self._writing.close()
-        for _ in range(_READERS):
+        while not self._idle.empty():
             self._idle.get().close()
         if not failed:
             self._writing.close()
@@ -252,8 +255,9 @@ class SQLiteLog:
                 if error is not None:
                     self._fail(error)
                 self._settle_prunings(self._why_not())
-                closing = self._loop.run_in_executor(self._threads, self._close)
-                closing.add_done_callback(lambda _: self._let_go())
+                # Not by one of the threads that it waits for.
+                closing = self._loop.run_in_executor(None, self._close)
+                closing.add_done_callback(self._let_go)
             case _:
                 assert_never(outcome)
 
@@ -273,10 +277,12 @@ class SQLiteLog:
         for done in prunings:
             _settle(done, error)
 
-    def _let_go(self) -> None:
+    def _let_go(self, closing: asyncio.Future[None]) -> None:
         assert self._closed is not None
-        self._threads.shutdown(wait=False)
-        self._closed.set_result(None)
+        if (error := closing.exception()) is None:
+            self._closed.set_result(None)
+        else:
+            self._closed.set_exception(error)
 
     def _fail(self, error: LogFailed) -> None:
         """Acknowledge nothing any more."""
