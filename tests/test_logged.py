@@ -130,7 +130,7 @@ async def logged(
             yield Ends(session, wire, welcomed, between, driver)
         finally:
             session.abort()
-            await driver
+            await asyncio.wait([driver])
 
 
 @asynccontextmanager
@@ -309,6 +309,38 @@ async def test_a_refused_post_is_told_and_counts_once_it_is_held() -> None:
         assert client.unacknowledged == 0
 
 
+async def test_what_came_before_an_error_may_be_refused_though_nobody_hears_of_it() -> None:
+    async with logged() as ends:
+        keeper = Keeper()
+
+        def refuse(posts: Sequence[Post]) -> None:
+            for post in posts:
+                ends.session.reject(post.number, 1008, "no")
+
+        keeper.take = refuse  # type: ignore[method-assign]
+        ends.session.keep(keeper)
+        ends.wire.say_bytes(encode(TextPost(1, "one")) + b"\xff" * 8)
+        assert (await ends.wire.read_bye()).code == 1009
+        await ends.driver
+        assert ends.session.close_code == 1009
+        assert keeper.ends == [True]
+        assert heard(ends.wire, Reject) == []
+
+
+async def test_any_number_may_be_refused_in_one_turn_if_the_client_reads() -> None:
+    count = 3 * MAX_WAITING_ANSWERS
+    async with logged() as ends:
+        keeper = ends.keep()
+        ends.wire.say(*(TextPost(number, "x") for number in range(1, count + 1)))
+        await until(lambda: len(keeper.numbers) == count)
+        for number in keeper.numbers:
+            ends.session.reject(number, 1008, "no")
+        ends.session.hold(count)
+        *rejections, held = await in_order(ends.wire)
+        assert rejections == [Reject(number, 1008, "no") for number in range(1, count + 1)]
+        assert held == Ack(count)
+
+
 async def test_a_flood_of_what_must_be_refused_is_cut_off_when_nobody_reads() -> None:
     async with logged(ping_interval=None) as ends:
         keeper = ends.keep()
@@ -362,6 +394,14 @@ async def test_a_post_is_given_before_the_acknowledgement_that_the_same_turn_bri
         ends.session.hold(1)
         ends.session.give(encode(TextPost(42, "one", 8_000, "ada", own=1)), 42)
         assert await in_order(ends.wire) == [TextPost(42, "one", 8_000, "ada", own=1), Ack(1)]
+
+
+async def test_a_client_may_say_again_that_it_holds_its_place() -> None:
+    async with logged() as ends:
+        ends.keep()
+        ends.wire.say(Ack(41))
+        assert await in_order(ends.wire) == []
+        assert ends.session.state is SessionState.OPEN
 
 
 async def test_acknowledging_what_was_never_given_is_an_error() -> None:
@@ -444,6 +484,21 @@ async def test_a_goodbye_waits_for_what_is_still_to_be_held(who: str) -> None:
         assert keeper.ends == [False]
 
 
+async def test_once_everything_is_held_after_both_goodbyes_the_link_is_closed_at_once() -> None:
+    async with logged() as ends:
+        keeper = ends.keep()
+        ends.wire.say(TextPost(1, "one"), Bye(1000))
+        await ends.wire.read_bye()
+        await until(lambda: keeper.numbers == [1])
+        start = now()
+        ends.session.hold(1)
+        await acknowledged(ends.wire, 1)
+        await ends.wire.read_end()
+        await ends.driver
+        assert now() == start
+        assert keeper.ends == [False]
+
+
 async def test_a_goodbye_waits_no_longer_than_close_timeout_and_settles_nothing_else() -> None:
     async with with_client() as (session, client):
         keeper = Keeper()
@@ -467,6 +522,7 @@ async def test_one_that_is_turned_away_keeps_what_is_not_held() -> None:
         await until(lambda: keeper.numbers == [1, 2])
         session.hold(1)
         session.turn_away(1013, "the disk is full")
+        session.hold(2)  # it may be in the log all the same; it is found there when it comes again
         start = now()
         await client.wait_closed()
         assert now() == start
@@ -487,6 +543,7 @@ async def test_what_comes_from_one_that_was_turned_away_is_not_taken() -> None:
         assert (bye.code, bye.reason) == (1013, "x" * 500)
         await ends.wire.read_end()
         await ends.driver
+        assert ends.session.close_reason == "x" * 500
         assert keeper.numbers == []
         assert heard(ends.wire, Ack) == heard(ends.wire, Reject) == []
 
@@ -513,6 +570,16 @@ async def test_a_keeper_is_told_of_the_end_exactly_once_and_whether_the_link_was
         ends.session.abort()
         await ends.session.close()
         assert keeper.ends == [how != "goodbye"]
+
+
+async def test_a_driver_that_is_cancelled_after_the_end_does_not_tell_of_it_once_more() -> None:
+    async with logged() as ends:
+        keeper = ends.keep()
+        await turns()
+        ends.session.abort()
+        ends.driver.cancel()
+        await asyncio.wait([ends.driver])
+        assert keeper.ends == [True]
 
 
 async def test_a_lost_link_ends_the_session_and_it_takes_nothing_more() -> None:
