@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import queue
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -204,24 +205,30 @@ async def test_reads_under_way_are_finished_by_closing(tmp_path: Path) -> None:
 async def test_a_read_that_a_thread_has_just_taken_up_is_finished_by_closing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(tmp_path) as log:
-        await log.append("lobby", ADA, drafts(1, 500))
-        taken_up, closing = threading.Event(), threading.Event()
-        read_page, shut_down = queries.read, log._threads.shutdown
+    taken_up, closing = threading.Event(), threading.Event()
 
-        def read(*args: Any) -> list[Entry]:
+    class Idle(queue.SimpleQueue[sqlite3.Connection]):
+        """Gives no connection before the log is being closed."""
+
+        def get(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
             taken_up.set()
             closing.wait()
-            return read_page(*args)
+            return super().get(*args, **kwargs)
 
-        def shutdown() -> None:
-            closing.set()
-            shut_down()
+    log = SQLiteLog(tmp_path)
+    log._idle = Idle()
+    shut_down = log._threads.shutdown
 
-        monkeypatch.setattr(queries, "read", read)
-        monkeypatch.setattr(log._threads, "shutdown", shutdown)
-        reading = asyncio.create_task(log.read("lobby", 0))
-        await asyncio.to_thread(taken_up.wait)
+    def shutdown() -> None:
+        closing.set()
+        shut_down()
+
+    monkeypatch.setattr(log._threads, "shutdown", shutdown)
+    await log.open()
+    await log.append("lobby", ADA, drafts(1, 500))
+    reading = asyncio.create_task(log.read("lobby", 0))
+    await asyncio.to_thread(taken_up.wait)
+    await log.close()
     assert len(await reading) == 500
 
 
