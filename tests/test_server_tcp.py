@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from socketchat import Identity, Server, Session, connect, listening, serve
+from socketchat.server import Handler
 from tests.sessions import Wire, echo, receive, say_nothing, send_all, until
 
 IDENTITY = Identity.generate()
@@ -145,9 +146,89 @@ async def test_opening_a_server_that_is_cancelled_at_any_moment_leaves_nothing_b
     assert moment > 2
 
 
-async def open_server() -> Server:
+async def open_server(handler: Handler = say_nothing) -> Server:
     """Open a server, in a task."""
-    return await serve(say_nothing, "127.0.0.1", 0, identity=IDENTITY)
+    return await serve(handler, "127.0.0.1", 0, identity=IDENTITY)
+
+
+class Opened:
+    """A handler that is opened and closed with its server.
+
+    Attributes:
+        calls: What it was called for, in order.
+        failure: What opening it fails with.
+    """
+
+    def __init__(self, failure: OSError | None = None) -> None:
+        self.calls: list[str] = []
+        self.failure = failure
+
+    async def open(self) -> None:
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        self.calls.append("open")
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        self.calls.append("close")
+
+    async def __call__(self, session: Session) -> None:
+        self.calls.append("caller")
+        await session.wait_closed()
+        await asyncio.sleep(0)
+        self.calls.append("caller has left")
+
+
+@pytest.mark.both_loops
+async def test_a_handler_is_opened_before_the_first_caller_and_closed_after_the_last() -> None:
+    handler = Opened()
+    async with serve(handler, "127.0.0.1", 0, tls=False) as server:
+        assert handler.calls == ["open"]
+        client = await calling(server)
+        await server.close()
+        await server.close()
+        await client.wait_closed()
+    assert handler.calls == ["open", "caller", "caller has left", "close"]
+
+
+async def test_a_server_whose_handler_cannot_be_opened_does_not_listen() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    handler = Opened(OSError(errno.EACCES, "the log cannot be opened"))
+    with pytest.raises(OSError, match="the log cannot be opened"):
+        await serve(handler, "127.0.0.1", port, tls=False)
+    assert handler.calls == []
+    with pytest.raises(ConnectionRefusedError):
+        await connect("127.0.0.1", port, tls=False)
+
+
+async def test_a_handler_is_closed_if_its_server_cannot_listen() -> None:
+    handler = Opened()
+    async with serve(say_nothing, "127.0.0.1", 0, tls=False) as server:
+        with pytest.raises(OSError, match="already in use"):
+            await serve(handler, "127.0.0.1", server.port, tls=False)
+    assert handler.calls == ["open", "close"]
+
+
+async def test_a_handler_that_was_opened_is_closed_at_whatever_moment_serving_is_cancelled() -> (
+    None
+):
+    moment, opened = 0, False
+    while not opened:
+        moment += 1
+        handler = Opened()
+        opening = asyncio.create_task(open_server(handler))
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait([opening])
+        if not opening.cancelled():
+            await opening.result().close()
+            opened = True
+        assert handler.calls in ([], ["open", "close"])
+    assert moment > 2
 
 
 async def test_closing_with_callers_in_every_state_leaves_nothing_behind() -> None:
