@@ -7,26 +7,27 @@ which show every message of the protocol, in order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Unpack
 
 import pytest
 
-from socketchat import Event, Message, Session, Side
+from socketchat import Event, Message, Session, SessionState, Side
 from socketchat.chat import ChatServer, Rules
 from socketchat.logged import LoggedSession
 from socketchat.messages import VERSION, Ack, Hello, TextPost, Welcome
 from socketchat.options import OptionArgs
 from socketchat.testing import End, MemoryLink, stream_pair
 from tests.chat.slow_log import SlowLog
-from tests.sessions import LANE, MemoryNetwork, MemoryServer, Wire, now, turns
+from tests.sessions import LANE, MemoryNetwork, MemoryServer, Wire, now, turns, until
 
 __all__ = [
     "FREE",
     "Chat",
     "acknowledged",
     "chat",
+    "found",
     "new_log",
     "posts",
     "texts",
@@ -51,14 +52,31 @@ class Chat:
         log: Its log.
     """
 
+    server: ChatServer
+    log: SlowLog
+
     def __init__(
-        self, network: MemoryNetwork, server: ChatServer, log: SlowLog, stack: AsyncExitStack
+        self,
+        network: MemoryNetwork,
+        stack: AsyncExitStack,
+        make: Callable[[SlowLog], ChatServer],
+        options: OptionArgs,
     ) -> None:
         self.network = network
-        self.server = server
-        self.log = log
         self._stack = stack
+        self._make = make
+        self._options = options
         self._links: dict[Session, MemoryLink] = {}
+
+    async def open(self, log: SlowLog) -> None:
+        """Put a server on a log there."""
+        self.log, self.server = log, self._make(log)
+        await self._stack.enter_async_context(self.network.serve(self.server, **self._options))
+
+    async def restart(self, log: SlowLog) -> None:
+        """Put another server there, on this log or another one."""
+        await self.listener.close(1012)
+        await self.open(log)
 
     @property
     def listener(self) -> MemoryServer:
@@ -93,6 +111,11 @@ class Chat:
         self._stack.callback(session.abort)
         await turns()
         return session
+
+    async def cut(self, session: Session) -> None:
+        """Cut the first link of a session, and wait until it has noticed."""
+        self.link(session).cut()
+        await until(lambda: session.state is SessionState.LOST)
 
     def link(self, session: Session) -> MemoryLink:
         """Return the first link of a session."""
@@ -137,11 +160,15 @@ async def chat(
     **options: Unpack[OptionArgs],
 ) -> AsyncIterator[Chat]:
     """Open a chat server; at the end all who called are cut off, and it is closed."""
-    log = log or new_log()
-    network = MemoryNetwork(monkeypatch)
-    server = ChatServer(log, room=room, rules=rules)
-    async with network.serve(server, **options), AsyncExitStack() as stack:
-        yield Chat(network, server, log, stack)
+    async with AsyncExitStack() as stack:
+        it = Chat(
+            MemoryNetwork(monkeypatch),
+            stack,
+            lambda log: ChatServer(log, room=room, rules=rules),
+            options,
+        )
+        await it.open(log or new_log())
+        yield it
 
 
 def waiting(session: Session) -> int:
@@ -164,3 +191,9 @@ async def acknowledged(wire: Wire, number: int) -> None:
     while (ack := await wire.expect(Ack)).number < number:
         pass
     assert ack.number == number
+
+
+async def found(*sessions: Session) -> None:
+    """Wait until the links of these sessions are back."""
+    for session in sessions:
+        await until(lambda session=session: session.state is SessionState.OPEN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Span
@@ -115,16 +115,6 @@ class SlowLog(MemoryLog):
         await self._wait_readable()
         return await super().read(room, after, limit=limit, size=size)
 
-    def watchers(self, room: str) -> list[Callable[[Sequence[Entry]], object]]:
-        """Return who watches a room."""
-        return list(self._room(room).watchers)
-
     def bodies(self, room: str = "lobby") -> list[str | bytes]:
         """Return what is in a room's log."""
         return [entry.body for entry in self._room(room).entries]
-
-    def wipe(self, room: str = "lobby") -> None:
-        """Forget all that was said in a room, as if the log were another one."""
-        watchers = self._room(room).watchers
-        self._rooms.clear()
-        self.watch(room, lambda entries: [watcher(entries) for watcher in list(watchers)])
