@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -82,6 +83,72 @@ async def test_nothing_happens_before_it_is_awaited(network: MemoryNetwork) -> N
         connect("server.test", tls=False)
         await turns()
         assert network.dialled == []
+
+
+@virtual_time
+async def test_history_cannot_be_less_than_nothing(network: MemoryNetwork) -> None:
+    with pytest.raises(ValueError, match="history must be 0 or more"):
+        await open_session(history=-1)
+    assert network.dialled == []
+
+
+@virtual_time
+async def test_a_time_since_when_must_say_its_time_zone(network: MemoryNetwork) -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        await open_session(since=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+    assert network.dialled == []
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("since", "asked"),
+    [
+        (None, 0),
+        (datetime(2023, 11, 14, 22, 13, 20, 5, tzinfo=UTC), 1_700_000_000_000_005),
+        (datetime(1970, 1, 1, 2, 0, 1, tzinfo=timezone(timedelta(hours=2))), 1_000_000),
+        # Whatever there is: no time at all would mean the end of the room.
+        (datetime(1970, 1, 1, tzinfo=UTC), 1),
+        (datetime(1901, 1, 1, tzinfo=UTC), 1),
+    ],
+)
+async def test_a_new_client_asks_for_what_was_said_since_a_time(
+    network: MemoryNetwork, since: datetime | None, asked: int
+) -> None:
+    async with network.answer(since=since, history=7) as (wire, opening):
+        hello = await wire.greet_back()
+        assert (hello.session, hello.after, hello.history) == (b"", (0, asked), 7)
+        await opening
+
+
+@virtual_time
+async def test_a_client_that_comes_back_names_its_place_and_not_what_it_asked_for_at_first(
+    network: MemoryNetwork,
+) -> None:
+    session = bytes(range(16))
+    since = datetime(2023, 11, 14, tzinfo=UTC)
+    callers = network.answer_yourself()
+    opening = asyncio.create_task(open_session(since=since, nick="ada", room="den"))
+    wire = await callers.get()
+    first = await wire.greet_back(Welcome(session, 0, "ada-2", "lobby", 1, 41, (39, 7_000)))
+    client = await opening
+
+    async def come_back() -> Hello:
+        nonlocal wire
+        wire.reset()
+        wire = await callers.get()
+        return await wire.greet_back(Welcome(session, 0, "ada-2", "lobby", 1, 50, (39, 7_000)))
+
+    # It holds nothing yet but the place that it was told.
+    hello = await come_back()
+    assert (hello.lane, hello.session, hello.after) == (first.lane, session, (39, 7_000))
+    assert (hello.nick, hello.room) == ("ada-2", "lobby")
+    wire.say(TextPost(40, "a", 7_100), TextPost(44, "b", 7_200))
+    assert (await wire.expect(Ack)).number == 44
+    hello = await come_back()
+    assert (hello.session, hello.after) == (session, (44, 7_200))
+    client.abort()
+    await client.wait_closed()
+    wire.reset()
 
 
 # Nobody there
