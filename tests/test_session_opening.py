@@ -166,3 +166,22 @@ async def test_what_comes_right_behind_the_welcome_is_not_lost() -> None:
         async with await Session.from_streams(*link.near, side=Side.CLIENT) as session:
             assert (await session.recv()).text == "hello"
             session.abort()
+
+
+@virtual_time
+async def test_a_client_knows_what_was_said_before_it_came() -> None:
+    with stream_pair() as link:
+        wire = Wire(*link.far)
+        welcome = Welcome(bytes(16), 0, "ada", "lobby", 3, 9, (6, 1))
+        wire.say(Greeting(1, bytes(32)), welcome, TextPost(9, "before"), TextPost(10, "after"))
+        async with await Session.from_streams(*link.near, side=Side.CLIENT) as session:
+            assert list(session.earlier) == [7, 8, 9]
+            assert [(await session.recv()).replayed for _ in range(2)] == [True, False]
+            session.abort()
+
+
+@virtual_time
+async def test_between_plain_peers_nothing_was_said_before() -> None:
+    async with session_pair() as (client, server, _):
+        assert not client.earlier
+        assert not server.earlier

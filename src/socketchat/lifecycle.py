@@ -116,6 +116,8 @@ class SessionLifecycle:
         room: The room that the session is in, or empty.
         peer: Who is at the other end.
         latency: Seconds that the last ping took, there and back; 0.0 until there was one.
+        earlier: The numbers of what was said in the room before the session came in, as far as it
+            is given that; it is given none of what was meant for others.
         on_end: Called once, when the session has ended.
     """
 
@@ -143,6 +145,7 @@ class SessionLifecycle:
         self.room = ""
         self.peer = Peer()
         self.latency = 0.0
+        self.earlier = range(0)
         self.on_end: Callable[[], object] | None = None
         self._options = options
         self._resumable = resumable
@@ -170,8 +173,6 @@ class SessionLifecycle:
         self._first_bye: Close | None = None
         self._closing = False
         self._undelivered = False
-        # Entries up to this number were said before we came into the room.
-        self._replayed_to = 0
         # How many iterations want our own messages when they come back from a room: whoever only
         # sends must not find its inbox full of them.
         self._own_wanted = 0
@@ -224,7 +225,7 @@ class SessionLifecycle:
         self.nick, self.room = welcome.nick, welcome.room
         self.peer = Peer(greeted.greeting.server, key, link.address)
         if self.state is SessionState.CONNECTING or welcomed.resumed.restarted:
-            self._replayed_to = welcome.head
+            self.earlier = range(welcome.after[0] + 1, welcome.head + 1)
         self._attach(link, welcomed.resumed, rest)
 
     def welcome(self, link: Link, hello: wire.Hello, nick: str, room: str) -> None:

@@ -58,6 +58,8 @@ class Session(SessionLifecycle):
         room: The room that the session is in, or empty.
         peer: Who is at the other end.
         latency: Seconds that the last ping took, there and back; 0.0 until there was one.
+        earlier: The numbers of what was said in the room before the session came in, as far as it
+            is given that; it is given none of what was meant for others.
     """
 
     def __init__(
@@ -332,7 +334,7 @@ class Session(SessionLifecycle):
             post.number,
             post.at,
             post.to,
-            replayed=post.number <= self._replayed_to,
+            replayed=post.number < self.earlier.stop,
             own=bool(post.own),
         )
 
