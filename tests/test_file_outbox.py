@@ -315,6 +315,16 @@ def test_what_a_session_leaves_at_its_end_stays_in_the_file(tmp_path: Path) -> N
     assert numbers_in(tmp_path) == [2, 3]  # looking does not take them
 
 
+def test_an_outbox_counts_what_stays_in_its_file(tmp_path: Path) -> None:
+    outbox = create(tmp_path, 1, 2, 3, 4)
+    outbox.acknowledge(1)
+    outbox.reject(3)
+    assert outbox.undelivered == 0
+    outbox.clear()
+    assert outbox.undelivered == 2
+    outbox.close()
+
+
 def test_posts_are_left_as_they_were(tmp_path: Path) -> None:
     with closing(create(tmp_path)) as outbox:
         lanes = Lanes(outbox.lane, outbox, new_post=Receipt)

@@ -76,6 +76,7 @@ class FileOutbox(MemoryOutbox):
         made: When the lane was made, in nanoseconds since the epoch.
         sent: The highest number of a post that it has held.
         sealed: Whether nothing more may be appended.
+        undelivered: How many posts the file keeps though their session is over.
         path: Its file.
     """
 
@@ -83,13 +84,13 @@ class FileOutbox(MemoryOutbox):
         "_closed",
         "_complained",
         "_db",
-        "_undelivered",
         "label",
         "lane",
         "made",
         "path",
         "sealed",
         "sent",
+        "undelivered",
     )
 
     def __init__(
@@ -109,7 +110,7 @@ class FileOutbox(MemoryOutbox):
         if self.sealed:
             # The file may be older than what was sent: the other side's mark may be anything.
             self.numbered = MAX_NUMBER
-        self._undelivered = False
+        self.undelivered = 0
         self._complained = False
         self._closed = False
 
@@ -290,7 +291,7 @@ class FileOutbox(MemoryOutbox):
     def clear(self) -> list[Outgoing]:
         """Let go of everything in memory and return it, in order; the file keeps it."""
         posts = super().clear()
-        self._undelivered = self._undelivered or bool(posts)
+        self.undelivered += sum(1 for post in posts if post.frame)
         return posts
 
     def close(self) -> None:
@@ -298,7 +299,7 @@ class FileOutbox(MemoryOutbox):
         if self._closed:
             return
         self._closed = self.sealed = True
-        if self._undelivered or len(self):  # the first in it is never a refused one
+        if self.undelivered or len(self):  # the first in it is never a refused one
             self._db.close()
         else:
             _delete(self._db, self.path)
