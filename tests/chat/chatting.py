@@ -16,11 +16,11 @@ import pytest
 from socketchat import Event, Message, Session, SessionState, Side
 from socketchat.chat import ChatServer, Rules
 from socketchat.logged import LoggedSession
-from socketchat.messages import VERSION, Ack, Hello, TextPost, Welcome
+from socketchat.messages import VERSION, Ack, Greeting, Hello, Post, TextPost, Welcome
 from socketchat.options import OptionArgs
 from socketchat.testing import End, MemoryLink, stream_pair
 from tests.chat.slow_log import SlowLog
-from tests.sessions import LANE, MemoryNetwork, MemoryServer, Wire, now, turns, until
+from tests.sessions import LANE, MemoryNetwork, MemoryServer, Wire, now, send_all, turns, until
 
 __all__ = [
     "FREE",
@@ -30,7 +30,9 @@ __all__ = [
     "found",
     "new_log",
     "posts",
+    "say",
     "texts",
+    "unread",
     "waiting",
 ]
 
@@ -99,6 +101,13 @@ class Chat:
         welcome = await wire.greet(Hello(VERSION, hello.pop("lane", LANE), nick, **hello))
         await turns()
         return wire, welcome
+
+    async def ask(self, nick: str = "mallory", *, lane: bytes = LANE, room: str = "") -> Wire:
+        """Let a peer without manners ask to be let in, without waiting for the answer."""
+        wire = self.listener.call_raw()
+        await wire.expect(Greeting)
+        wire.say(Hello(VERSION, lane, nick, room))
+        return wire
 
     async def host(self, nick: str = "host") -> Session:
         """Seat somebody at the server itself, who calls from no address."""
@@ -195,5 +204,17 @@ async def acknowledged(wire: Wire, number: int) -> None:
 
 async def found(*sessions: Session) -> None:
     """Wait until the links of these sessions are back."""
-    for session in sessions:
-        await until(lambda session=session: session.state is SessionState.OPEN)
+    await until(lambda: all(session.state is SessionState.OPEN for session in sessions))
+
+
+async def say(session: Session, *bodies: str | bytes) -> None:
+    """Say something, and wait until it is in the log."""
+    await asyncio.gather(*await send_all(session, bodies))
+
+
+def unread(session: Session) -> list[Event]:
+    """Return what a session was told and has not read."""
+    items = session._inbox.items
+    told = [session._message(one) if isinstance(one, Post) else one for one in items]
+    items.clear()
+    return told

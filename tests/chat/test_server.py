@@ -1,118 +1,46 @@
-"""Claims about `socketchat.chat.server`: rooms, names and their owners, over real sessions."""
+"""Claims about `socketchat.chat.server`: rooms and who gets into them, and what a failing log does.
+
+How callers get to their seats is claimed in `test_admission.py`, what happens in a room in
+`test_room.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, Unpack
+import logging
+from typing import cast
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from socketchat import (
-    Event,
-    HandshakeRefused,
-    Joined,
-    Left,
-    Message,
-    Restarted,
-    Session,
-    SessionClosedError,
-    SessionState,
-    Side,
+from socketchat import HandshakeRefused, Left, SessionClosed
+from socketchat.chat import ChatServer
+from socketchat.chat.room import LINGER
+from socketchat.chat.server import LOG_PAUSE
+from socketchat.errors import LogError, LogFailed, LogUnavailable
+from socketchat.messages import (
+    MAX_NAME,
+    Ack,
+    Bye,
+    Welcome,
 )
-from socketchat.chat import ChatServer, room
-from socketchat.messages import MAX_NAME
-from socketchat.options import OptionArgs
-from socketchat.testing import stream_pair
-from socketchat.text import NAME_COLUMNS, clean, clean_name, width
-from tests.sessions import MemoryNetwork, now, receive, receive_all, send_all, turns, until
+from tests.chat.chatting import acknowledged, chat, new_log, posts, waiting
+from tests.sessions import (
+    next_events,
+    now,
+    receive,
+    send_all,
+    turns,
+    until,
+)
 
-virtual_time = pytest.mark.virtual_time
+pytestmark = pytest.mark.virtual_time
 
-
-class Chat:
-    """A chat server that one calls over links in memory."""
-
-    def __init__(self, network: MemoryNetwork, stack: AsyncExitStack) -> None:
-        self.network = network
-        self._stack = stack
-
-    async def call(self, nick: str = "", room: str = "", **options: Any) -> Session:
-        session = await self._stack.enter_async_context(
-            self.network.connect(nick=nick, room=room, **options)
-        )
-        await turns()  # until it has its seat
-        return session
+OTHER_LANE = bytes(16)
 
 
-@asynccontextmanager
-async def chat(
-    monkeypatch: pytest.MonkeyPatch,
-    server: ChatServer | None = None,
-    **options: Unpack[OptionArgs],
-) -> AsyncIterator[Chat]:
-    network = MemoryNetwork(monkeypatch)
-    async with network.serve(server or ChatServer(), **options), AsyncExitStack() as stack:
-        yield Chat(network, stack)
+# Rooms
 
 
-async def events(session: Session, count: int) -> list[Event]:
-    """Return what happens next."""
-    happened: list[Event] = []
-    async for event in session.events():
-        happened.append(event)
-        if len(happened) == count:
-            break
-    return happened
-
-
-# Talking
-
-
-@virtual_time
-async def test_each_line_goes_to_all_others_in_order_and_not_to_its_author(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with chat(monkeypatch) as it:
-        people = [await it.call(nick) for nick in ("ada", "bob", "cleo")]
-        lines = [f"line {number}" for number in range(300)]
-        await asyncio.gather(*(send_all(session, lines) for session in people))
-        for session in people:
-            got = [await session.recv() for _ in range(600)]
-            others = {other.nick for other in people if other is not session}
-            assert {message.sender for message in got} == others
-            for nick in others:
-                assert [message.text for message in got if message.sender == nick] == lines
-        assert all(session.unacknowledged == 0 for session in people)
-
-
-@virtual_time
-async def test_what_was_said_before_is_not_told_to_newcomers(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with chat(monkeypatch) as it:
-        ada = await it.call("ada")
-        await (await ada.send("before"))
-        bob = await it.call("bob")
-        await ada.send("after")
-        assert (await bob.recv()).text == "after"
-
-
-@virtual_time
-async def test_a_room_holds_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with chat(monkeypatch) as it:
-        members = [await it.call() for _ in range(100)]
-        assert len({member.nick for member in members}) == 100
-        await asyncio.gather(*(send_all(member, [member.nick]) for member in members))
-        for member in members:
-            heard = set(await receive(member, 99))
-            assert heard == {other.nick for other in members if other is not member}
-
-
-@virtual_time
 async def test_rooms_are_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     async with chat(monkeypatch) as it:
         ada, bob = await it.call("ada", "red"), await it.call("bob", "blue")
@@ -121,17 +49,13 @@ async def test_rooms_are_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         await bob.send("from blue")
         await ada.send("from red")
         await ada.close()
-        message, left = await events(cleo, 2)
-        assert isinstance(message, Message)
-        assert (message.sender, message.text) == ("ada", "from red")
-        assert left == Left("ada")
-        await bob.close()
-        await cleo.close()
-        assert [event async for event in cleo.events()] == []
-        assert [event async for event in bob.events()] == []
+        await turns()
+        assert await receive(cleo, 1) == ["from red"]
+        assert await next_events(cleo, 1) == [Left("ada")]
+        assert waiting(cleo) == waiting(bob) == 0
+        assert (it.log.bodies("red"), it.log.bodies("blue")) == (["from red"], ["from blue"])
 
 
-@virtual_time
 async def test_rooms_whose_names_differ_at_their_ends_are_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -142,355 +66,229 @@ async def test_rooms_whose_names_differ_at_their_ends_are_apart(
         assert [ada.nick, bob.nick] == ["ada", "ada"]
 
 
-@virtual_time
 @pytest.mark.parametrize("room", ["tea", "tea\u200b", " tea", "t\u202eea", "tea\n"])
 async def test_rooms_that_look_the_same_are_the_same(
     monkeypatch: pytest.MonkeyPatch, room: str
 ) -> None:
-    async with chat(monkeypatch, ChatServer("tea")) as it:
+    async with chat(monkeypatch, room="tea") as it:
         assert (await it.call("ada", room)).room == "tea"
 
 
-@virtual_time
 async def test_a_room_whose_name_grows_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async with chat(monkeypatch) as it:
-        with pytest.raises(HandshakeRefused, match="room's name"):
+        with pytest.raises(HandshakeRefused, match="room's name has at most 64") as caught:
             await it.call("ada", " \u0301" * 32)
+        assert caught.value.code == 1008
+        assert not it.server._rooms
 
 
-@virtual_time
 async def test_who_asks_for_no_room_is_in_the_servers_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with chat(monkeypatch, ChatServer("tea  room")) as it:
+    async with chat(monkeypatch, room="tea  room") as it:
         ada, bob = await it.call("ada"), await it.call("bob", "tea room")
         assert ada.room == bob.room == "tea room"
         await ada.send("hello")
-        assert (await bob.recv()).text == "hello"
+        assert await receive(bob, 1) == ["hello"]
 
 
-@virtual_time
-async def test_a_room_that_all_have_left_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = ChatServer()
-    async with chat(monkeypatch, server) as it:
-        for _ in range(3):
-            ada, bob = await it.call("ada", "red"), await it.call("bob", "red")
-            assert set(server._rooms) == {"red"}
+@pytest.mark.parametrize("room", ["", " \u200b", "r" * (MAX_NAME + 1)])
+def test_the_servers_own_room_has_a_name_that_can_be_sent(room: str) -> None:
+    with pytest.raises(ValueError, match="a room's name"):
+        ChatServer(room=room)
+
+
+async def test_by_default_the_log_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(monkeypatch) as it:
+        it.server = ChatServer()
+        it.listener._handler = it.server
+        ada, bob = await it.call("ada"), await it.call("bob")
+        await (await ada.send("hello"))
+        assert await receive(bob, 1) == ["hello"]
+        assert ada.room == "lobby"
+
+
+async def test_a_room_that_all_have_left_is_closed_and_opens_again_with_its_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        for number in range(3):
+            ada, bob = await it.call("ada", "red", history=99), await it.call("bob", "red")
+            assert set(it.server._rooms) == {"red"}
+            await (await ada.send(f"line {number}"))
+            assert await receive(ada, number) == [f"line {n}" for n in range(number)]
             await ada.close()
             await bob.close()
-            await until(lambda: not server._rooms)
-            assert not server._names
+            await until(lambda: not it.server._rooms)
+            assert not it.log._rooms["red"].watchers
 
 
-# Names
-
-
-@virtual_time
-async def test_a_name_that_is_taken_gets_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with chat(monkeypatch) as it:
-        nicks = [(await it.call(nick)).nick for nick in ("ada", "Ada", "ADA", "ada-2", "bob")]
-        assert nicks == ["ada", "Ada-2", "ADA-3", "ada-2-2", "bob"]
-
-
-@virtual_time
-async def test_a_name_is_taken_in_one_room_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with chat(monkeypatch) as it:
-        assert [(await it.call("ada", room)).nick for room in ("", "red")] == ["ada", "ada"]
-
-
-@virtual_time
-async def test_a_name_is_free_again_when_its_owner_has_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    server = ChatServer()
-    async with chat(monkeypatch, server) as it:
-        first, second = await it.call("ada"), await it.call("ada")
-        await first.close()
-        await until(lambda: len(server._names) == 1)
-        assert (await it.call("ADA")).nick == "ADA"
-        await second.close()
-        await until(lambda: len(server._names) == 1)
-        assert (await it.call("ada")).nick == "ada-2"
-
-
-@virtual_time
-async def test_a_name_is_kept_while_its_owners_link_is_lost(
+async def test_a_room_is_closed_when_the_last_one_whose_link_was_lost_is_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with chat(monkeypatch) as it:
-        ada, bob = await it.call("ada"), await it.call("bob")
-        it.network.links[0].cut()
-        await until(lambda: ada.state is SessionState.LOST)
-        assert (await it.call("ada")).nick == "ada-2"
-        await bob.send("while it was away")
-        assert (await ada.recv()).text == "while it was away"
-        assert ada.nick == "ada"
-
-
-@virtual_time
-async def test_one_that_does_not_come_back_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with chat(monkeypatch, resume_timeout=30) as it:
+        ada = await it.call("ada", reconnect=False)
         bob = await it.call("bob")
-        await it.call("ada", reconnect=False)
-        it.network.cut()
-        assert await events(bob, 2) == [Joined("ada"), Left("ada")]
-        assert now() == pytest.approx(30, abs=1)
+        it.link(ada).cut()
+        await bob.close()
+        await turns()
+        assert set(it.server._rooms) == {"lobby"}
+        before = now()
+        await until(lambda: not it.server._rooms)
+        assert now() - before == pytest.approx(LINGER, abs=0.1)
+        assert not it.log._rooms["lobby"].watchers
+
+
+async def test_a_room_stays_open_for_one_that_is_about_to_come_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        ada = await it.call("ada")
+        it.log.readable.clear()
+        wire = await it.ask()
+        await turns()
+        await ada.close()
+        await turns()
+        assert set(it.server._rooms) == {"lobby"}
+        it.log.readable.set()
+        await wire.expect(Welcome)
+        wire.say(*posts(1, 1))
+        await acknowledged(wire, 1)
+
+
+async def test_many_who_open_a_room_together_are_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(monkeypatch) as it:
+        it.log.readable.clear()
+        wires = [await it.ask(f"nick {n}", lane=bytes([n] * 16), room="red") for n in range(8)]
+        await turns()
+        it.log.readable.set()
+        for wire in wires:
+            await wire.expect(Welcome)
+        assert len(it.log._rooms["red"].watchers) == 1
+        assert len(it.server._rooms["red"].members) == 8
+
+
+# A log that fails
+
+
+async def test_while_the_log_cannot_be_written_nobody_is_let_in_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        wire, _ = await it.wire()
+        wire.say(*posts(1, 1))
+        await turns()
+        it.log.fail(LogUnavailable("the disk is full"))
+        await turns()
+        with pytest.raises(HandshakeRefused, match="the log cannot be written") as caught:
+            await it.call("ada")
+        assert caught.value.code == 1013
+        await asyncio.sleep(LOG_PAUSE)
         assert (await it.call("ada")).nick == "ada"
 
 
-@virtual_time
-async def test_who_gives_no_name_is_a_guest(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with chat(monkeypatch) as it:
-        assert [(await it.call()).nick for _ in range(3)] == ["guest", "guest-2", "guest-3"]
-
-
-HOSTILE = {
-    "\x1b[2Jroot": "␛[2Jroot",
-    "a\nb": "a b",
-    "a\u202eb": "ab",
-    "ad\u200ba": "ada",
-    " \t ": "?",
-    "\u200b": "?",
-    "x" * 64: "x" * 23 + "…",
-    "日" * 64: "日" * 11 + "…",
-    "z" + "\u0301" * 63: "ź\u0301\u0301",
-    "bob: I quit": "bob_ I quit",  # or it could put words into bob's mouth
-}
-
-
-@virtual_time
-@pytest.mark.parametrize("nick", list(HOSTILE))
-async def test_a_hostile_name_becomes_a_harmless_one(
-    monkeypatch: pytest.MonkeyPatch, nick: str
-) -> None:
-    async with chat(monkeypatch) as it:
-        bob = await it.call("bob")
-        mallory = await it.call(nick)
-        assert mallory.nick == HOSTILE[nick]
-        await mallory.send("hello")
-        joined, message = await events(bob, 2)
-        assert joined == Joined(HOSTILE[nick])
-        assert isinstance(message, Message)
-        assert message.sender == HOSTILE[nick]
-
-
-LONG = (
-    "n" * NAME_COLUMNS,
-    "n" * MAX_NAME,
-    "n\u0316\u0317" * 21,
-    "日" * MAX_NAME,
-    "नि" * 32,
-    "a\u0301" * 32,
-)
-
-
-@virtual_time
-@pytest.mark.parametrize("nick", LONG)
-async def test_long_names_can_be_told_apart_on_the_screen(
-    monkeypatch: pytest.MonkeyPatch, nick: str
-) -> None:
-    async with chat(monkeypatch) as it:
-        nicks = [(await it.call(nick)).nick for _ in range(12)]
-        assert len({clean_name(name) for name in nicks}) == 12
-
-
-@given(st.lists(st.text(max_size=MAX_NAME), min_size=1, max_size=20))
-def test_whatever_is_asked_for_a_name_is_one_that_can_be_sent_and_shown(asked: list[str]) -> None:
-    server = ChatServer()
-    given_names = [server.reserve(nick) for nick in asked * 2]
-    for admission in given_names:
-        assert 0 < len(admission.nick) <= MAX_NAME
-        assert width(admission.nick) <= NAME_COLUMNS
-        assert clean_name(admission.nick) == admission.nick
-        assert ":" not in admission.nick
-    assert len({one.nick.casefold() for one in given_names}) == len(given_names)
-
-
-@given(st.text(max_size=MAX_NAME))
-def test_whatever_room_is_asked_for_has_a_name_that_can_be_sent_and_asked_for(room: str) -> None:
-    server = ChatServer()
-    try:
-        name = server.reserve("ada", room).room
-    except HandshakeRefused:
-        return
-    assert 0 < len(name) <= MAX_NAME
-    assert clean(name, multiline=False) == name
-    assert server.reserve("ada", name).room == name
-
-
-def test_a_room_of_the_servers_own_has_a_name_that_can_be_sent() -> None:
-    with pytest.raises(ValueError, match="room's name"):
-        ChatServer("r" * (MAX_NAME + 1))
-    assert ChatServer("r" * MAX_NAME).reserve("ada").room == "r" * MAX_NAME
-
-
-# Coming and going
-
-
-@virtual_time
-async def test_all_are_told_who_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with chat(monkeypatch) as it:
-        ada = await it.call("ada")
-        bob = await it.call("bob")
-        await bob.close()
-        assert await events(ada, 2) == [Joined("bob"), Left("bob")]
-
-
-@virtual_time
-async def test_the_host_alone_is_told_from_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = ChatServer()
-    async with chat(monkeypatch, server) as it, host_of(server) as host:
-        ada = await it.call("ada")
-        bob = await it.call("bob")
-        await bob.close()
-        where = "192.0.2.1:50000"
-        assert await events(host, 3) == [
-            Joined("ada", where),
-            Joined("bob", where),
-            Left("bob", where),
-        ]
-        assert await events(ada, 2) == [Joined("bob"), Left("bob")]
-
-
-@asynccontextmanager
-async def host_of(server: ChatServer, **options: Unpack[OptionArgs]) -> AsyncIterator[Session]:
-    """Seat a host at the server itself."""
-    place = server.reserve("host")
-    with stream_pair() as link:
-        near, far = await asyncio.gather(
-            Session.from_streams(*link.near, side=Side.CLIENT, nick=place.nick, room=place.room),
-            Session.from_streams(*link.far, side=Side.SERVER, **options),
-        )
-        attending = asyncio.create_task(server.attend(far, is_host=True))
-        await turns()
-        try:
-            yield near
-        finally:
-            near.abort()
-            await near.wait_closed()
-            with suppress(SessionClosedError):
-                await attending
-
-
-@virtual_time
-async def test_one_who_leaves_has_said_everything_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with chat(monkeypatch, max_unacked=(16, 2**20)) as it:
-        bob = await it.call("bob", max_queue=(8, 4))
-        ada = await it.call("ada")
-        lines: list[str | bytes] = [f"line {number}" for number in range(1000)]
-        await send_all(ada, lines)
-        await ada.close()
-        happened = await events(bob, 1002)
-        assert happened[0] == Joined("ada")
-        assert [event.text for event in happened[1:-1] if isinstance(event, Message)] == lines
-        assert happened[-1] == Left("ada")
-
-
-# Slowness
-
-
-@pytest.fixture
-def small_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let rooms keep less, so that tests take less."""
-    monkeypatch.setattr(room, "MAX_ENTRIES", 2048)
-
-
-@virtual_time
-async def test_two_who_talk_as_fast_as_they_can_lose_nothing(
+async def test_a_log_that_has_failed_for_good_turns_everyone_away_and_that_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with chat(monkeypatch, max_unacked=(64, 2**20)) as it:
-        ada, bob = await it.call("ada"), await it.call("bob")
-        lines = [str(number) for number in range(8000)]
-
-        async def read(session: Session) -> list[str]:
-            read = []
-            for _ in lines:
-                read.append((await session.recv()).text)
-                await asyncio.sleep(0)  # it has other things to do
-            return read
-
-        _, _, heard_by_ada, heard_by_bob = await asyncio.gather(
-            send_all(ada, lines), send_all(bob, lines), read(ada), read(bob)
-        )
-        assert heard_by_ada == heard_by_bob == lines
-
-
-@virtual_time
-async def test_one_who_does_not_read_delays_nobody_and_is_told_when_it_is_too_far_behind(
-    monkeypatch: pytest.MonkeyPatch, small_room: None
-) -> None:
-    async with chat(monkeypatch, max_unacked=(16, 2**20)) as it:
-        slow = await it.call("slow", max_queue=(8, 4))
-        ada, bob = await it.call("ada"), await it.call("bob")
-        lines: list[str | bytes] = [f"line {number}" for number in range(10_000)]
-        sending = asyncio.create_task(send_all(ada, lines))
-        assert await receive(bob, len(lines)) == lines
-        await sending
-        assert now() <= 64 * room.PAUSE
-        # What was on its way to it arrives first; then it hears why, and comes back.
-        heard: list[str | bytes] = []
-        async for event in slow.events():
-            if isinstance(event, Message):
-                heard.append(event.body)
-            if isinstance(event, Restarted):
-                break
-        assert heard == lines[: len(heard)]
-        assert len(heard) < len(lines)
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        given_up = asyncio.create_task(it.server.wait_failed())
+        waits = asyncio.create_task(it.server.wait_failed())
+        wire, _ = await it.wire()
+        bob = await it.call("bob", reconnect=False)
+        cleo = await it.call("cleo", "elsewhere", reconnect=False)
+        given_up.cancel()
+        wire.say(*posts(1, 2))
         await turns()
-        await ada.send("again")
-        assert (await slow.recv()).text == "again"
+        receipts = await send_all(bob, ["one", "two"])
+        await turns()
+        assert not waits.done()
+        failure = LogFailed("fsync failed")
+        it.log.fail(failure)
+        assert await waits is await it.server.wait_failed() is failure
+        assert await wire.read_bye() == Bye(1013, "the log has failed")
+        it.log.commit()  # even if it should come to that: who would know for sure?
+        for session in (bob, cleo):
+            await session.wait_closed()
+            assert (session.close_code, session.close_reason) == (1013, "the log has failed")
+        assert all(isinstance(receipt.error, SessionClosed) for receipt in receipts)
+        assert not [one for one in wire.heard if isinstance(one, Ack)]
+        with pytest.raises(HandshakeRefused, match="the log cannot be written"):
+            await it.call("dora")
 
 
-@virtual_time
-async def test_the_reason_of_one_who_is_too_far_behind_says_by_how_much(
-    monkeypatch: pytest.MonkeyPatch, small_room: None
+async def test_what_a_failed_log_does_not_say_is_a_failure_too(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with chat(monkeypatch, max_unacked=(16, 2**20)) as it:
-        slow = await it.call("slow", max_queue=(8, 4), reconnect=False)
-        ada = await it.call("ada")
-        await send_all(ada, map(str, range(10_000)))
-        await ada.flush()
-        await receive_all(slow)
-        assert slow.close_code == 1013
-        assert "messages behind what the room keeps" in slow.close_reason
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        wire, _ = await it.wire()
+        wire.say(*posts(1, 1))
+        await turns()
+        it.log.fail(cast("LogError", ZeroDivisionError("a bug")))
+        failure = await it.server.wait_failed()
+        assert isinstance(failure, LogError)
+        assert str(failure) == "a bug"
+        await wire.read_bye()
 
 
-@virtual_time
-async def test_a_message_too_big_for_one_member_leaves_the_others_alone(
+# The end
+
+
+async def test_a_server_that_restarts_acknowledges_what_was_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        wire, _ = await it.wire()
+        wire.say(*posts(1, 3))
+        await turns()
+        closing = asyncio.create_task(it.listener.close(1012, "the server is stopping"))
+        assert await wire.read_bye() == Bye(1012, "the server is stopping")
+        wire.say(*posts(4, 5), Bye(1012))  # said before its author knew
+        await turns()
+        assert not closing.done()
+        it.log.commit()
+        await acknowledged(wire, 5)
+        await closing
+        assert len(it.log.bodies()) == 5
+
+
+async def test_after_a_restart_everyone_goes_on_and_all_is_there_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with chat(monkeypatch) as it:
-        ada, bob = await it.call("ada"), await it.call("bob")
-        small = await it.call("small", max_size=4096)
-        # As long as the server takes it; with its author's name it is longer than they take.
-        longest = 2**20
-        while not await fits(ada, "x" * longest):
-            longest -= 1
-        await ada.send("after")
-        assert len((await bob.recv()).body) < longest
-        assert (await bob.recv()).text == "after"
-        assert "too big" in (await small.recv()).text
-        assert (await small.recv()).text == "after"
-        assert len(it.network.server.sessions if it.network.server else ()) == 3
+        bob, ada = await it.call("bob"), await it.call("ada")
+        lines = [f"line {number}" for number in range(200)]
+        receipts = []
+        for number, line in enumerate(lines):
+            receipts.append(await ada.send(line))
+            if number % 50 == 49:
+                await it.restart(it.log)
+        await asyncio.gather(*receipts)
+        assert it.log.bodies() == lines
+        assert await receive(bob, 200) == lines
+        assert (ada.nick, bob.nick) == ("ada", "bob")
 
 
-@virtual_time
-async def test_a_member_that_cannot_be_fed_is_not_left_deaf(
+async def test_a_server_that_stops_commits_what_its_log_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(slow=True), close_timeout=2) as it:
+        wire, _ = await it.wire()
+        wire.say(*posts(1, 3))
+        await turns()
+        await it.listener.close()
+        assert it.log.bodies() == ["line 1", "line 2", "line 3"]
+
+
+async def test_who_comes_and_goes_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def break_down(*_: object) -> None:
-        raise ZeroDivisionError
-
-    async with chat(monkeypatch) as it:
-        monkeypatch.setattr(room.Room, "feed", break_down)
-        ada = await it.call("ada")
-        await ada.wait_closed()
-        assert ada.close_code == 1011
-    assert "ada cannot be fed" in caplog.text
-
-
-async def fits(session: Session, body: str) -> bool:
-    try:
-        await session.send(body)
-    except ValueError:
-        return False
-    return True
+    with caplog.at_level(logging.INFO, "socketchat.chat"):
+        async with chat(monkeypatch) as it:
+            host, ada = await it.host(), await it.call("ada")
+            await ada.close()
+            await host.close()
+            await turns()
+    assert [one.message for one in caplog.records if one.name == "socketchat.chat"] == [
+        "host (here) is online",
+        "ada (192.0.2.1:50000) is online",
+        "ada (192.0.2.1:50000) has left",
+        "host (here) has left",
+    ]

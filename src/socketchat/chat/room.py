@@ -9,7 +9,7 @@ without harm. `server.py` opens rooms and lets callers in.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -77,6 +77,8 @@ class Room:
         self.head = 0
         # Names are given before their owners are seated, and kept for a while after them.
         self._names: dict[str, bytes] = {}
+        # How many sessions were given a name and are neither seated yet nor known to have ended.
+        self._reserved: Counter[str] = Counter()
         self._absent: dict[bytes, _Absent] = {}
         self._recent: deque[tuple[Entry, bytes]] = deque()
         self._recent_size = 0
@@ -147,21 +149,27 @@ class Room:
         return await self.log.at(self.name, number) or 0
 
     def reserve(self, wanted: str, lane: bytes) -> str:
-        """Give the owner of a lane the name that it wants, or one that is free."""
+        """Give the owner of a lane the name that it wants, or one that is free.
+
+        It is kept for a session, which is seated then, or vacated.
+        """
         name, count = wanted, 1
         while not self._may_have(name.casefold(), lane):
             count += 1
             name = with_suffix(wanted, f"-{count}")
         self._names[name.casefold()] = lane
+        self._reserved[name.casefold()] += 1
         return name
 
     def _may_have(self, key: str, lane: bytes) -> bool:
-        """Tell whether a name is free; who was lost must give it up."""
+        """Tell whether a name is free; who was lost must give it up, unless about to be back."""
         owner = self._names.get(key)
-        if owner is not None and owner != lane and owner in self._absent:
+        if owner is None or owner == lane:
+            return True
+        if owner in self._absent and not self._reserved[key]:
             self._forget(owner)
             return True
-        return owner in (None, lane)
+        return False
 
     def seat(self, session: LoggedSession) -> Member:
         """Seat a session whose name is reserved.
@@ -176,6 +184,7 @@ class Room:
             self._forget(member.lane)
             absent = None
         self.members[member.lane] = member
+        self._redeem(member.nick)
         member.told = len(self._passing)
         self._tell_who_is_here(member)
         if absent is None:
@@ -192,16 +201,36 @@ class Room:
             return  # a newer link has it
         del self.members[member.lane]
         if lost:
-            timer = asyncio.get_running_loop().call_later(LINGER, self._forget, member.lane)
-            self._absent[member.lane] = _Absent(member.nick, timer)
+            self._linger(member.nick, member.lane)
         else:
             self._free_name(member.nick, member.lane)
             self.announce("left", member)
 
     def vacate(self, session: LoggedSession) -> None:
         """Free the name of a session that ended before it was seated."""
-        if session.lane not in self.members and session.lane not in self._absent:
+        self._redeem(session.nick)
+        owner = self.members.get(session.lane) or self._absent.get(session.lane)
+        if owner is None or owner.nick.casefold() != session.nick.casefold():
             self._free_name(session.nick, session.lane)
+
+    def _redeem(self, nick: str) -> None:
+        """Take notice that a session which was given this name is seated, or has ended."""
+        key = nick.casefold()
+        self._reserved[key] -= 1
+        if not self._reserved[key]:
+            del self._reserved[key]
+
+    def _linger(self, nick: str, lane: bytes) -> None:
+        """Count one whose link was lost as present for a while."""
+        timer = asyncio.get_running_loop().call_later(LINGER, self._give_up, lane)
+        self._absent[lane] = _Absent(nick, timer)
+
+    def _give_up(self, lane: bytes) -> None:
+        nick = self._absent[lane].nick
+        if self._reserved[nick.casefold()]:
+            self._linger(nick, lane)  # it is about to be back
+        else:
+            self._forget(lane)
 
     def _forget(self, lane: bytes) -> None:
         """Count one whose link was lost as gone."""
@@ -211,8 +240,9 @@ class Room:
         self._pass(lane, Event("left", nick), Event("left", nick))
 
     def _free_name(self, nick: str, lane: bytes) -> None:
-        if self._names.get(nick.casefold()) == lane:
-            del self._names[nick.casefold()]
+        key = nick.casefold()
+        if self._names.get(key) == lane and not self._reserved[key]:
+            del self._names[key]
         if self.deserted:
             self.host.deserted(self)
 

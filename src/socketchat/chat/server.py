@@ -62,6 +62,8 @@ class ChatServer:
         self._rules = rules or Rules()
         self._rooms: dict[str, Room] = {}
         self._opening: dict[str, int] = {}
+        # What was asked last on behalf of each lane that is about to come in.
+        self._asked: dict[bytes, Hello] = {}
         self._blocked_until = 0.0
         self._failure: LogError | None = None
         self._failed = asyncio.Event()
@@ -108,13 +110,19 @@ class ChatServer:
             raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "the log cannot be written just now")
         # A room is kept while somebody looks into it.
         self._opening[name] = self._opening.get(name, 0) + 1
+        self._asked[hello.lane] = hello
         try:
             room = await self._open_room(name)
             place = await room.find_place(hello)
+            if self._asked.get(hello.lane) is not hello:
+                # The server lets nobody but the latest in: no name may be kept for this one.
+                raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "a newer link has come")
             nick = room.reserve(nick_of(hello.nick or "guest"), hello.lane)
         except LogError as exc:
             raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, str(exc)) from exc
         finally:
+            if self._asked.get(hello.lane) is hello:
+                del self._asked[hello.lane]
             self._opening[name] -= 1
             if not self._opening[name]:
                 del self._opening[name]
