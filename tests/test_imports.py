@@ -10,7 +10,7 @@ import pytest
 import socketchat
 
 #: What only the command needs, or a room.
-FOREIGN = ("click", "prompt_toolkit", "redis", "uvloop", "zeroconf")
+FOREIGN = ("click", "prompt_toolkit", "redis", "sqlite3", "uvloop", "zeroconf")
 #: What only users' tests, or people in front of a terminal, need.
 OURS = ("socketchat.chat", "socketchat.cli", "socketchat.testing", "socketchat.text")
 

@@ -31,6 +31,7 @@ from socketchat import (
 from socketchat.messages import Reject, TextPost
 from socketchat.testing import stream_pair
 from tests.sessions import (
+    Wire,
     raw_server,
     receive,
     receive_all,
@@ -65,6 +66,19 @@ async def test_a_client_asks_for_a_room() -> None:
         )
         assert (client.room, server.room) == ("lobby", "lobby")
         await asyncio.gather(client.close(), server.close())
+
+
+@virtual_time
+async def test_a_client_asks_for_the_history_of_a_room() -> None:
+    with stream_pair() as link:
+        wire = Wire(*link.far)
+        client, hello = await asyncio.gather(
+            Session.from_streams(*link.near, side=Side.CLIENT, room="lobby", history=3),
+            wire.greet_back(),
+        )
+        assert (hello.room, hello.history, hello.after) == ("lobby", 3, (0, 0))
+        client.abort()
+        await client.wait_closed()
 
 
 @virtual_time
@@ -132,6 +146,20 @@ async def test_a_server_may_pass_on_what_another_said_and_a_client_may_not() -> 
         assert [(await client.recv()).sender for _ in range(2)] == ["babbage", "server"]
         await client.send("hello", sender="babbage")
         assert (await server.recv()).sender == "ada"
+
+
+@virtual_time
+async def test_what_a_client_calls_a_post_of_the_server_is_a_message_like_any_other() -> None:
+    with stream_pair() as link:
+        wire = Wire(*link.near)
+        server, _ = await asyncio.gather(
+            Session.from_streams(*link.far, side=Side.SERVER), wire.greet()
+        )
+        wire.say(TextPost(1, "hello", own=5))
+        message = await server.recv()
+        assert (message.text, message.own, message.replayed) == ("hello", False, False)
+        server.abort()
+        await server.wait_closed()
 
 
 @virtual_time

@@ -11,7 +11,7 @@ import pytest
 
 from socketchat import Message, Options, Session, SessionClosedError, SessionState, Side
 from socketchat.link import GATHER_SIZE, HIGH_WATER
-from socketchat.messages import Ack, Bye, Event, Ping, Pong, TextPost
+from socketchat.messages import MAX_PRESENT, Ack, Bye, Event, Ping, Pong, Present, TextPost
 from socketchat.testing import End, stream_pair
 from tests.sessions import (
     now,
@@ -127,6 +127,19 @@ async def test_events_count_like_messages() -> None:
         else:
             pytest.fail("it never stopped reading")
         assert len(client._inbox.items) < 5000
+
+
+async def test_lists_of_who_is_there_count_like_messages() -> None:
+    async with raw_server(max_queue=(8, 2), ping_interval=None) as (client, wire):
+        crowd = Present(("x" * 64,) * MAX_PRESENT)
+        for _ in range(1000):
+            wire.say(crowd)
+            await turns(3)
+            if wire.writer.transport.get_write_buffer_size():
+                break
+        else:
+            pytest.fail("it never stopped reading")
+        assert len(client._inbox.items) < 100
 
 
 async def test_a_slow_application_is_blamed_by_neither_side() -> None:
