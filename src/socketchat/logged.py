@@ -11,9 +11,10 @@ was.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,6 +79,9 @@ class LoggedSession(Session):
         lanes.received = lanes.committed = place.mark
         lanes.sent = lanes.written = place.after[0]
         self._keeper: Keeper | None = None
+        # Whether we have said goodbye before the client did, and whether we take nothing more.
+        self._left_first = False
+        self._deaf = False
         # What came before there was a keeper.
         self._early: list[wire.Post] = []
 
@@ -122,7 +126,7 @@ class LoggedSession(Session):
     # ---- what comes ----
 
     def _take(self, link: Link, posts: Sequence[wire.Post]) -> None:  # noqa: ARG002
-        if self._dropping:
+        if self._dropping or self._deaf:
             return
         self._lanes.owed = posts[-1].number
         if self._keeper is None:
@@ -155,6 +159,30 @@ class LoggedSession(Session):
             link.flush()  # perhaps there were only so many in one turn
         self._log.warning("cut off: it reads none of its rejections")
         self._cut_off()
+
+    def ask_heard(self, number: int, heard: Callable[[], object]) -> bool:
+        """Have `heard` called once the client has read that its post `number` was refused.
+
+        If this side has said goodbye, `heard` is never called: what the client has posted behind
+        that comes again over its next link.
+
+        Returns:
+            False if the client cannot be asked, since it has said goodbye first.
+        """
+        link = self._link
+        if link is None or self._left_first:
+            self._lanes.owed = number
+            self._deaf = True
+            return True
+        try:
+            asked = link.protocol.ping(self._loop.time())
+        except LocalProtocolError:
+            return False
+        answer: asyncio.Future[float | None] = self._loop.create_future()
+        answer.add_done_callback(lambda answer: None if answer.result() is None else heard())
+        self._pings.append((asked, answer))
+        link.flush_soon()
+        return True
 
     def pause_reading(self) -> None:
         """Read nothing more from the client, for now."""
@@ -195,6 +223,10 @@ class LoggedSession(Session):
             self._start_closing(Close(code, reason[: wire.MAX_REASON]))
         if self._link is not None:
             self._link.check_finished()
+
+    def _start_closing(self, goodbye: Close) -> None:
+        self._left_first = True
+        super()._start_closing(goodbye)
 
     def _finish(
         self, first: Close, cause: Exception | None = None, *, link: Link | None = None

@@ -27,6 +27,10 @@ __all__ = ["MAX_UNCOMMITTED", "Member", "frame_of"]
 
 #: Messages of one member on their way to the log at which reading from it stops.
 MAX_UNCOMMITTED = 1024
+#: Messages, and bytes (characters, of texts), of one member that may wait until it has heard that
+#: one before them was refused: reading must go on meanwhile. As much as clients have on their way
+#: by default, so that few but those that do not answer exceed it.
+MAX_BEHIND = (4096, 4 * 2**20)
 #: Seconds between two signs of a member's typing that are passed on.
 TYPING_INTERVAL = 1.0
 
@@ -62,6 +66,11 @@ class Member:
         self._appending = 0
         self._appended_to = session.place.mark
         self._refused = 0
+        # What may be said by the rate, of what waits; the rest of it, if any, waits for `_heard`.
+        self._granted = 0
+        self._behind = 0
+        self._unheard = False
+        self._asking = False
         self._typed = -TYPING_INTERVAL
         self._reader: asyncio.Task[None] | None = None
 
@@ -75,31 +84,70 @@ class Member:
     def take(self, posts: Sequence[Post]) -> None:
         """Take what it posted."""
         self._waiting.extend(posts)
+        if self._asking:
+            self._behind += sum(len(post.body) for post in posts)
+            if len(self._waiting) > MAX_BEHIND[0] or self._behind > MAX_BEHIND[1]:
+                self._drop_waiting()
+                reason = "too much was said behind what was refused"
+                self.session.turn_away(CloseCode.TRY_AGAIN_LATER, reason)
+                return
         if self._timer is None:
             self._release()
 
     def _release(self) -> None:
         """Hand over what may be said now, and read no more from the member than that."""
         self._timer = None
-        count = self._bucket.take(len(self._waiting), self._loop.time())
-        drafts = []
-        for _ in range(count):
-            if not self._waiting:
-                break  # it was cut off, for what was refused
-            post = self._waiting.popleft()
-            verdict = self._room.judge(self, post)
-            if isinstance(verdict, Draft):
-                drafts.append(verdict)
-            else:
-                self._refused = post.number
-                self.session.reject(post.number, verdict.code, verdict.reason)
+        ungranted = len(self._waiting) - self._granted
+        self._granted += self._bucket.take(ungranted, self._loop.time())
+        drafts = self._judge()
         if drafts:
             self._append(drafts)
         elif not self._appending and self._refused:
             self.session.hold(self._refused)
-        if self._waiting:
+        if self._waiting and not self._granted:
             self._timer = self._loop.call_later(self._bucket.delay(), self._release)
         self._set_reading()
+
+    def _judge(self) -> list[Draft]:
+        """Return what may go to the log, and refuse what may not.
+
+        A mark in the log covers all before it, and so a greeting would acknowledge what was
+        refused, had the link been lost with the refusal. So nothing behind that is handed over
+        before the member has heard it.
+        """
+        drafts: list[Draft] = []
+        while self._granted:
+            post = self._waiting[0]
+            verdict = self._room.judge(self, post)
+            if isinstance(verdict, Draft) and self._has_unheard():
+                break
+            self._waiting.popleft()
+            self._granted -= 1
+            if isinstance(verdict, Draft):
+                drafts.append(verdict)
+            else:
+                self._refused = post.number
+                self._unheard = True
+                self.session.reject(post.number, verdict.code, verdict.reason)
+        self._has_unheard()  # ask now rather than when something waits for the answer
+        return drafts
+
+    def _has_unheard(self) -> bool:
+        """Tell whether it may not have heard of something refused yet, and ask it.
+
+        One that has said goodbye can no longer be asked, and rarely comes back.
+        """
+        if self._unheard and not self._asking:
+            self._unheard = False
+            self._asking = self.session.ask_heard(self._refused, self._heard)
+        return self._asking
+
+    def _heard(self) -> None:
+        """Go on: the member has heard what was refused."""
+        self._asking = False
+        self._behind = 0
+        if self._timer is None:
+            self._release()
 
     def _append(self, drafts: list[Draft]) -> None:
         self._appending += len(drafts)
@@ -121,12 +169,14 @@ class Member:
 
     def _drop_waiting(self) -> None:
         self._waiting.clear()
+        self._granted = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _set_reading(self) -> None:
-        if self._waiting or self._appending > MAX_UNCOMMITTED:
+        slow = self._waiting and not self._asking  # it could not answer
+        if slow or self._appending > MAX_UNCOMMITTED:
             self.session.pause_reading()
         elif self._appending <= MAX_UNCOMMITTED // 2:
             self.session.resume_reading()
