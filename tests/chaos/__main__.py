@@ -1,0 +1,92 @@
+"""The test with real processes, as long as is wanted: ``python -m tests.chaos``.
+
+Run from the top of the repository, on Linux or macOS. The long one takes about a quarter of an
+hour::
+
+    python -m tests.chaos --server-kills 200 --client-kills 100 --cuts 1000 --delays 500 \
+        --clients 50 --per-process 5 --rooms 4 --messages 50000 --seconds 800 --seed 1
+
+Exit status: 0 if every promise was kept, 1 if one was broken, 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.chaos.checker import Kind
+from tests.chaos.harness import Outcome, Plan, run
+
+#: Seconds from the last fault until everything must be at rest.
+TO_REST = 10.0
+#: Violations that are shown.
+SHOWN = 50
+
+
+def options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description="Kill servers and clients, and cut their links."
+    )
+    for option in dataclasses.fields(Plan):
+        parser.add_argument(
+            f"--{option.name.replace('_', '-')}",
+            type=type(option.default),
+            default=option.default,
+            help="default: %(default)s",
+        )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and journals there")
+    return parser.parse_args(arguments)
+
+
+def table(plan: Plan, outcome: Outcome) -> list[str]:
+    """Put into words what has happened."""
+    links = ", ".join(f"{count} {fault.value}" for fault, count in outcome.faults.most_common())
+    rows = [
+        ("seed", plan.seed),
+        ("clients, processes, rooms", f"{plan.clients}, {processes(plan)}, {plan.rooms}"),
+        ("server killed", f"{outcome.server_kills}, of these {outcome.young_kills} while starting"),
+        ("client processes killed", f"{outcome.client_kills}, {plan.per_process} clients each"),
+        ("links harmed", f"{outcome.faults.total()}: {links}"),
+        ("links lost, as clients noticed", outcome.links),
+        ("messages accepted", outcome.accepted),
+        ("messages in the log", outcome.logged),
+        ("messages shown", outcome.shown),
+        ("delivered from outboxes of killed clients", outcome.leftovers),
+        *((kind.value, sum(one.kind is kind for one in outcome.violations)) for kind in Kind),
+        ("integrity of the database", outcome.integrity),
+        ("seconds", f"{outcome.seconds:.1f}"),
+        ("seconds from the last fault to rest", f"{outcome.to_rest:.2f}"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {value}" for name, value in rows]
+
+
+def processes(plan: Plan) -> int:
+    """Return how many processes the clients live in."""
+    return -(-plan.clients // plan.per_process)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it once, and say what has happened."""
+    given = vars(options(arguments))
+    keep: Path | None = given.pop("keep")
+    plan = Plan(**given)
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = keep.absolute() if keep else Path(temporary)
+        directory.mkdir(parents=True, exist_ok=True)
+        outcome = asyncio.run(run(plan, directory))
+    print(*table(plan, outcome), sep="\n")
+    for violation in outcome.violations[:SHOWN]:
+        print(f"{violation.kind.value}: {violation.what}")
+    kept = not outcome.violations and outcome.integrity == "ok" and outcome.to_rest <= TO_REST
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
