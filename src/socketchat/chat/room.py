@@ -29,6 +29,8 @@ LINGER = 10.0
 #: How much a room remembers of what was said last, for members that are a little behind.
 MAX_RECENT = 2048
 MAX_RECENT_SIZE = 2**20
+#: What a frame has around a body, in bytes, about: short messages are mostly that.
+FRAME_OVERHEAD = 48
 
 
 class _Passing(NamedTuple):
@@ -357,7 +359,7 @@ def _pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
     """Cut entries into pieces of about `READ_SIZE`: what one slow member may have in memory."""
     start = size = 0
     for index, entry in enumerate(entries):
-        size += len(entry.body)
+        size += len(entry.body) + FRAME_OVERHEAD
         if size >= READ_SIZE:
             yield entries[start : index + 1]
             start, size = index + 1, 0
