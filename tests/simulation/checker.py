@@ -174,12 +174,14 @@ class _Checker:
         self._said.setdefault(key, committed)
         for number in range(before + 1, entry.lane_number):
             missing = self._posts.get((entry.lane, number))
-            if missing is not None and not self._was_rejected(missing):
+            if missing is not None and not self._may_be_missing(missing):
                 self._complain(Kind.LOST, f"{_tell(missing)} is not in the log before {place}")
 
-    def _was_rejected(self, post: Accepted) -> bool:
+    def _may_be_missing(self, post: Accepted) -> bool:
         told = self._fates.get((post.lane, post.number))
-        return told is not None and told.fate is Fate.REJECTED
+        if told is None or told.fate is Fate.UNKNOWN:
+            return post.refusable
+        return told.fate is Fate.REJECTED
 
     # ---- the senders ----
 

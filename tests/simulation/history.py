@@ -59,6 +59,7 @@ class Accepted(Record, frozen=True):
 
     Attributes:
         kept: Whether it is in an outbox that survives its process.
+        refusable: Whether it may be refused; without a word, if its sender is gone.
     """
 
     who: str
@@ -66,6 +67,7 @@ class Accepted(Record, frozen=True):
     number: int
     body: str
     kept: bool = False
+    refusable: bool = False
 
 
 class Settled(Record, frozen=True):

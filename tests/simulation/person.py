@@ -168,7 +168,8 @@ class Process:
         if directory is not None:
             for leftover in FileOutbox.leftovers(directory, room, new_post=Receipt):
                 self._outboxes.append(leftover)
-                self._spawn(self._deliver(leftover))
+                name = f"{self.name}+{len(self._outboxes)}"
+                self._spawn(self._deliver(name, leftover))
             bounds = self._habits.options.get("max_unacked", (4096, 2**22))
             outbox = FileOutbox.create(directory, room, *bounds)
             self._outboxes.append(outbox)
@@ -190,7 +191,8 @@ class Process:
         habits, rng = self._habits, self._rng
         body = f"{self.name}/{self._person.said}"
         chance = rng.random()
-        if chance < 0.05:
+        too_long = chance < 0.05
+        if too_long:
             body += "\n" * 200  # more lines than are taken
         elif chance < 0.15:
             body += "." * 1000  # what clogs a link
@@ -200,9 +202,10 @@ class Process:
         except SessionClosed:
             return
         self._person.said += 1
-        lane = session._lanes.lane
+        lane, when = session._lanes.lane, self._history.now()
+        refusable = too_long or bool(to)
         self._history.add(
-            Accepted(self._history.now(), self.name, lane, receipt.number, body, kept)
+            Accepted(when, self.name, lane, receipt.number, body, kept, refusable)
         )
         self._follow(receipt, lane)
 
@@ -223,9 +226,8 @@ class Process:
         entry = receipt.entry if fate is Fate.ACKNOWLEDGED else 0
         self._history.add(Settled(self._history.now(), lane, receipt.number, fate, entry))
 
-    async def _deliver(self, leftover: FileOutbox) -> None:
+    async def _deliver(self, name: str, leftover: FileOutbox) -> None:
         """Send what a process that is gone has left, under its own lane."""
-        name = f"{self.name}+{len(self._outboxes)}"
         for post in leftover:
             assert isinstance(post, Receipt)
             self._follow(post, leftover.lane)
