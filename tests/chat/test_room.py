@@ -291,6 +291,23 @@ async def test_one_whose_place_is_gone_is_told_the_gap_and_goes_on_behind_it(
         assert not [one for one in told if isinstance(one, Restarted)]
 
 
+async def test_one_that_comes_back_only_to_say_goodbye_is_told_the_gap_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(max_entries=3)) as it:
+        ada, bob = await it.call("ada"), await it.call("bob")
+        unread(bob)
+        await say(ada, "line 1")
+        await it.cut(bob)
+        await say(ada, *(f"line {number}" for number in range(2, 10)))
+        last_words = await bob.send("goodbye")
+        await bob.close()
+        assert last_words.done
+        told = [event async for event in bob.events() if isinstance(event, Message | Gap)]
+        assert told[1] == Gap(2, 7)
+        assert texts(told)[:3] == ["line 1", "line 8", "line 9"]
+
+
 async def test_one_whose_next_entry_is_the_first_there_is_has_missed_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -378,5 +395,23 @@ async def test_a_session_goes_on_by_its_name_only_in_its_own_log(
             wire, welcome = await it.wire(session=name, after=after)
             assert (welcome.session == name) is goes_on
             assert welcome.after == (after if goes_on else (0, 0))
+            wire.reset()
+            await turns()
+
+
+async def test_a_place_that_is_gone_may_have_been_in_this_log_unless_it_is_of_a_later_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(max_entries=3)) as it:
+        ada = await it.call("ada")
+        for number in range(9):
+            await say(ada, f"line {number}")
+            await asyncio.sleep(1)
+        last = (await it.log.span("lobby")).at
+        name = b"n" * 16
+        for at, goes_on in ((1_000_000, True), (last, True), (last + 1, False)):
+            wire, welcome = await it.wire(session=name, after=(2, at))
+            assert (welcome.session == name) is goes_on
+            assert (welcome.floor, welcome.after) == (7, (6, 0))
             wire.reset()
             await turns()

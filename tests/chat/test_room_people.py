@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from socketchat import (
     Joined,
@@ -14,11 +16,13 @@ from socketchat import (
     Present,
     SessionState,
 )
-from socketchat.chat.room import LINGER
+from socketchat.chat import ChatServer, MemoryLog, Rules
+from socketchat.chat.room import LINGER, Room
+from socketchat.chat.rules import nick_of
 from socketchat.messages import MAX_NAME, MAX_PRESENT, TextPost
 from socketchat.messages import Present as WirePresent
 from socketchat.testing import End
-from socketchat.text import clean_name
+from socketchat.text import NAME_COLUMNS, clean_name, width
 from tests.chat.chatting import chat, found, posts, say, unread, waiting
 from tests.sessions import (
     lost_and_found,
@@ -120,6 +124,17 @@ async def test_names_that_are_long_or_many_can_all_be_given(
         for nick in ("n" * MAX_NAME, "日" * MAX_NAME, "a\u0301" * 32):
             nicks = [(await it.call(nick)).nick for _ in range(12)]
             assert len({clean_name(name) for name in nicks}) == 12
+
+
+@given(st.lists(st.text(max_size=MAX_NAME), min_size=1, max_size=20))
+def test_whatever_names_are_asked_for_no_two_get_the_same(asked: list[str]) -> None:
+    room = Room("lobby", MemoryLog(), Rules(), ChatServer())
+    names = [room.reserve(nick_of(nick), bytes([n] * 16)) for n, nick in enumerate(asked * 2)]
+    assert len({name.casefold() for name in names}) == len(names)
+    for name in names:
+        assert 0 < len(name) <= MAX_NAME
+        assert width(name) <= NAME_COLUMNS
+        assert clean_name(name) == name
 
 
 # Who is told of whom
