@@ -262,13 +262,14 @@ class SessionLifecycle:
         else:
             self._set_timer(None)
             self.state = SessionState.OPEN
-            if resumed.restarted:
-                self._inbox.put([Restarted()])
-            if was_lost:
-                self._log.info("link restored")
-                self._inbox.put([LinkRestored()])
-            if resumed.missed is not None:
-                self._inbox.put([Gap(*resumed.missed)])
+        # Also to one that comes back only to say goodbye: it reads on meanwhile.
+        if resumed.restarted:
+            self._inbox.put([Restarted()])
+        if was_lost:
+            self._log.info("link restored")
+            self._inbox.put([LinkRestored()])
+        if resumed.missed is not None:
+            self._inbox.put([Gap(*resumed.missed)])
         link.start(functools.partial(self._handle_all, link), events)
         if self._inbox.full and not self._closing:
             link.pause()
