@@ -15,8 +15,8 @@ from socketchat.chat.member import MAX_UNCOMMITTED
 from socketchat.errors import LogUnavailable
 from socketchat.messages import Ack, Bye, Event, Ping, Pong, Reject, TextPost, Welcome
 from socketchat.protocol import MAX_WAITING_ANSWERS
-from tests.chat.chatting import acknowledged, chat, new_log, posts, waiting
-from tests.sessions import Wire, lost_and_found, next_events, now, receive, send_all, turns, until
+from tests.chat.chatting import acknowledged, chat, found, new_log, posts, waiting
+from tests.sessions import Wire, next_events, now, receive, send_all, turns, until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -101,17 +101,20 @@ async def test_what_was_on_its_way_to_the_log_when_the_link_was_cut_is_there_onc
         lines = [f"line {number}" for number in range(10)]
         receipts = await send_all(ada, lines[:6])
         await turns()
-        it.network.cut()
-        await lost_and_found(ada)
+        await it.cut(ada)
         receipts += await send_all(ada, lines[6:])
+        await asyncio.sleep(5)
+        assert it.log.under_way == lines[:6]
+        it.log.commit()
+        await found(ada)
         await turns()
-        assert len(it.log.under_way) == 6 + 10  # once more, since it was not held yet
+        assert it.log.under_way == lines[6:]
         it.log.commit()
         await asyncio.gather(*receipts)
         assert it.log.bodies() == lines
 
 
-async def test_a_greeting_tells_what_is_committed_and_not_what_is_under_way(
+async def test_a_greeting_waits_for_what_is_under_way_and_tells_what_is_committed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with chat(monkeypatch, new_log(slow=True)) as it:
@@ -121,9 +124,12 @@ async def test_a_greeting_tells_what_is_committed_and_not_what_is_under_way(
         it.log.commit()
         first.say(*posts(3, 4))
         await turns()
-        second, welcome = await it.wire()
-        assert welcome.mark == 2
+        second = it.listener.call_raw()
+        greeting = asyncio.create_task(second.greet())
+        await turns()
+        assert not greeting.done()
         it.log.commit()
+        assert (await greeting).mark == 4
         second.say(*posts(3, 5))
         await turns()
         it.log.commit()

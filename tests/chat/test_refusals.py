@@ -14,7 +14,7 @@ from socketchat import MessageRejected, SessionState
 from socketchat.chat import Rules
 from socketchat.chat import member as members
 from socketchat.messages import Bye, Ping, Pong, Reject, TextPost
-from tests.chat.chatting import acknowledged, chat, posts
+from tests.chat.chatting import acknowledged, chat, new_log, posts
 from tests.sessions import now, send_all, turns, until
 
 pytestmark = pytest.mark.virtual_time
@@ -118,6 +118,21 @@ async def test_what_stands_behind_a_refused_message_comes_again_if_the_server_sa
             await refused
         await behind
         assert it.log.bodies() == ["behind"]
+
+
+async def test_what_is_on_its_way_to_the_log_is_not_refused_when_it_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        ada, bob = await it.call("ada"), await it.call("bob")
+        receipt = await ada.send("psst", to="bob")
+        await turns()
+        await it.cut(ada)
+        await bob.close()  # so nobody is called that, when it comes again
+        await asyncio.sleep(1)
+        it.log.commit()
+        await receipt
+        assert it.log.bodies() == ["psst"]
 
 
 async def test_nor_does_the_goodbye_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,7 @@ class Member:
     def _append(self, drafts: list[Draft]) -> None:
         self._appending += len(drafts)
         after, self._appended_to = self._appended_to, drafts[-1].number
-        appended = self._room.log.append(self._room.name, self.lane, drafts, after=after)
+        appended = self._room.append(self.lane, drafts, after)
         appended.add_done_callback(lambda future: self._appended(future, len(drafts)))
 
     def _appended(self, future: asyncio.Future[int], count: int) -> None:

@@ -82,6 +82,8 @@ class Room:
         # How many sessions were given a name and are neither seated yet nor known to have ended.
         self._reserved: Counter[str] = Counter()
         self._absent: dict[bytes, _Absent] = {}
+        # The last append of each lane that has one on its way to the log.
+        self._on_their_way: dict[bytes, asyncio.Future[int]] = {}
         self._recent: deque[tuple[Entry, bytes]] = deque()
         self._recent_size = 0
         self._passing: list[_Passing] = []
@@ -142,8 +144,17 @@ class Room:
             number, at = span.floor - 1, 0
         if not session:
             at = await self._time_of(number, span.at if number == span.head else None)
+        await self._settled(hello.lane)
         mark = await self.log.mark(self.name, hello.lane)
         return LogPlace(session, mark, span.floor, span.head, (number, at))
+
+    async def _settled(self, lane: bytes) -> None:
+        """Wait for what an older link has handed over to the log.
+
+        It would come again, could then be refused, and yet be in the log a moment later.
+        """
+        while appended := self._on_their_way.get(lane):
+            await asyncio.wait([appended])
 
     async def _time_of(self, number: int, known: int | None) -> int:
         if known is not None:
@@ -249,6 +260,17 @@ class Room:
             self.host.deserted(self)
 
     # ---- what is said ----
+
+    def append(self, lane: bytes, drafts: Sequence[Draft], after: int) -> asyncio.Future[int]:
+        """Hand a member's drafts over to the log; see `Log.append`."""
+        appended = self.log.append(self.name, lane, drafts, after=after)
+        self._on_their_way[lane] = appended
+        appended.add_done_callback(lambda _: self._arrived(lane, appended))
+        return appended
+
+    def _arrived(self, lane: bytes, appended: asyncio.Future[int]) -> None:
+        if self._on_their_way.get(lane) is appended:
+            del self._on_their_way[lane]
 
     def judge(self, member: Member, post: Post) -> Draft | Verdict:
         """Make a draft of what a member posts, or say why it is refused."""
