@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from socketchat.chat.log import READ_SIZE, Draft, Entry, Span
+from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.errors import LogError
 
@@ -29,19 +30,23 @@ class SlowLog(MemoryLog):
 
     Attributes:
         slow: Whether an append waits for `commit` or `fail`.
+        quiet: Whether what is committed can be read, while nobody is told before `tell`.
         readable: While it is not set, whoever reads waits.
         unreadable: What reading raises; None reads.
         reads: How often entries were read.
     """
 
-    def __init__(self, *, slow: bool = False, **bounds: Any) -> None:
+    def __init__(self, *, slow: bool = False, quiet: bool = False, **bounds: Any) -> None:
         super().__init__(**bounds)
         self.slow = slow
+        self.quiet = quiet
         self.readable = asyncio.Event()
         self.readable.set()
         self.unreadable: LogError | None = None
         self.reads = 0
         self._asked: deque[_Asked] = deque()
+        self._untold: dict[Watcher, tuple[Watcher, list[Entry]]] = {}
+        self._committed: list[Callable[[], object]] = []
 
     @property
     def under_way(self) -> list[str | bytes]:
@@ -52,10 +57,10 @@ class SlowLog(MemoryLog):
         self, room: str, lane: bytes, drafts: Sequence[Draft], *, after: int = 0
     ) -> asyncio.Future[int]:
         """Append at once, or when the test says so."""
-        if not self.slow:
-            return super().append(room, lane, drafts, after=after)
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._asked.append(_Asked(room, lane, drafts, after, done))
+        if not self.slow:
+            self.commit()
         return done
 
     def commit(self, count: int = 2**31) -> None:
@@ -64,18 +69,44 @@ class SlowLog(MemoryLog):
             asked, count = self._asked.popleft(), count - 1
             what_happened = super().append(asked.room, asked.lane, asked.drafts, after=asked.after)
             error = what_happened.exception()
-            if error is None:
-                asked.done.set_result(what_happened.result())
-            else:
+            if error is not None:
                 asked.done.set_exception(error)
+            else:
+                told = functools.partial(asked.done.set_result, what_happened.result())
+                self._committed.append(told)
+        if not self.quiet:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell those who watch of what is committed, as one piece, and then those who appended."""
+        untold, self._untold = self._untold, {}
+        for watcher, entries in untold.values():
+            watcher(entries)
+        committed, self._committed = self._committed, []
+        for done in committed:
+            done()
+
+    def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
+        """See `Log.watch`."""
+
+        def keep(entries: Sequence[Entry]) -> None:
+            self._untold.setdefault(keep, (watcher, []))[1].extend(entries)
+
+        unwatch = super().watch(room, keep)
+
+        def stop() -> None:
+            unwatch()
+            self._untold.pop(keep, None)
+
+        return stop
 
     def fail(self, error: LogError) -> None:
         """Have the oldest append that waits fail."""
         self._asked.popleft().done.set_exception(error)
 
     def speed_up(self) -> None:
-        """Commit all that waits, and be slow no more."""
-        self.slow = False
+        """Commit all that waits, and be neither slow nor quiet any more."""
+        self.slow = self.quiet = False
         self.commit()
 
     async def close(self) -> None:

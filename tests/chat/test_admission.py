@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from socketchat import HandshakeRefused, Joined, Left, Session
+from socketchat import HandshakeRefused, Joined, Left, Message, Session
 from socketchat.chat import ChatServer, Rules
 from socketchat.chat.room import LINGER
 from socketchat.errors import LogUnavailable
@@ -16,9 +16,10 @@ from socketchat.messages import (
     Bye,
     Present,
     Refused,
+    TextPost,
     Welcome,
 )
-from tests.chat.chatting import Chat, acknowledged, chat, posts, waiting
+from tests.chat.chatting import Chat, acknowledged, chat, posts, unread, waiting
 from tests.chat.slow_log import SlowLog
 from tests.sessions import (
     next_events,
@@ -204,6 +205,7 @@ async def test_one_that_is_about_to_be_back_is_not_counted_as_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with ushered(monkeypatch) as (it, seats_ready):
+        bob = await it.call("bob")
         older, _ = await it.wire("ada")
         older.reset()
         await asyncio.sleep(LINGER - 0.1)
@@ -214,6 +216,7 @@ async def test_one_that_is_about_to_be_back_is_not_counted_as_gone(
         newer.say(*posts(1, 1))
         await acknowledged(newer, 1)
         assert (await it.call("ada")).nick == "ada-2"
+        assert [type(event) for event in unread(bob)] == [Joined, Message, Joined]
 
 
 async def test_one_that_was_about_to_be_back_and_is_lost_again_is_gone_after_a_while(
@@ -232,6 +235,51 @@ async def test_one_that_was_about_to_be_back_and_is_lost_again_is_gone_after_a_w
         await asyncio.sleep(2 * LINGER)
         assert await next_events(bob, 2) == [Joined("ada"), Left("ada")]
         assert (await it.call("ada")).nick == "ada"
+
+
+async def test_until_then_it_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with ushered(monkeypatch) as (it, seats_ready):
+        older, _ = await it.wire("ada")
+        older.reset()
+        await turns()
+        seats_ready.clear()
+        newer, _ = await it.wire("ada")
+        newer.reset()
+        await turns()
+        seats_ready.set()
+        await asyncio.sleep(LINGER - 1)
+        assert set(it.server._rooms) == {"lobby"}
+        await asyncio.sleep(2)
+        assert not it.server._rooms
+
+
+async def test_what_one_says_before_it_is_seated_is_taken_in_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with ushered(monkeypatch) as (it, seats_ready):
+        seats_ready.clear()
+        wire, _ = await it.wire()
+        wire.say(*posts(1, 3))
+        await turns()
+        assert it.log.bodies() == []
+        seats_ready.set()
+        wire.say(*posts(4, 5))
+        await acknowledged(wire, 5)
+        assert it.log.bodies() == [f"line {number}" for number in range(1, 6)]
+
+
+async def test_one_that_is_cut_off_for_what_it_said_before_gets_no_seat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with ushered(monkeypatch) as (it, seats_ready):
+        seats_ready.clear()
+        wire, _ = await it.wire()
+        wire.say(*(TextPost(number, "psst", to="nobody") for number in range(1, 10_000)))
+        await turns(100)
+        seats_ready.set()
+        await turns()  # it has read none of its refusals
+        assert not it.listener.sessions
+        assert not it.server._rooms
 
 
 async def test_one_that_comes_back_with_its_name_in_other_letters_has_it(

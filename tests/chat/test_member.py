@@ -13,7 +13,8 @@ from socketchat import LinkLost, MessageRejected, Rejected, SessionState
 from socketchat.chat import Rate, Rules
 from socketchat.chat.member import MAX_UNCOMMITTED
 from socketchat.errors import LogUnavailable
-from socketchat.messages import Ack, Bye, Event, Ping, Pong, Reject, TextPost, Welcome
+from socketchat.framing import FrameDecoder
+from socketchat.messages import Ack, Bye, Event, Ping, Pong, Reject, TextPost, Welcome, decode
 from socketchat.protocol import MAX_WAITING_ANSWERS
 from tests.chat.chatting import acknowledged, chat, found, new_log, posts, waiting
 from tests.sessions import Wire, next_events, now, receive, send_all, turns, until
@@ -76,6 +77,16 @@ async def test_it_does_so_however_much_is_committed_at_once(
         await until(lambda: len(it.log.under_way) == 10)
         it.log.commit()
         await acks_behind_own_posts(wire, 10)
+
+
+async def test_the_two_go_out_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        wire, _ = await it.wire()
+        wire.say(*posts(1, 1))
+        await turns()
+        it.log.commit()
+        frames = FrameDecoder(2**20).frames(await wire.reader.read(2**16))
+        assert [type(decode(frame)) for frame in frames] == [TextPost, Ack]
 
 
 async def test_a_receipt_tells_the_messages_place_in_the_log(
@@ -211,6 +222,19 @@ async def test_what_was_refused_does_not_acknowledge_what_failed_before_it(
         assert it.log.under_way == []
 
 
+async def test_what_waits_for_its_turn_behind_a_failure_is_not_handed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rules = Rules(rate=Rate(burst=2, per_second=10))
+    async with chat(monkeypatch, new_log(slow=True), rules=rules) as it:
+        wire, _ = await it.wire()
+        wire.say(*posts(1, 9))
+        await turns()
+        it.log.fail(LogUnavailable("the disk is full"))
+        await asyncio.sleep(5)
+        assert it.log.under_way == []
+
+
 # Refusing
 
 
@@ -258,6 +282,8 @@ async def test_a_refusal_is_acknowledged_once_everything_before_it_is_committed(
             pass
         it.log.commit(1)
         await acknowledged(wire, 1)
+        await turns()
+        assert it.far("mallory")._lanes.committed == 1
         it.log.commit(1)
         await acknowledged(wire, 5)
 

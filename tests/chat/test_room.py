@@ -226,6 +226,37 @@ async def test_a_newcomer_begins_with_as_much_history_as_it_wants(
         assert [message.replayed for message in got] == [True] * count + [False]
 
 
+async def test_a_newcomer_begins_with_what_there_is_left_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(max_entries=3)) as it:
+        ada = await it.call("ada")
+        await say(ada, *(f"line {number}" for number in range(9)))
+        await ada.close()  # the room itself remembers no more than the log
+        bob = await it.call("bob", history=5)
+        await turns()
+        assert texts(unread(bob)) == ["line 6", "line 7", "line 8"]
+
+
+async def test_a_newcomer_that_was_quicker_than_the_logs_word_gets_each_entry_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(quiet=True)) as it:
+        ada = await it.call("ada")
+        await send_all(ada, ["one", "two"])
+        await turns()
+        bob = await it.call("bob", history=9)
+        await send_all(ada, ["three"])
+        await turns()
+        it.log.tell()  # of all three at once
+        await ada.flush()
+        await turns()
+        assert texts(unread(bob)) == ["one", "two", "three"]
+        it.log.quiet = False
+        await say(ada, "four")
+        assert await receive(bob, 1) == ["four"]
+
+
 async def test_what_was_said_before_is_not_told_to_newcomers_that_do_not_ask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

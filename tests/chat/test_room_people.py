@@ -84,6 +84,19 @@ async def test_the_name_of_one_whose_link_is_lost_is_given_to_whoever_asks(
         assert unread(bob) == [Joined("ada"), Left("ada"), Joined("ADA"), Joined("ada-2")]
 
 
+async def test_one_that_comes_back_under_another_name_has_left_under_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        bob = await it.call("bob")
+        older, _ = await it.wire("ada")
+        older.reset()
+        await turns()
+        await it.wire("eve")
+        assert unread(bob) == [Joined("ada"), Left("ada"), Joined("eve")]
+        assert (await it.call("ada")).nick == "ada"
+
+
 async def test_one_whose_link_is_dead_without_anybody_noticing_keeps_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -169,6 +182,7 @@ async def test_who_comes_together_is_told_of_each_other_once(
             told: list[str] = []
             for event in unread(session):
                 assert isinstance(event, Present | Joined)
+                assert not isinstance(event, Joined) or event.address == ""
                 told += event.nicks if isinstance(event, Present) else [event.nick]
             assert sorted(told) == sorted(other.nick for other in people if other is not session)
 

@@ -21,6 +21,7 @@ from socketchat.messages import (
     MAX_NAME,
     Ack,
     Bye,
+    Refused,
     Welcome,
 )
 from tests.chat.chatting import acknowledged, chat, new_log, posts, waiting
@@ -152,6 +153,22 @@ async def test_a_room_stays_open_for_one_that_is_about_to_come_in(
         await wire.expect(Welcome)
         wire.say(*posts(1, 1))
         await acknowledged(wire, 1)
+
+
+async def test_a_room_into_which_nobody_came_after_all_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        ada = await it.call("ada")
+        it.log.readable.clear()
+        wire = await it.ask()
+        await turns()
+        await ada.close()
+        it.log.unreadable = LogUnavailable("the store is away")
+        it.log.readable.set()
+        await wire.expect(Refused)
+        assert not it.server._rooms
+        assert not it.log._rooms["lobby"].watchers
 
 
 async def test_many_who_open_a_room_together_are_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
