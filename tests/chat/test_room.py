@@ -238,20 +238,22 @@ async def test_a_newcomer_begins_with_what_there_is_left_of_it(
         assert texts(unread(bob)) == ["line 6", "line 7", "line 8"]
 
 
+@pytest.mark.parametrize("history", [0, 1, 9])
 async def test_a_newcomer_that_was_quicker_than_the_logs_word_gets_each_entry_once(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, history: int
 ) -> None:
     async with chat(monkeypatch, new_log(quiet=True)) as it:
         ada = await it.call("ada")
         await send_all(ada, ["one", "two"])
         await turns()
-        bob = await it.call("bob", history=9)
+        bob = await it.call("bob", history=history)
         await send_all(ada, ["three"])
         await turns()
         it.log.tell()  # of all three at once
         await ada.flush()
         await turns()
-        assert texts(unread(bob)) == ["one", "two", "three"]
+        earlier = ["one", "two"][max(2 - history, 0) :]
+        assert texts(unread(bob)) == [*earlier, "three"]
         it.log.quiet = False
         await say(ada, "four")
         assert await receive(bob, 1) == ["four"]
