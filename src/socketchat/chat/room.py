@@ -124,6 +124,7 @@ class Room:
         Raises:
             LogError: The log cannot be read.
         """
+        await self._settled(hello.lane)
         span = await self.log.span(self.name)
         number, at = hello.after
         session = b""
@@ -144,7 +145,6 @@ class Room:
             number, at = span.floor - 1, 0
         if not session:
             at = await self._time_of(number, span.at if number == span.head else None)
-        await self._settled(hello.lane)
         mark = await self.log.mark(self.name, hello.lane)
         return LogPlace(session, mark, span.floor, span.head, (number, at))
 
