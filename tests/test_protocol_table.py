@@ -210,9 +210,9 @@ def test_goodbyes_in_either_order_lead_to_the_same_state() -> None:
     assert client_first is server_first is State.BOTH_LEFT
 
 
-def test_whoever_has_said_goodbye_may_still_answer_and_no_more() -> None:
+def test_whoever_has_said_goodbye_may_still_answer_and_ping_and_no_more() -> None:
     for state, side in ((State.CLIENT_LEFT, C), (State.SERVER_LEFT, S), (State.BOTH_LEFT, C)):
-        assert set(TRANSITIONS[state][side]) == {Ack, Reject, Pong}
+        assert set(TRANSITIONS[state][side]) == {Ack, Reject, Ping, Pong}
 
 
 def test_the_way_through_the_greeting_is_the_only_one() -> None:

@@ -79,9 +79,6 @@ class LoggedSession(Session):
         lanes.received = lanes.committed = place.mark
         lanes.sent = lanes.written = place.after[0]
         self._keeper: Keeper | None = None
-        # Whether we have said goodbye before the client did, and whether we take nothing more.
-        self._left_first = False
-        self._deaf = False
         # What came before there was a keeper.
         self._early: list[wire.Post] = []
 
@@ -126,7 +123,7 @@ class LoggedSession(Session):
     # ---- what comes ----
 
     def _take(self, link: Link, posts: Sequence[wire.Post]) -> None:  # noqa: ARG002
-        if self._dropping or self._deaf:
+        if self._dropping:
             return
         self._lanes.owed = posts[-1].number
         if self._keeper is None:
@@ -160,29 +157,18 @@ class LoggedSession(Session):
         self._log.warning("cut off: it reads none of its rejections")
         self._cut_off()
 
-    def ask_heard(self, number: int, heard: Callable[[], object]) -> bool:
-        """Have `heard` called once the client has read that its post `number` was refused.
+    def ask_heard(self, heard: Callable[[], object]) -> None:
+        """Have `heard` called once the client has read all that was rejected so far.
 
-        If this side has said goodbye, `heard` is never called: what the client has posted behind
-        that comes again over its next link.
-
-        Returns:
-            False if the client cannot be asked, since it has said goodbye first.
+        Behind goodbyes too; but not if the link is lost before.
         """
         link = self._link
-        if link is None or self._left_first:
-            self._lanes.owed = number
-            self._deaf = True
-            return True
-        try:
-            asked = link.protocol.ping(self._loop.time())
-        except LocalProtocolError:
-            return False
+        if link is None or link.protocol.state is State.FAILED:
+            return
         answer: asyncio.Future[float | None] = self._loop.create_future()
         answer.add_done_callback(lambda answer: None if answer.result() is None else heard())
-        self._pings.append((asked, answer))
+        self._pings.append((link.protocol.ping(self._loop.time()), answer))
         link.flush_soon()
-        return True
 
     def pause_reading(self) -> None:
         """Read nothing more from the client, for now."""
@@ -223,10 +209,6 @@ class LoggedSession(Session):
             self._start_closing(Close(code, reason[: wire.MAX_REASON]))
         if self._link is not None:
             self._link.check_finished()
-
-    def _start_closing(self, goodbye: Close) -> None:
-        self._left_first = True
-        super()._start_closing(goodbye)
 
     def _finish(
         self, first: Close, cause: Exception | None = None, *, link: Link | None = None

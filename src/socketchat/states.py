@@ -59,15 +59,16 @@ class State(Enum):
     OPEN = "open"  # both talk
     CLIENT_LEFT = "client left"  # the client has said goodbye, the server not yet
     SERVER_LEFT = "server left"  # the server has said goodbye, the client not yet
-    BOTH_LEFT = "both left"  # only acknowledgements still pass
+    BOTH_LEFT = "both left"  # only answers still pass
     FAILED = "failed"  # refused, or an error: nothing passes any more
 
 
 _Rules: TypeAlias = dict[type, State]
 
 _C, _S = Side.CLIENT, Side.SERVER
-_TALK: Final = (TextPost, DataPost, Event, Present, Ping)
-_ANSWERS: Final = (Ack, Reject, Pong)
+_TALK: Final = (TextPost, DataPost, Event, Present)
+#: What still passes after a goodbye. Ping too: it asks whether the other side has heard an answer.
+_ANSWERS: Final = (Ack, Reject, Ping, Pong)
 
 
 def _stay(state: State, *kinds: type) -> _Rules:

@@ -133,13 +133,10 @@ class Member:
         return drafts
 
     def _has_unheard(self) -> bool:
-        """Tell whether it may not have heard of something refused yet, and ask it.
-
-        One that has said goodbye can no longer be asked, and rarely comes back.
-        """
+        """Tell whether it may not have heard of something refused yet, and ask it."""
         if self._unheard and not self._asking:
-            self._unheard = False
-            self._asking = self.session.ask_heard(self._refused, self._heard)
+            self._unheard, self._asking = False, True
+            self.session.ask_heard(self._heard)
         return self._asking
 
     def _heard(self) -> None:
