@@ -1,179 +1,35 @@
 """Claims about `socketchat.logged`: what the keeper holds is acknowledged, and nothing else.
 
-The keeper is played by the test, over a link in memory; time is virtual. What rooms make of it is
-told in `tests/chat/`, how such a session comes about in `test_server_logged.py`.
+The keeper is played by the test, over a link in memory; time is virtual. How such a session ends is
+told in `test_logged_closing.py`, how it comes about in `test_server_logged.py`, and what rooms make
+of it in `tests/chat/`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import pytest
 
-from socketchat import MessageRejected, Options, Session, SessionClosed, SessionState, Side
-from socketchat.link import HIGH_WATER, Link
-from socketchat.logged import LoggedSession, LogPlace
-from socketchat.messages import (
-    VERSION,
-    Ack,
-    Bye,
-    Event,
-    Greeting,
-    Hello,
-    Ping,
-    Pong,
-    Post,
-    Present,
-    Reject,
-    TextPost,
-    Welcome,
-    encode,
+from socketchat import MessageRejected, SessionState
+from socketchat.link import HIGH_WATER
+from socketchat.logged import LogPlace
+from socketchat.messages import Ack, Bye, Event, Ping, Pong, Post, Present, Reject, TextPost, encode
+from socketchat.protocol import MAX_WAITING_ANSWERS
+from tests.logged import (
+    Keeper,
+    acknowledged,
+    clog,
+    in_order,
+    logged,
+    stop_reading,
+    until_the_end,
+    with_client,
 )
-from socketchat.protocol import MAX_WAITING_ANSWERS, Protocol
-from socketchat.testing import MemoryLink, stream_pair
-from tests.sessions import LANE, Wire, directed, now, send_all, turns, until
+from tests.sessions import LANE, send_all, turns, until
 
 pytestmark = pytest.mark.virtual_time
-
-PLACE = LogPlace(session=b"", mark=0, floor=1, head=41, after=(41, 7_000))
-
-
-class Keeper:
-    """Keeps what a session gives it, and notes what it is told.
-
-    Attributes:
-        posts: What the client posted.
-        events: What passed.
-        drains: How often it was told that the link takes more again.
-        ends: Whether the link was lost, for each time that it was told of the end.
-        holds: A session that it acknowledges everything to at once, if any.
-    """
-
-    def __init__(self, holds: LoggedSession | None = None) -> None:
-        self.posts: list[Post] = []
-        self.events: list[Event] = []
-        self.drains = 0
-        self.ends: list[bool] = []
-        self.holds = holds
-
-    @property
-    def numbers(self) -> list[int]:
-        return [post.number for post in self.posts]
-
-    def take(self, posts: Sequence[Post]) -> None:
-        self.posts += posts
-        if self.holds is not None:
-            self.holds.hold(posts[-1].number)
-
-    def hear(self, event: Event) -> None:
-        self.events.append(event)
-
-    def drained(self) -> None:
-        self.drains += 1
-
-    def ended(self, *, lost: bool) -> None:
-        self.ends.append(lost)
-
-
-@dataclass
-class Ends:
-    """A logged session that was welcomed and has no keeper yet, and the client's end of its link.
-
-    Attributes:
-        session: The session under test.
-        wire: The client, which does as it is told.
-        welcome: How it was let in.
-        between: The link.
-        driver: What drives the session.
-    """
-
-    session: LoggedSession
-    wire: Wire
-    welcome: Welcome
-    between: MemoryLink
-    driver: asyncio.Task[None]
-
-    def keep(self) -> Keeper:
-        """Give the session a keeper."""
-        keeper = Keeper()
-        self.session.keep(keeper)
-        return keeper
-
-
-async def welcome(
-    session: LoggedSession, between: MemoryLink, hello: Hello | None = None
-) -> tuple[Wire, Welcome]:
-    """Let a client in, at the near end of a link, and have nobody drive the session yet."""
-    greeting = Greeting(VERSION, bytes(32), "server")
-    protocol = Protocol(Side.SERVER, session._options, now(), greeting=greeting)
-    link = Link(*directed(between.far), protocol)
-    wire = Wire(*between.near)
-    wire.say(hello or Hello(VERSION, LANE, "ada", "lobby"))
-    session.welcome(link, await link.greet_client(), "ada", "lobby")
-    return wire, await wire.expect(Welcome)
-
-
-@asynccontextmanager
-async def logged(
-    place: LogPlace = PLACE, hello: Hello | None = None, **options: float | None
-) -> AsyncIterator[Ends]:
-    """Open a logged session; at the end it is aborted."""
-    session = LoggedSession(Options(**options), lane=LANE, place=place)  # type: ignore[arg-type]
-    with stream_pair() as between:
-        wire, welcomed = await welcome(session, between, hello)
-        assert session._link is not None
-        driver = asyncio.create_task(session.drive(session._link))
-        try:
-            yield Ends(session, wire, welcomed, between, driver)
-        finally:
-            session.abort()
-            await asyncio.wait([driver])
-
-
-@asynccontextmanager
-async def with_client() -> AsyncIterator[tuple[LoggedSession, Session]]:
-    """Open a logged session whose other end is a client of this library."""
-    session = LoggedSession(Options(), lane=LANE, place=PLACE)
-    with stream_pair() as between:
-        greeting = Greeting(VERSION, bytes(32), "server")
-        protocol = Protocol(Side.SERVER, Options(), now(), greeting=greeting)
-        link = Link(*between.far, protocol)
-
-        async def let_in() -> None:
-            session.welcome(link, await link.greet_client(), "ada", "lobby")
-
-        client, _ = await asyncio.gather(
-            Session.from_streams(*between.near, side=Side.CLIENT), let_in()
-        )
-        driver = asyncio.create_task(session.drive(link))
-        try:
-            yield session, client
-        finally:
-            for end in (session, client):
-                end.abort()
-                await end.wait_closed()
-            await driver
-
-
-async def acknowledged(wire: Wire, number: int) -> None:
-    """Wait until everything up to a number is acknowledged, and nothing above it was."""
-    while (ack := await wire.expect(Ack)) != Ack(number):
-        assert ack.number < number
-
-
-def heard(wire: Wire, kind: type) -> list[object]:
-    return [message for message in wire.heard if isinstance(message, kind)]
-
-
-async def in_order(wire: Wire) -> list[object]:
-    """Return all that the client is told, up to the answer to a ping."""
-    wire.heard.clear()
-    wire.say(Ping(2**40))
-    await wire.expect(Pong)
-    return list(wire.heard)
 
 
 # Coming in
@@ -201,6 +57,10 @@ async def test_a_session_whose_place_is_known_keeps_its_name_and_any_other_gets_
 # What comes
 
 
+def heard_in(messages: list[object]) -> list[object]:
+    return [message for message in messages if isinstance(message, Ack)]
+
+
 async def test_what_came_before_there_was_a_keeper_is_given_to_it_in_order() -> None:
     async with logged() as ends:
         ends.wire.say(TextPost(1, "one"), TextPost(2, "two"))
@@ -223,10 +83,6 @@ async def test_nothing_is_acknowledged_before_it_is_held() -> None:
         assert heard_in(await in_order(ends.wire)) == [Ack(2)]
         ends.session.hold(3)
         assert heard_in(await in_order(ends.wire)) == [Ack(3)]
-
-
-def heard_in(messages: list[object]) -> list[object]:
-    return [message for message in messages if isinstance(message, Ack)]
 
 
 async def test_what_is_held_already_is_not_acknowledged_once_more() -> None:
@@ -320,11 +176,11 @@ async def test_what_came_before_an_error_may_be_refused_though_nobody_hears_of_i
         keeper.take = refuse  # type: ignore[method-assign]
         ends.session.keep(keeper)
         ends.wire.say_bytes(encode(TextPost(1, "one")) + b"\xff" * 8)
-        assert (await ends.wire.read_bye()).code == 1009
+        (bye,) = await until_the_end(ends.wire)
+        assert isinstance(bye, Bye)
         await ends.driver
-        assert ends.session.close_code == 1009
+        assert ends.session.close_code == bye.code == 1009
         assert keeper.ends == [True]
-        assert heard(ends.wire, Reject) == []
 
 
 async def test_any_number_may_be_refused_in_one_turn_if_the_client_reads() -> None:
@@ -344,9 +200,7 @@ async def test_any_number_may_be_refused_in_one_turn_if_the_client_reads() -> No
 async def test_a_flood_of_what_must_be_refused_is_cut_off_when_nobody_reads() -> None:
     async with logged(ping_interval=None) as ends:
         keeper = ends.keep()
-        transport = ends.wire.writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        stop_reading(ends.wire)
         await clog(ends)
         ends.wire.say(*(TextPost(number, "x") for number in range(1, MAX_WAITING_ANSWERS + 2)))
         await until(lambda: len(keeper.numbers) == MAX_WAITING_ANSWERS + 1)
@@ -359,14 +213,64 @@ async def test_a_flood_of_what_must_be_refused_is_cut_off_when_nobody_reads() ->
         ends.session.reject(1, 1008, "no")  # and that is no error
 
 
-async def clog(ends: Ends) -> None:
-    """Give more than the link takes."""
-    number = 41
-    while ends.session.takes_more:
-        number += 1
-        ends.session.give(encode(TextPost(number, "x" * 10_000, 7_000)), number)
+async def test_a_keeper_learns_when_the_client_has_read_that_a_post_was_refused() -> None:
+    async with logged(ping_interval=None) as ends:
+        keeper = ends.keep()
+        heard: list[int] = []
+        ends.wire.say(TextPost(1, "one"), TextPost(2, "two"))
+        await until(lambda: keeper.numbers == [1, 2])
+        ends.session.reject(1, 1008, "no")
+        ends.session.ask_heard(lambda: heard.append(1))
+        ping = await ends.wire.expect(Ping)
+        assert ends.wire.heard[-1] == Reject(1, 1008, "no")
+        await asyncio.sleep(3600)
+        assert heard == []
+        ends.wire.say(Pong(ping.number))
+        await until(lambda: heard)
+        assert heard == [1]
+
+
+async def test_a_client_of_this_library_answers_that_it_has_read_it() -> None:
+    async with with_client() as (session, client):
+        keeper = Keeper()
+        session.keep(keeper)
+        receipt = await client.send("one")
+        await until(lambda: keeper.numbers == [1])
+        session.reject(1, 1008, "no")
+        refused: list[bool] = []
+        session.ask_heard(lambda: refused.append(receipt.done))
+        await until(lambda: refused)
+        assert refused == [True]
+
+
+@pytest.mark.parametrize("how", ["cut", "abort"])
+async def test_of_a_link_that_is_lost_nobody_learns_that_it_was_read(how: str) -> None:
+    async with logged(ping_interval=None) as ends:
+        ends.keep()
+        heard: list[int] = []
+        ends.session.ask_heard(lambda: heard.append(1))
+        await ends.wire.expect(Ping)
+        if how == "cut":
+            ends.between.cut()
+        else:
+            ends.session.abort()
+        await ends.driver
         await turns()
-        assert number < 1000
+        assert heard == []
+
+
+async def test_a_client_is_asked_behind_its_goodbye_too() -> None:
+    async with logged() as ends:
+        keeper = ends.keep()
+        ends.wire.say(TextPost(1, "one"), TextPost(2, "two"), Bye(1000))
+        await ends.wire.read_bye()
+        assert keeper.numbers == [1, 2]
+        ends.session.reject(1, 1008, "no")
+        ends.session.ask_heard(lambda: ends.session.hold(2))
+        ends.wire.say(Pong((await ends.wire.expect(Ping)).number))
+        await acknowledged(ends.wire, 2)
+        await ends.driver
+        assert keeper.ends == [False]
 
 
 # What goes out
@@ -416,9 +320,7 @@ async def test_acknowledging_what_was_never_given_is_an_error() -> None:
 async def test_passing_events_are_dropped_when_too_many_wait() -> None:
     async with logged(ping_interval=None) as ends:
         ends.keep()
-        transport = ends.wire.writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        transport = stop_reading(ends.wire)
         await clog(ends)
         frame = encode(Event("typing", "bob"))
         for _ in range(3 * MAX_WAITING_ANSWERS):
@@ -433,9 +335,7 @@ async def test_a_client_that_does_not_read_is_said_to_take_no_more_until_it_has_
     async with logged(ping_interval=None) as ends:
         keeper = ends.keep()
         assert ends.session.takes_more
-        transport = ends.wire.writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        transport = stop_reading(ends.wire)
         await clog(ends)
         await asyncio.sleep(3600)
         assert (ends.session.takes_more, keeper.drains) == (False, 0)
@@ -450,9 +350,7 @@ async def test_what_is_given_while_the_link_takes_no_more_is_written_when_it_doe
     # The keeper should not, but nothing is lost if it does: a goodbye waits behind it.
     async with logged(ping_interval=None) as ends:
         ends.keep()
-        transport = ends.wire.writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        transport = stop_reading(ends.wire)
         await clog(ends)
         ends.session.give(encode(TextPost(5000, "late", 9_000)), 5000)
         transport.resume_reading()
@@ -460,159 +358,3 @@ async def test_what_is_given_while_the_link_takes_no_more_is_written_when_it_doe
         assert posts[-1].body == "late"
         numbers = [post.number for post in posts]
         assert numbers == [*range(42, 42 + len(posts) - 1), 5000]
-
-
-# The end
-
-
-@pytest.mark.parametrize("who", ["client", "server"])
-async def test_a_goodbye_waits_for_what_is_still_to_be_held(who: str) -> None:
-    async with with_client() as (session, client):
-        keeper = Keeper()
-        session.keep(keeper)
-        receipts = await send_all(client, ["one", "two"])
-        await until(lambda: keeper.numbers == [1, 2])
-        closing = asyncio.create_task((client if who == "client" else session).close(4000))
-        await asyncio.sleep(5)
-        assert not closing.done()
-        assert session.linked
-        session.hold(2)
-        await closing
-        await session.wait_closed()
-        assert [receipt.error for receipt in receipts] == [None, None]
-        assert (client.close_code, session.close_code) == (4000, 4000)
-        assert keeper.ends == [False]
-
-
-async def test_once_everything_is_held_after_both_goodbyes_the_link_is_closed_at_once() -> None:
-    async with logged() as ends:
-        keeper = ends.keep()
-        ends.wire.say(TextPost(1, "one"), Bye(1000))
-        await ends.wire.read_bye()
-        await until(lambda: keeper.numbers == [1])
-        start = now()
-        ends.session.hold(1)
-        await acknowledged(ends.wire, 1)
-        await ends.wire.read_end()
-        await ends.driver
-        assert now() == start
-        assert keeper.ends == [False]
-
-
-async def test_a_goodbye_waits_no_longer_than_close_timeout_and_settles_nothing_else() -> None:
-    async with with_client() as (session, client):
-        keeper = Keeper()
-        session.keep(keeper)
-        receipt = await client.send("one")
-        await until(lambda: keeper.numbers == [1])
-        start = now()
-        await session.close()
-        await client.wait_closed()
-        assert now() == start + 10
-        with pytest.raises(SessionClosed):
-            await receipt
-        session.hold(1)  # too late, and no error
-
-
-async def test_one_that_is_turned_away_keeps_what_is_not_held() -> None:
-    async with with_client() as (session, client):
-        keeper = Keeper()
-        session.keep(keeper)
-        receipts = await send_all(client, ["one", "two"])
-        await until(lambda: keeper.numbers == [1, 2])
-        session.hold(1)
-        session.turn_away(1013, "the disk is full")
-        session.hold(2)  # it may be in the log all the same; it is found there when it comes again
-        start = now()
-        await client.wait_closed()
-        assert now() == start
-        assert (client.close_code, client.close_reason) == (1013, "the disk is full")
-        await receipts[0]
-        with pytest.raises(SessionClosed):
-            await receipts[1]
-        assert keeper.ends == [False]
-
-
-async def test_what_comes_from_one_that_was_turned_away_is_not_taken() -> None:
-    async with logged() as ends:
-        keeper = ends.keep()
-        ends.session.turn_away(1013, "x" * 1000)
-        ends.session.turn_away(1013, "once more")
-        ends.wire.say(TextPost(1, "one"), Bye(1013))
-        bye = await ends.wire.read_bye()
-        assert (bye.code, bye.reason) == (1013, "x" * 500)
-        await ends.wire.read_end()
-        await ends.driver
-        assert ends.session.close_reason == "x" * 500
-        assert keeper.numbers == []
-        assert heard(ends.wire, Ack) == heard(ends.wire, Reject) == []
-
-
-@pytest.mark.parametrize("how", ["cut", "abort", "goodbye", "error", "silence"])
-async def test_a_keeper_is_told_of_the_end_exactly_once_and_whether_the_link_was_lost(
-    how: str,
-) -> None:
-    async with logged() as ends:
-        keeper = ends.keep()
-        match how:
-            case "cut":
-                ends.between.cut()
-            case "abort":
-                ends.session.abort()
-            case "goodbye":
-                ends.wire.say(Bye(1000))
-            case "error":
-                ends.wire.say_bytes(b"\xff" * 8)
-            case "silence":
-                ends.between.stall()
-        await ends.session.wait_closed()
-        await ends.driver
-        ends.session.abort()
-        await ends.session.close()
-        assert keeper.ends == [how != "goodbye"]
-
-
-async def test_a_driver_that_is_cancelled_after_the_end_does_not_tell_of_it_once_more() -> None:
-    async with logged() as ends:
-        keeper = ends.keep()
-        await turns()
-        ends.session.abort()
-        ends.driver.cancel()
-        await asyncio.wait([ends.driver])
-        assert keeper.ends == [True]
-
-
-async def test_a_lost_link_ends_the_session_and_it_takes_nothing_more() -> None:
-    async with logged() as ends:
-        keeper = ends.keep()
-        ends.between.cut()
-        await ends.driver
-        assert ends.session.state is SessionState.CLOSED
-        assert not ends.session.takes_more
-        ends.session.give(encode(TextPost(42, "x")), 42)
-        ends.session.pass_frames(encode(Event("typing")), 1)
-        ends.session.reject(1, 1008, "no")
-        ends.session.hold(1)
-        ends.session.pause_reading()
-        ends.session.resume_reading()
-        ends.session.turn_away(1013, "")
-        assert keeper.ends == [True]
-
-
-async def test_a_session_that_has_ended_is_kept_by_nobody() -> None:
-    async with logged() as ends:
-        ends.between.cut()
-        await ends.driver
-        keeper = Keeper()
-        with pytest.raises(SessionClosed):
-            ends.session.keep(keeper)
-        assert (keeper.posts, keeper.ends) == ([], [])
-
-
-async def test_a_keeper_may_hold_what_it_takes_at_once_and_end_it_there() -> None:
-    async with logged() as ends:
-        ends.session.keep(Keeper(holds=ends.session))
-        ends.wire.say(*(TextPost(number, "x") for number in range(1, 101)), Bye(1000))
-        await acknowledged(ends.wire, 100)
-        await ends.driver
-        assert ends.session.close_code == 1000
