@@ -121,26 +121,27 @@ async def test_a_new_client_asks_for_what_was_said_since_a_time(
 
 
 @virtual_time
+@pytest.mark.parametrize("place", [(39, 7_000), (0, 0)], ids=["a log", "an empty log"])
 async def test_a_client_that_comes_back_names_its_place_and_not_what_it_asked_for_at_first(
-    network: MemoryNetwork,
+    network: MemoryNetwork, place: tuple[int, int]
 ) -> None:
     session = bytes(range(16))
     since = datetime(2023, 11, 14, tzinfo=UTC)
     callers = network.answer_yourself()
     opening = asyncio.create_task(open_session(since=since, nick="ada", room="den"))
     wire = await callers.get()
-    first = await wire.greet_back(Welcome(session, 0, "ada-2", "lobby", 1, 41, (39, 7_000)))
+    first = await wire.greet_back(Welcome(session, 0, "ada-2", "lobby", 1, place[0], place))
     client = await opening
 
     async def come_back() -> Hello:
         nonlocal wire
         wire.reset()
         wire = await callers.get()
-        return await wire.greet_back(Welcome(session, 0, "ada-2", "lobby", 1, 50, (39, 7_000)))
+        return await wire.greet_back(Welcome(session, 0, "ada-2", "lobby", 1, 50, place))
 
     # It holds nothing yet but the place that it was told.
     hello = await come_back()
-    assert (hello.lane, hello.session, hello.after) == (first.lane, session, (39, 7_000))
+    assert (hello.lane, hello.session, hello.after) == (first.lane, session, place)
     assert (hello.nick, hello.room) == ("ada-2", "lobby")
     wire.say(TextPost(40, "a", 7_100), TextPost(44, "b", 7_200))
     assert (await wire.expect(Ack)).number == 44
