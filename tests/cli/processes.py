@@ -255,6 +255,11 @@ class Terminal(Process):
         """How the terminal is set: echo, line by line, ..."""
         return termios.tcgetattr(self._slave)
 
+    @property
+    def blocking(self) -> bool:
+        """Whether who reads from it waits for what is typed, as a shell must."""
+        return os.get_blocking(self._slave)
+
     def resize(self, columns: int, rows: int) -> None:
         self.screen.resize(rows, columns)
         _set_size(self._slave, columns, rows)
@@ -281,7 +286,8 @@ class Stage:
     """What a test has started, and where it keeps its files.
 
     Attributes:
-        folder: Home of all processes; a server's files are in `server`, a client's in `client`.
+        folder: Home of all processes; a client's files are in `client`, and a server's in `server`,
+            if nothing else is said: no two may have the same at once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -326,10 +332,17 @@ class Stage:
         self.processes.append(process)
         return process
 
-    def serve(self, *options: str, port: int = 0, env: dict[str, str] | None = None) -> Server:
+    def serve(
+        self,
+        *options: str | bytes,
+        port: int = 0,
+        data: str = "server",
+        env: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> Server:
         """Start a server on this machine, and wait until it listens."""
-        at = ["--host", "127.0.0.1", "--port", str(port), "--data", str(self.folder / "server")]
-        server = self.start("serve", "--headless", *at, *options, kind=Server, env=env)
+        at = ["--host", "127.0.0.1", "--port", str(port), "--data", str(self.folder / data)]
+        server = self.start("serve", "--headless", *at, *options, kind=Server, env=env, **settings)
         assert isinstance(server, Server)
         self.until(lambda: server.lines and "waiting for callers" in server.err)
         return server

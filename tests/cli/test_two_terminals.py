@@ -121,7 +121,7 @@ def test_both_may_type_at_any_time_and_no_line_is_torn(tmp_path: Path) -> None:
 
 def test_a_flood_tears_no_half_typed_line_and_loses_nothing(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
-        server = host(it)
+        server = host(it, "--rate", "0")
         client = caller(it, server, "--nick", "ada")
         piped = it.join(f"127.0.0.1:{port_of(server)}", "bob")
         client.write("half a line")
@@ -168,6 +168,7 @@ def test_a_key_or_a_command_leaves_and_the_terminal_is_as_it_was(tmp_path: Path,
             terminal.write(keys)
             assert terminal.wait() == 0
             assert terminal.settings == untouched.settings
+            assert terminal.blocking
             assert prompt_of(terminal) is None
             assert "Traceback" not in terminal.text
 

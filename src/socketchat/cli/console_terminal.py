@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TextIO
 
 from prompt_toolkit.input import Input, create_input
@@ -114,3 +114,18 @@ if sys.platform != "win32":
         def cooked_mode(self) -> AbstractContextManager[None]:
             """Change nothing."""
             return nullcontext()
+
+        @contextmanager
+        def attach(self, input_ready_callback: Callable[[], None]) -> Iterator[None]:
+            """Have the callback called when there are keys.
+
+            uvloop makes what it reads non-blocking, and the terminal would stay so for the shell.
+            """
+            keyboard = self.fileno()
+            blocking = os.get_blocking(keyboard)
+            try:
+                with super().attach(input_ready_callback):
+                    yield
+            finally:
+                with suppress(OSError):  # it may be gone
+                    os.set_blocking(keyboard, blocking)
