@@ -50,7 +50,7 @@ async def test_what_happens_is_told() -> None:
     async with terminal() as it:
         it.session.happen(Joined("bob", "192.0.2.1:5000"), Gap(1, 3))
         await it.until("-- bob (192.0.2.1:5000) is online")
-        await it.until("-- 3 messages are missing here: no longer in the log")
+        await it.until("-- 3 messages are missing here: the room keeps them no longer")
 
 
 async def test_typing_while_ten_thousand_lines_arrive_leaves_the_input_intact() -> None:

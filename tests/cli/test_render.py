@@ -42,6 +42,7 @@ from socketchat.events import (
     LinkLost,
     LinkRestored,
     Message,
+    Present,
     Rejected,
     Restarted,
     Typing,
@@ -62,6 +63,7 @@ EVENTS: list[Event] = [
     Restarted(),
     Gap(3, 1_300),
     Rejected(7, 1008, "muted"),
+    Present(("bob", "eve\x1b")),
 ]
 
 
@@ -234,6 +236,12 @@ def test_wrapping(line: str, rows: list[str]) -> None:
     assert [row.rstrip() for row in wrap(line, 10, 10)] == [row.rstrip() for row in rows]
 
 
+RESTARTED = (
+    "the other side has started anew and does not know us any more: what it said",
+    "may be missing here, or come twice",
+)
+
+
 def test_what_is_no_message_is_a_notice() -> None:
     shown = ["\n".join(text_of(event_rows(event, WIDE))) for event in EVENTS[1:]]
     assert shown == [
@@ -242,11 +250,19 @@ def test_what_is_no_message_is_a_notice() -> None:
         "",
         "-- the link is lost: reset; what you send waits until it is back",
         "-- the link is back",
-        "-- the other side has restarted; what it said in the meantime may be missing",
-        "-- 1,298 messages are missing here: no longer in the log",
+        f"-- {RESTARTED[0]} \n   {RESTARTED[1]}",
+        "-- 1,298 messages are missing here: the room keeps them no longer",
         "-- message 7 was refused: muted",
+        "-- here: bob, eve␛",
     ]
-    assert words(Gap(3, 3)) == "1 message is missing here: no longer in the log"
+    assert words(Gap(3, 3)) == "1 message is missing here: the room keeps them no longer"
+
+
+def test_a_crowd_is_counted() -> None:
+    names = tuple(f"n{number}" for number in range(256))
+    assert words(Present(names[:12])) == f"here: {', '.join(names[:12])}"
+    assert words(Present(names[:13])) == f"here: {', '.join(names[:11])} and 2 more"
+    assert words(Present(names)) == f"here: {', '.join(names[:11])} and 245 more"
 
 
 @pytest.mark.parametrize(
@@ -315,6 +331,7 @@ def test_every_event_but_typing_has_its_object() -> None:
         {"type": "gap", "room": "lobby", "first": None, "last": None},
         {"type": "gap", "room": "lobby", "first": 3, "last": 1300},
         {"type": "rejected", "room": "lobby", "number": 7, "code": 1008, "reason": "muted"},
+        {"type": "present", "room": "lobby", "names": ["bob", "eve\x1b"]},
     ]
 
 
@@ -332,7 +349,12 @@ def test_the_other_objects() -> None:
         "number": 3,
         "at": "1970-01-01T12:01:00.000000Z",
     }
-    assert delivered_json("r", 3)["at"] is None
+    assert delivered_json("r", None) == {
+        "type": "delivered",
+        "room": "r",
+        "number": None,
+        "at": None,
+    }
     assert rejected_json("r", 3, 1008, "no")["type"] == "rejected"
     assert error_json("r", "no", 4) == {"type": "error", "room": "r", "code": 4, "reason": "no"}
 

@@ -38,6 +38,7 @@ __all__ = [
     "Row",
     "View",
     "closing_words",
+    "dated",
     "event_rows",
     "name_style",
     "notice_rows",
@@ -63,6 +64,8 @@ _PLAIN_LIMIT = 2**21
 _PLAIN_INDENT = "    "
 #: The least room, in columns, that is worth filling after a name.
 _LEAST_ROOM = 8
+#: Names that are listed; a crowd is counted.
+_MOST_NAMES = 12
 _TOKENS = re.compile("[ \u3000]+|[^ \u3000]+")
 
 
@@ -259,21 +262,32 @@ def words(event: Event) -> str:
             where = f" ({clean(address, multiline=False)})" if address else ""
             return f"{clean_name(nick)}{where} left"
         case Present(nicks=nicks):
-            return f"here: {', '.join(map(clean_name, nicks))}"
+            return f"here: {_names(nicks)}"
         case LinkLost(reason=reason):
             why = f": {clean(reason, multiline=False)}" if reason else ""
             return f"the link is lost{why}; what you send waits until it is back"
         case LinkRestored():
             return "the link is back"
         case Restarted():
-            return "the other side has restarted; what it said in the meantime may be missing"
+            return (
+                "the other side has started anew and does not know us any more: "
+                "what it said may be missing here, or come twice"
+            )
         case Gap(first=first, last=last):
             many = "1 message is" if first == last else f"{last - first + 1:,} messages are"
-            return f"{many} missing here: no longer in the log"
+            return f"{many} missing here: the room keeps them no longer"
         case Rejected(number=number, reason=reason):
             return f"message {number} was refused: {clean(reason, multiline=False)}"
         case _:
             assert_never(event)
+
+
+def _names(nicks: tuple[str, ...]) -> str:
+    """List names, and count what would be too many of them."""
+    shown = nicks if len(nicks) <= _MOST_NAMES else nicks[: _MOST_NAMES - 1]
+    names = ", ".join(map(clean_name, shown))
+    more = len(nicks) - len(shown)
+    return f"{names} and {more:,} more" if more else names
 
 
 def closing_words(code: int | None, reason: str) -> str:
@@ -289,6 +303,17 @@ def plain(event: Event) -> str:
         return plain_notice(said) if said else ""
     who = clean_name(event.sender) + (f" → {clean_name(event.to)}" if event.to else "")
     return f"{who}: {_body(event, _PLAIN_LIMIT)}".replace("\n", "\n" + _PLAIN_INDENT)
+
+
+def dated(message: Message, room: str = "") -> str:
+    """Lay out a message of the past: `YYYY-MM-DD HH:MM name: text`, and in which room it was."""
+    try:
+        when = (_EPOCH + timedelta(microseconds=message.at)).astimezone()
+        stamp = when.strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, OSError, ValueError):
+        stamp = "---------- --:--"
+    where = f" [{clean_name(room)}]" if room else ""
+    return f"{stamp}{where} {plain(message)}"
 
 
 def plain_notice(text: str) -> str:

@@ -1,8 +1,8 @@
 """What a session reports, as the JSON objects that `--json` prints, one to a line.
 
 Pure functions from values to objects, beside `render.py`, which does the same for people. The
-objects are message, joined, left, connected, disconnected, gap, delivered, rejected and error.
-Nothing is cleaned here: a program gets exactly what was said.
+objects are message, present, joined, left, connected, disconnected, gap, delivered, rejected and
+error. Nothing is cleaned here: a program gets exactly what was said.
 """
 
 from __future__ import annotations
@@ -94,8 +94,14 @@ def disconnected_json(room: str, code: int | None, reason: str) -> JSONObject:
     return {"type": "disconnected", "room": room, "code": code, "reason": reason}
 
 
-def delivered_json(room: str, number: int, at: int | None = None) -> JSONObject:
-    """Make the object for a message of ours that was acknowledged."""
+def delivered_json(room: str, number: int | None, at: int | None = None) -> JSONObject:
+    """Make the object for a message of ours that was acknowledged.
+
+    Args:
+        room: In which room.
+        number: Its number in the room's log; None if it is not known.
+        at: When it was said.
+    """
     when = None if at is None else _rfc3339(at)
     return {"type": "delivered", "room": room, "number": number, "at": when}
 
