@@ -133,7 +133,7 @@ def test_a_server_that_never_answers(
     options: list[str],
 ) -> None:
     impatient = functools.partial(connect, open_timeout=0.1)
-    monkeypatch.setattr("socketchat.cli.connect.connect", impatient)
+    monkeypatch.setattr("socketchat.cli.calling.connect", impatient)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         target = f"127.0.0.1:{listener.getsockname()[1]}"
         asked = ("connect", target, "--data", str(tmp_path), *options)
@@ -198,7 +198,7 @@ def test_a_fingerprint_that_is_right_is_enough(tmp_path: Path) -> None:
         server = it.serve()
         client = it.call(server.address, "--fingerprint", server.key, stdin=subprocess.DEVNULL)
         assert client.wait() == 0
-        assert not (tmp_path / "client").exists()
+        assert not (tmp_path / "client" / "known_hosts").exists()
 
 
 def test_a_fingerprint_that_is_wrong_stops_it(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from socketchat import CloseCode, Joined, Left, Session, SessionClosedError, Typing
+from socketchat.cli import delivery
 from socketchat.cli import lines as lines_module
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.lines import Lines
@@ -164,12 +165,14 @@ async def test_a_line_that_the_other_side_does_not_take_is_told_of_and_the_rest_
 async def test_what_is_not_acknowledged_in_time_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lines_module, "ACKNOWLEDGE_TIMEOUT", 0.05)
+    monkeypatch.setattr(delivery, "PATIENCE", 0.05)
     async with at_pipes(monkeypatch) as it:
         transport_of(it).pause_reading()
         it.type("one\ntwo\n")
         it.end_input()
-        with pytest.raises(Failure, match=r"2 lines were not acknowledged in 0\.05 s") as caught:
+        with pytest.raises(
+            Failure, match=r"2 lines were not ack.*: no sign of it in 0\.05 s"
+        ) as caught:
             await it.ended()
         assert caught.value.code is ExitCode.NOT_ACKNOWLEDGED
 

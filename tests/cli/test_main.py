@@ -19,6 +19,7 @@ from socketchat.cli.main import _CleanFormatter, cli
 from tests.cli.processes import Piped, Stage, stage, status
 
 HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
+COMMANDS = ["serve", "connect", "send", "tail", "history"]
 
 
 def imported(process: Piped) -> set[str]:
@@ -48,7 +49,7 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
             assert f"\n  {name} " in help_.out
 
 
-@pytest.mark.parametrize("name", ["serve", "connect"])
+@pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_the_help_of_a_command_names_and_explains_every_option(name: str, flag: str) -> None:
     result = CliRunner().invoke(cli, [name, flag], prog_name="socketchat")
@@ -61,21 +62,26 @@ def test_the_help_of_a_command_names_and_explains_every_option(name: str, flag: 
 
 
 def test_the_commands_have_the_options_that_are_promised() -> None:
+    caller = "--nick --trust --fingerprint --no-reconnect --no-tls --json --data --verbose"
     promised = {
-        "serve": "--host --port --room --nick --name --data --headless --no-tls",
-        "connect": "--nick --trust --fingerprint --no-reconnect --plain --no-color --json --data",
+        "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate",
+        "connect": f"{caller} --history --plain --no-color",
+        "send": f"{caller} --to",
+        "tail": f"{caller} --history --since --no-follow",
+        "history": "--room --search --since --limit --json --data",
     }
     for name, options in promised.items():
         names = {option for parameter in cli.commands[name].params for option in parameter.opts}
         assert set(options.split()) <= names
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["connect", "--help"]])
-def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
-        help_ = ended(it.start(*arguments, env=WATCHED))
-        assert "click" in imported(help_)
-        assert not imported(help_) & HEAVY
+        asked = [[], *([name] for name in COMMANDS)]
+        for help_ in [it.start(*arguments, "--help", env=WATCHED) for arguments in asked]:
+            ended(help_)
+            assert "click" in imported(help_)
+            assert not imported(help_) & (HEAVY | {"sqlite3"})
 
 
 def test_a_client_at_a_pipe_loads_no_console(tmp_path: Path) -> None:
@@ -126,6 +132,19 @@ def test_the_version_is_told() -> None:
         (["connect", "--fingerprint", "SHA256:short", "localhost"], "--fingerprint"),
         (["connect", "local host"], "HOST:PORT"),
         (["connect", "localhost:0"], "port"),
+        (["connect", "--history", "-1", "localhost"], "-1"),
+        (["send"], "TARGET"),
+        (["send", "local host", "hi"], "HOST:PORT"),
+        (["send", "--to", "x" * 65, "localhost", "hi"], "--to"),
+        (["send", "localhost", "\udcff"], "UTF-8"),
+        (["send", "--no-tls", "example.org", "hi"], "--no-tls"),
+        (["tail"], "TARGET"),
+        (["tail", "--since", "yesterday", "localhost"], "2026-01-31T18:30"),
+        (["tail", "--fingerprint", "x", "localhost"], "--fingerprint"),
+        (["history", "extra"], "extra"),
+        (["history", "--data", "/nowhere/at/all"], "no server has kept a log there"),
+        (["serve", "--retain", "soon"], "length of time"),
+        (["serve", "--rate", "-1"], "-1"),
         (["connect", "::1"], "brackets"),
         (["connect", "--no-tls", "example.org"], "--no-tls"),
         (["serve", "--no-tls", "--host", "0.0.0.0"], "--no-tls"),
@@ -232,6 +251,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "NICK": "ada",
         "NAME": "babbage",
         "HEADLESS": "1",
+        "RETAIN": "90d",
+        "RATE": "2.5",
         "NO_TLS": "true",
         "DATA": "/somewhere",
         "PLAIN": "0",
@@ -247,6 +268,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "nick": "ada",
         "name": "babbage",
         "headless": True,
+        "retain": 90 * 86_400,
+        "rate": 2.5,
         "no_tls": True,
         "data": Path("/somewhere"),
         "plain": False,

@@ -161,7 +161,7 @@ async def test_nothing_is_read_ahead_of_who_takes_the_lines() -> None:
         await turns()
         os.set_blocking(out, False)
         assert os.read(out, 100) == b"two\n"
-        await lines.aclose()  # type: ignore[attr-defined]
+        await lines.aclose()
 
 
 async def test_an_input_that_never_comes_can_be_given_up() -> None:

@@ -96,7 +96,7 @@ class Sending:
             try:
                 outcome = await self._session.send(line.text)
                 line.accepted = True
-            except (SocketChatError, ValueError) as exc:
+            except (SocketChatError, ValueError, OSError) as exc:
                 outcome = exc
             self._sent.put_nowait((line, outcome))
 
@@ -125,4 +125,6 @@ def _why(line: Line, error: Exception) -> str:
         return f"not sent: {error.reason or 'refused'}"
     if isinstance(error, SessionClosed):
         return "not confirmed" if line.accepted else "not sent"
+    if isinstance(error, OSError):  # the outbox in a file, which the words name
+        return f"not sent: {error.strerror or error}"
     return f"not sent: {error}"

@@ -1,15 +1,16 @@
-"""Lengths of time on the command line: `90d`, `12h`, `1h30m`, `45s`."""
+"""Times on the command line: lengths as `90d`, `12h`, `1h30m`, `45s`, and times in the past."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import click
 
-__all__ = ["seconds_of"]
+__all__ = ["seconds_of", "time_of"]
 
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(?:[0-9]+[wdhms])+")
+_DURATION = re.compile(r"(?:[0-9]{1,9}[wdhms])+")
 
 
 def seconds_of(
@@ -28,3 +29,33 @@ def seconds_of(
         raise click.BadParameter(f"{value!r} is no length of time: write 90d, 12h, 1h30m or 45s")
     parts = re.findall(r"([0-9]+)([wdhms])", value)
     return float(sum(int(count) * _SECONDS[unit] for count, unit in parts))
+
+
+def time_of(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> datetime | None:
+    """Return the time that an option stands for: so long ago, or a date and time as ISO 8601 says.
+
+    One without a time zone is in that of this machine. One that is too long ago to be written down
+    is the epoch.
+
+    Raises:
+        click.BadParameter: It is no time.
+    """
+    if value is None:
+        return None
+    try:
+        ago = seconds_of(context, parameter, value)
+    except click.BadParameter:
+        pass
+    else:
+        assert ago is not None
+        try:
+            return datetime.now(UTC) - timedelta(seconds=ago)
+        except OverflowError:
+            return datetime.fromtimestamp(0, UTC)
+    try:
+        return datetime.fromisoformat(value).astimezone()
+    except (ValueError, OverflowError, OSError) as exc:
+        text = f"{value!r} is no time: write 2h, 3d, 2026-01-31 or 2026-01-31T18:30"
+        raise click.BadParameter(text) from exc

@@ -24,6 +24,7 @@ __all__ = [
     "Failure",
     "failure_to_connect",
     "failure_to_listen",
+    "file_failure",
     "session_exit_code",
     "session_failure",
 ]
@@ -65,9 +66,9 @@ def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
             return Failure(ExitCode.REFUSED, f"{target}: {exc}")
         case HandshakeError():
             return Failure(ExitCode.CANNOT_REACH, f"{target}: {exc}")
-        case OSError(filename=str(file)):
+        case OSError(filename=str()):
             # No connection bears a file's name: it is one of ours.
-            return Failure(ExitCode.USAGE, f"{file}: {exc.strerror}; see --data")
+            return file_failure(exc)
         case socket.gaierror():
             why = "no such host; check the name"
         case TimeoutError():
@@ -97,6 +98,17 @@ def failure_to_listen(exc: OSError) -> Failure:
     else:
         why += "; try another --host or --port"
     return Failure(ExitCode.CANNOT_REACH, why)
+
+
+def file_failure(exc: OSError) -> Failure:
+    """Say why a file of our own, or its directory, cannot be used, and what may help."""
+    what = exc.strerror or str(exc)
+    if str(exc.filename) not in what:
+        what = f"{exc.filename}: {what}"
+    help_ = "see --data"
+    if exc.errno == errno.EBUSY:
+        help_ = "call that one, or choose another directory with --data"
+    return Failure(ExitCode.USAGE, f"{what}; {help_}")
 
 
 def session_failure(target: str, exc: SessionClosed) -> Failure:

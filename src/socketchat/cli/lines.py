@@ -1,39 +1,38 @@
 """Plain lines: a session at a pipe, a dumb terminal or a screen reader.
 
-Each line of stdin is sent; each message is a line on stdout, or a JSON object. Nothing is redrawn,
-and prompt_toolkit is not loaded. stdout carries data alone: what else there is to say goes to
-stderr.
+Each line of the input is sent; each message is a line on stdout, or a JSON object. Nothing is
+redrawn, and prompt_toolkit is not loaded. stdout carries data alone: what else there is to say goes
+to stderr. `event_writer.py` is the half that hears.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from socketchat.cli.commands import interpret
-from socketchat.cli.failures import ExitCode, Failure, session_exit_code
-from socketchat.cli.render import closing_words, plain, plain_notice
+from socketchat.cli.delivery import acknowledged, lines_were, seconds
+from socketchat.cli.event_writer import EventWriter, Hear, hear_all
+from socketchat.cli.failures import ExitCode, Failure, file_failure, session_exit_code
+from socketchat.cli.render import closing_words, plain_notice
 from socketchat.cli.render_json import (
-    JSONObject,
     connected_json,
     delivered_json,
     disconnected_json,
     error_json,
-    json_line,
-    to_json,
 )
 from socketchat.cli.stdio import InputError, LineInput, LineOutput, OutputError
 from socketchat.cli.terminal import say
 from socketchat.errors import MessageRejected, MessageTooBig, SessionClosed
-from socketchat.events import Event, Message, Rejected
 from socketchat.receipt import Receipt
 from socketchat.session import Session
 from socketchat.text import clean_name
 
 __all__ = ["Lines"]
 
-#: Seconds to wait, at the end of the input, until all is acknowledged.
-ACKNOWLEDGE_TIMEOUT = 30.0
 #: Seconds for which one who is told to leave waits for a reader that does not read its output.
 LEAVE_TIMEOUT = 2.0
 
@@ -44,16 +43,35 @@ class Lines:
     Args:
         session: An open session; it is not closed here.
         as_json: Write one JSON object a line.
+        speaks: Whether anything is sent.
+        said: What is sent; None is the lines of stdin.
+        commands: Whether there may be commands among them, if somebody types them.
+        to: The name of the one whom it is for; empty is everyone.
+        hear: Which of what happens is written, and until when.
     """
 
-    def __init__(self, session: Session, *, as_json: bool = False) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        as_json: bool = False,
+        speaks: bool = True,
+        said: AsyncGenerator[str, None] | None = None,
+        commands: bool = True,
+        to: str = "",
+        hear: Hear = hear_all,
+    ) -> None:
         self._session = session
         self._as_json = as_json
+        self._speaks = speaks
+        self._said = said or LineInput(sys.stdin.fileno()).lines()
+        self._to = to
+        self._hear = hear
         # Somebody who types has commands, and wants to see that a line was sent; a pipe does not.
-        self._typed = sys.stdin.isatty()
+        self._typed = speaks and commands and said is None and sys.stdin.isatty()
         self._left = asyncio.Event()
-        self._input = LineInput(sys.stdin.fileno())
         self._output = LineOutput(sys.stdout.fileno())
+        self._writer = EventWriter(session, self._output, as_json=as_json)
         self._in_hand = False
         self._lost = 0
         self._refused = 0
@@ -73,7 +91,7 @@ class Lines:
             SessionClosedError: The session did not end in good order.
             Failure: The input cannot be sent, or was not acknowledged, or the output not written.
         """
-        self._put_json(connected_json(self._session.room))
+        self._writer.put_json(connected_json(self._session.room))
         if self._typed and not self._as_json:
             who, room = clean_name(self._session.nick), clean_name(self._session.room)
             self.notice(f"{who} in {room}: Enter sends, /quit leaves")
@@ -83,7 +101,7 @@ class Lines:
         tasks = (receiving, writing, sending)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if writing.done() and not writing.exception() and not self._typed:
+            if writing.done() and not writing.exception() and self._speaks and not self._typed:
                 # As after `| head`. Whoever still had something to say must learn that it was not.
                 self.notice("nobody reads the output any more: no more of the input is sent")
             if sending.done() and isinstance(sending.exception(), SessionClosed):
@@ -99,9 +117,14 @@ class Lines:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        return self._outcome(tasks)
+
+    def _outcome(self, tasks: tuple[asyncio.Task[None], ...]) -> ExitCode:
+        """Return the exit code, or raise what one of the tasks has raised."""
         if missing := self._missing():
             over = closing_words(self._session.close_code, self._session.close_reason)
-            raise Failure(ExitCode.NOT_ACKNOWLEDGED, f"{over}; {_lines(missing)} not acknowledged")
+            what = f"{over}; {lines_were(missing)} not acknowledged"
+            raise Failure(ExitCode.NOT_ACKNOWLEDGED, what)
         try:
             for task in tasks:
                 if not task.cancelled():
@@ -122,36 +145,18 @@ class Lines:
     # ---- out of the session ----
 
     async def _receive(self) -> None:
-        """Write what happens until the session is over."""
+        """Write what happens until the session is over, or enough was heard."""
         try:
-            async for event in self._session.events():
-                self._put(event)
-                await self._output.ready()
+            await self._hear(self._session, self._writer)
         finally:
             if self._session.close_code is not None:
                 self._put_end(self._session.close_code, self._session.close_reason)
 
-    def _put(self, event: Event) -> None:
-        if isinstance(event, Rejected) or (isinstance(event, Message) and event.own):
-            return  # for our own lines, the receipts tell
-        if self._as_json:
-            value = to_json(event, self._session.room)
-            if value is not None:
-                self._put_json(value)
-        elif isinstance(event, Message):
-            self._output.put((plain(event) + "\n").encode())
-        elif shown := plain(event):
-            say(shown)
-
     def _put_end(self, code: int, reason: str) -> None:
         if self._as_json:
-            self._put_json(disconnected_json(self._session.room, code, reason))
+            self._writer.put_json(disconnected_json(self._session.room, code, reason))
         elif session_exit_code(self._session) is ExitCode.DONE and not self._missing():
             self.notice(closing_words(code, reason))  # else it is the error's line
-
-    def _put_json(self, value: JSONObject) -> None:
-        if self._as_json:
-            self._output.put(json_line(value))
 
     # ---- into the session ----
 
@@ -159,34 +164,35 @@ class Lines:
         """Send the input, line by line, and wait until all of it is acknowledged."""
         sending = asyncio.create_task(self._send_input())
         leaving = asyncio.create_task(self._left.wait())
+        awaited = (sending, leaving) if self._speaks else (leaving,)
         try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sending.cancel()
             leaving.cancel()
             await asyncio.wait((sending, leaving))
         if self._left.is_set() and self._session.unacknowledged:
-            waiting = _lines(self._session.unacknowledged)
+            waiting = lines_were(self._session.unacknowledged)
             self.notice(f"{waiting} not acknowledged yet; leave once more to wait no longer")
         try:
-            async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT):
-                await self._session.flush()
+            await acknowledged(self._session)
         except TimeoutError:
-            missing = _lines(self._session.unacknowledged)
-            raise Failure(
-                ExitCode.NOT_ACKNOWLEDGED,
-                f"{missing} not acknowledged in {ACKNOWLEDGE_TIMEOUT:g} s: send them again",
-            ) from None
+            missing = lines_were(self._session.unacknowledged)
+            what = f"{missing} not acknowledged: no sign of it in {seconds()}"
+            raise Failure(ExitCode.NOT_ACKNOWLEDGED, what) from None
         if not sending.cancelled():
             sending.result()
 
     async def _send_input(self) -> None:
+        if not self._speaks:
+            return
         try:
-            async for line in self._input.lines():
-                said = interpret(self, line) if self._typed else line
-                # An empty line of a pipe is a line; somebody who types has pressed Enter.
-                if said is not None and (said.strip() or not self._typed):
-                    await self._send(said)
+            async with aclosing(self._said) as lines:
+                async for line in lines:
+                    said = interpret(self, line) if self._typed else line
+                    # An empty line of a pipe is a line; somebody who types has pressed Enter.
+                    if said is not None and (said.strip() or not self._typed):
+                        await self._send(said)
         except InputError as exc:
             raise Failure(ExitCode.USAGE, str(exc)) from exc
 
@@ -194,18 +200,23 @@ class Lines:
         self._in_hand = True
         await self._output.ready()  # each line sent may bring one out
         try:
-            receipt = await self._session.send(line)
+            receipt = await self._session.send(line, to=self._to)
         except MessageTooBig as exc:
             self._refused += 1
             self._fail(f"not sent: {exc}")
+        except OSError as exc:  # the outbox in a file
+            if not self._typed:
+                raise file_failure(exc) from exc
+            self._fail(f"not sent: {file_failure(exc)}")
         else:
-            receipt.add_done_callback(self._settled)
+            receipt.add_done_callback(functools.partial(self._settled, line))
         self._in_hand = False
 
-    def _settled(self, receipt: Receipt) -> None:
+    def _settled(self, line: str, receipt: Receipt) -> None:
         match receipt.error:
             case None:
-                self._put_json(delivered_json(self._session.room, receipt.number, receipt.at))
+                number = receipt.entry or None
+                self._writer.put_json(delivered_json(self._session.room, number, receipt.at))
                 if self._typed and not self._as_json:
                     self.notice("sent")
             case MessageRejected() as exc:
@@ -213,11 +224,9 @@ class Lines:
                 self._fail(f"not sent: {exc.reason}")
             case _:
                 self._lost += 1  # the session is over
+                if self._typed:
+                    self.notice(f"not confirmed: {line}")
 
     def _fail(self, text: str) -> None:
-        self._put_json(error_json(self._session.room, text))
+        self._writer.put_json(error_json(self._session.room, text))
         self.notice(text)
-
-
-def _lines(count: int) -> str:
-    return "1 line was" if count == 1 else f"{count:,} lines were"

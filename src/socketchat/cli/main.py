@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import click
 
-from socketchat.cli.duration import seconds_of
+from socketchat.cli.calling import HISTORY
+from socketchat.cli.duration import seconds_of, time_of
 from socketchat.cli.failures import ExitCode, Failure
 
 __all__ = ["main"]
@@ -34,23 +35,15 @@ def _option(*names: str, **settings: Any) -> Callable[[F], F]:
     return click.option(*names, envvar=f"SOCKETCHAT_{name}", **settings)
 
 
-def _common(command: F) -> F:
-    """Add the options that every command has."""
-    for option in (
-        _option("--nick", metavar="NAME", default=_login, help="The name to go by."),
-        _option("--no-tls", is_flag=True, help="Speak in the clear; on this machine only."),
-        _option(
-            "--data",
-            metavar="DIR",
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Where keys and known hosts are kept.",
-        ),
-        _option("--plain", is_flag=True, help="Plain lines, as for screen readers."),
-        _option("--no-color", is_flag=True, help="No colours."),
-        _option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more."),
-    ):
-        command = option(command)
-    return command
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Put options together, in the order in which `--help` shows them."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def _login() -> str:
@@ -58,6 +51,58 @@ def _login() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
         return ""
+
+
+_DATA = _option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where keys, known hosts, logs and unsent lines are kept.",
+)
+_JSON = _option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
+_NICK = _option("--nick", metavar="NAME", default=_login, help="The name to go by.")
+_NO_TLS = _option("--no-tls", is_flag=True, help="Speak in the clear; on this machine only.")
+_HISTORY = _option(
+    "--history",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=HISTORY,
+    show_default=True,
+    help="Earlier messages of the room to begin with.",
+)
+_SINCE = _option(
+    "--since",
+    metavar="TIME",
+    callback=time_of,
+    default=None,
+    help="Begin with what was said so long ago, as 2h or 3d, or at a time, as 2026-01-31T18:30.",
+)
+_VERBOSE = _option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more.")
+_terminal = _options(
+    _option("--plain", is_flag=True, help="Plain lines, as for screen readers."),
+    _option("--no-color", is_flag=True, help="No colours."),
+)
+_caller = _options(
+    _option(
+        "--trust",
+        type=click.Choice(["accept-new", "strict"]),
+        default="accept-new",
+        show_default=True,
+        help="Whether a server that is not known yet is taken on trust.",
+    ),
+    _option(
+        "--fingerprint",
+        metavar="SHA256:...",
+        default="",
+        help="The key that the server must have.",
+    ),
+    _option("--no-reconnect", is_flag=True, help="End when the link is lost."),
+    _JSON,
+    _NICK,
+    _NO_TLS,
+    _DATA,
+    _VERBOSE,
+)
 
 
 @click.group(
@@ -112,7 +157,11 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="Messages a second that a member may send, after a burst of 30; 0 is no limit.",
 )
-@_common
+@_NICK
+@_NO_TLS
+@_DATA
+@_terminal
+@_VERBOSE
 def serve(**settings: Any) -> None:
     """Wait for callers, and chat with them."""
     from socketchat.cli.serve import run_serve
@@ -122,28 +171,73 @@ def serve(**settings: Any) -> None:
 
 @cli.command()
 @click.argument("target", required=False, default="")
-@_option(
-    "--trust",
-    type=click.Choice(["accept-new", "strict"]),
-    default="accept-new",
-    show_default=True,
-    help="Whether a server that is not known yet is taken on trust.",
-)
-@_option(
-    "--fingerprint", metavar="SHA256:...", default="", help="The key that the server must have."
-)
-@_option("--no-reconnect", is_flag=True, help="End when the link is lost.")
-@_option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
-@_common
+@_HISTORY
+@_caller
+@_terminal
 def connect(**settings: Any) -> None:
     """Call TARGET: HOST, HOST:PORT, HOST/ROOM or HOST:PORT/ROOM (IPv6 in brackets).
 
     Without TARGET the host name is asked for. If stdin is no terminal, each line of it is sent, and
-    at its end the command waits until all is acknowledged.
+    at its end the command waits until all is acknowledged. What cannot be delivered is kept, and
+    goes out the next time that the same TARGET is called.
     """
     from socketchat.cli.connect import run_connect
 
     _start(run_connect, settings)
+
+
+@cli.command()
+@click.argument("target")
+@click.argument("text", nargs=-1)
+@_option("--to", metavar="NAME", default="", help="Send it to one member of the room alone.")
+@_caller
+def send(**settings: Any) -> None:
+    """Send TEXT, or each line of stdin, to TARGET: HOST/ROOM and the like, as for connect.
+
+    It ends once all of it is acknowledged. What is not is kept, and goes out the next time that the
+    same TARGET is called.
+    """
+    from socketchat.cli.send import run_send
+
+    _start(run_send, settings)
+
+
+@cli.command()
+@click.argument("target")
+@_HISTORY
+@_SINCE
+@_option("--no-follow", is_flag=True, help="End with the last message that there is.")
+@_caller
+def tail(**settings: Any) -> None:
+    """Read what is said at TARGET: HOST/ROOM and the like, as for connect.
+
+    It begins with earlier messages and goes on with what is said. stdin is not read.
+    """
+    from socketchat.cli.tail import run_tail
+
+    _start(run_tail, settings)
+
+
+@cli.command()
+@_option("--room", metavar="NAME", default=None, help="This room; by default all of them.")
+@_option("--search", metavar="WORDS", default="", help="What has all of these words in it.")
+@_SINCE
+@_option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="The last N messages; 0 is all.",
+)
+@_JSON
+@_DATA
+@_VERBOSE
+def history(**settings: Any) -> None:
+    """Read the log of this host's own server, whether or not it runs."""
+    from socketchat.cli.history import run_history
+
+    _start(run_history, settings)
 
 
 def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TypeVar
 
 __all__ = ["InputError", "LineInput", "LineOutput", "OutputError"]
@@ -36,7 +36,7 @@ class LineInput:
         # What is wanted: one chunk at a time, or no more.
         self._wanted: queue.SimpleQueue[asyncio.Future[bytes] | None] = queue.SimpleQueue()
 
-    async def lines(self) -> AsyncIterator[str]:
+    async def lines(self) -> AsyncGenerator[str, None]:
         """Yield each line, without its end, until the input ends.
 
         Cancellation: one read may go on in its thread until there is input.

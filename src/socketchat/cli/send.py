@@ -1,0 +1,57 @@
+"""`socketchat send`: say something in a room, and leave once it is there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from socketchat.cli.calling import Call, CallerSettings, run_call, target_of
+from socketchat.cli.event_writer import hear_of_the_link
+from socketchat.cli.failures import ExitCode, Failure
+from socketchat.cli.lines import Lines
+from socketchat.messages import MAX_NAME
+
+__all__ = ["run_send"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendSettings(CallerSettings):
+    """What the command line asks for; see `main.py`."""
+
+    text: tuple[str, ...]
+    to: str
+
+
+def run_send(**settings: Any) -> int:
+    """Send a text, or each line of stdin, until all is acknowledged; return the exit code."""
+    checked = SendSettings(**settings)
+    if len(checked.to) > MAX_NAME:
+        raise Failure(ExitCode.USAGE, f"a name has at most {MAX_NAME} characters: see --to")
+    text = " ".join(checked.text)
+    try:
+        (text + checked.to).encode()
+    except UnicodeEncodeError as exc:
+        raise Failure(ExitCode.USAGE, "the text is not UTF-8: convert it first") from exc
+
+    async def talk(call: Call) -> int:
+        async with call.conversation() as session:
+            said = _one(text) if checked.text else None
+            lines = Lines(
+                session,
+                as_json=checked.as_json,
+                said=said,
+                commands=False,
+                to=checked.to,
+                hear=hear_of_the_link,
+            )
+            call.leave = lines.leave
+            code = await lines.run()
+            call.leave = None
+            return code
+
+    return run_call(checked, target_of(checked), talk)
+
+
+async def _one(text: str) -> AsyncGenerator[str, None]:
+    yield text
