@@ -40,8 +40,8 @@ def test_it_says_one_line_on_stdout_and_all_else_on_stderr(tmp_path: Path) -> No
 
 def test_what_it_says_can_be_typed(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
-        for options in ([], ["--no-tls"]):
-            server = it.serve(*options)
+        for options, data in (([], "server"), (["--no-tls"], "other")):
+            server = it.serve(*options, data=data)
             (hint,) = (line for line in server.err.splitlines() if "waiting" in line)
             command = hint.partition(": socketchat ")[2].split()
             client = it.start(*command, "--data", str(tmp_path / "client"))
@@ -71,6 +71,8 @@ def test_it_names_itself_as_callers_find_it(
         nick="",
         name="",
         headless=True,
+        retain=None,
+        rate=0,
         no_tls=no_tls,
         data=None,
         plain=False,
@@ -108,23 +110,31 @@ def test_the_environment_may_say_it_all(tmp_path: Path) -> None:
         client.write("hello\n")
         client.end_input()
         assert client.wait() == 0
-        assert [value["room"] for value in client.objects] == ["tea"] * 2
+        assert {value["room"] for value in client.objects} == {"tea"}
         assert "ada" in server.err
         assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {
-            "server.pem",
-            "known_hosts",
+            *("server.pem", "known_hosts", "outbox"),
+            *("server.lock", "log.db", "log.db-wal", "log.db-shm"),
         }
 
 
 def test_its_key_is_made_once_and_kept_to_itself(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         first = it.serve()
-        assert it.serve().key == first.key
+        stop(first)
+        again = it.serve()
+        assert again.key == first.key
+        stop(again)
         path = tmp_path / "server" / "server.pem"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         path.unlink()
         assert it.serve().key != first.key
+
+
+def stop(server: Server) -> None:
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
 
 
 @pytest.mark.parametrize(
@@ -175,7 +185,7 @@ def one_line(process: Piped) -> str:
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         port = str(it.serve().port)
-        data = str(tmp_path / "server")
+        data = str(tmp_path / "other")
         other = it.start("serve", "--host", "127.0.0.1", "--port", port, "--data", data)
         assert other.wait() == 3
         assert f"port {port}: Address already in use" in one_line(other)
@@ -281,7 +291,7 @@ def test_more_is_said_to_who_asks_for_it(tmp_path: Path) -> None:
         with socket.create_connection(("127.0.0.1", server.port)) as caller:
             caller.sendall(b"GET / HTTP/1.1\r\n\r\n")
             server.until(lambda: "did not come in" in server.err)
-        quiet = it.serve("--no-tls")
+        quiet = it.serve("--no-tls", data="other")
         with socket.create_connection(("127.0.0.1", quiet.port)) as caller:
             caller.sendall(b"GET / HTTP/1.1\r\n\r\n")
             read(caller)

@@ -7,12 +7,13 @@ console is the same as a caller's.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,13 @@ from typing import Any
 
 from socketchat.chat import ChatServer, Rate, Rules
 from socketchat.chat.sqlite_log import SQLiteLog
-from socketchat.cli.failures import ExitCode, Failure, failure_to_listen
+from socketchat.cli.calling import HISTORY
+from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
+from socketchat.cli.render import closing_words, plain_notice
 from socketchat.cli.target import Target, is_loopback
 from socketchat.cli.terminal import on_signals, say
-from socketchat.errors import CloseCode
+from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
 from socketchat.messages import MAX_NAME
 from socketchat.server import Server
 from socketchat.server import serve as listen_and_serve
@@ -35,8 +38,8 @@ from socketchat.trust.known_hosts import default_directory
 
 __all__ = ["run_serve"]
 
-#: Earlier messages that one is shown on coming into a room, if nothing else was asked for.
-HISTORY = 50
+#: Seconds after which a host whose seat was lost, because the disk is full, takes it again.
+SEAT_PAUSE = 1.0
 _LOOPBACK = ("127.0.0.1", "::1")
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
@@ -111,9 +114,15 @@ async def _serve(settings: ServeSettings, chat: ChatServer) -> int:
 async def _serve_until(
     signalled: asyncio.Future[signal.Signals], settings: ServeSettings, chat: ChatServer
 ) -> None:
+    """Serve until a signal comes, the host leaves, or the log fails.
+
+    Raises:
+        Failure: The server cannot be started, or its log has failed.
+    """
     machine = socket.gethostname()
     say(f"starting on {machine}")
     server = await _open(settings, chat, settings.name or machine)
+    failed = asyncio.create_task(chat.wait_failed())
     try:
         _announce(server, _callers_name(settings, machine), tls=not settings.no_tls)
         if settings.headless or not sys.stdin.isatty():
@@ -121,17 +130,60 @@ async def _serve_until(
                 say("there is no terminal to chat at: only serving, as with --headless")
             # Without a seat in the room, who comes and goes is told on stderr.
             logging.getLogger("socketchat.chat").setLevel(logging.INFO)
-            await signalled
+            await asyncio.wait((signalled, failed), return_when=asyncio.FIRST_COMPLETED)
         else:
+            await _chat(server, settings, (signalled, failed))
+    finally:
+        failed.cancel()
+        await server.close(*_goodbye(signalled, failed))
+    if failed.done() and not failed.cancelled():
+        what = f"{failed.result()}; see that the disk is in order, and start again"
+        raise Failure(ExitCode.INTERNAL_ERROR, what)
+
+
+def _goodbye(
+    signalled: asyncio.Future[signal.Signals], failed: asyncio.Task[LogError]
+) -> tuple[CloseCode, str]:
+    """Return what those who are still there are told at the end."""
+    if failed.done():
+        return CloseCode.TRY_AGAIN_LATER, "the log has failed"
+    # After a SIGTERM the server may well be started again: its callers should come back.
+    again = signalled.done() and signalled.result() is signal.SIGTERM
+    code = CloseCode.SERVICE_RESTART if again else CloseCode.GOING_AWAY
+    return code, "the server is stopping"
+
+
+async def _chat(
+    server: Server, settings: ServeSettings, ends: Sequence[asyncio.Future[Any]]
+) -> None:
+    """Have the host chat until it leaves, or one of `ends` is done.
+
+    A full disk turns away whoever says something, the host too; the server goes on, and so does its
+    host, once there may be room again.
+    """
+    over = False
+    while not over:
+        try:
             async with _seat(server, settings.nick) as session:
                 front = Front(session, plain=settings.plain, no_color=settings.no_color)
-                signalled.add_done_callback(lambda _: front.leave())
-                await front.run()
-    finally:
-        # After a SIGTERM the server may well be started again: its callers should come back.
-        again = signalled.done() and signalled.result() is signal.SIGTERM
-        code = CloseCode.SERVICE_RESTART if again else CloseCode.GOING_AWAY
-        await server.close(code, "the server is stopping")
+                leave = functools.partial(_leave, front)
+                for end in ends:
+                    end.add_done_callback(leave)
+                try:
+                    await front.run()
+                except SessionClosed as exc:
+                    say(plain_notice(closing_words(exc.code, exc.reason)))
+                code = session.close_code
+        except HandshakeRefused as exc:
+            code = exc.code
+        over = code != CloseCode.TRY_AGAIN_LATER or any(end.done() for end in ends)
+        if not over:
+            say(plain_notice("the server goes on, and you are seated again as soon as can be"))
+            await asyncio.wait(ends, timeout=SEAT_PAUSE, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _leave(front: Front, _ended: object) -> None:
+    front.leave()
 
 
 def _callers_name(settings: ServeSettings, machine: str) -> str:
@@ -163,6 +215,8 @@ async def _open(settings: ServeSettings, chat: ChatServer, name: str) -> Server:
         what = f"the server's key cannot be used: {exc}; see --data"
         raise Failure(ExitCode.USAGE, what) from exc
     except OSError as exc:
+        if exc.filename is not None:  # no socket bears a name: it is the log
+            raise file_failure(exc) from exc
         raise failure_to_listen(exc) from exc
 
 
@@ -191,3 +245,5 @@ async def _seat(server: Server, nick: str) -> AsyncIterator[Session]:
             yield session
     finally:
         await asyncio.wait([serving])
+        if not serving.cancelled():
+            serving.exception()  # if it did not come in, its own end of the session knows
