@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from socketchat import CloseCode
-from socketchat.framing import FrameDecoder
-from socketchat.messages import VERSION, Bye, Greeting, Hello, TextPost, Welcome, decode, encode
+from socketchat.messages import Bye, encode
 from tests.cli.processes import Piped, last_line, stage
-from tests.cli.strangers import fake_server
+from tests.cli.strangers import fake_server, take_and_never_acknowledge
 
 # Talking
 
@@ -304,23 +303,6 @@ def test_a_second_signal_waits_for_no_acknowledgement(tmp_path: Path) -> None:
         ada.signal(signal.SIGINT)
         assert ada.wait() == 130
         assert "socketchat:" not in ada.err
-
-
-def take_and_never_acknowledge(
-    taken: threading.Event, last_words: bytes, caller: socket.socket
-) -> None:
-    """Let a client in and take its posts; say some last words after the first one."""
-    frames = FrameDecoder(2**20)
-    caller.sendall(encode(Greeting(VERSION, bytes(32))))
-    while data := caller.recv(2**16):
-        for message in map(decode, frames.frames(data)):
-            if isinstance(message, Hello):
-                caller.sendall(encode(Welcome(bytes(16), 0, message.nick)))
-            if isinstance(message, TextPost):
-                taken.set()
-                if last_words:
-                    caller.sendall(last_words)
-                    caller.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=str)

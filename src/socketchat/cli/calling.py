@@ -91,6 +91,7 @@ class Call:
         self.leave: Callable[[], object] | None = None
         self.hang_up: Callable[[], object] = lambda: None
         self._settings = settings
+        self._nick = clean_name(settings.nick)[:MAX_NAME] if settings.nick else ""
         self._data = settings.data or default_directory()
         self._connected = False
 
@@ -101,8 +102,12 @@ class Call:
 
     @property
     def label(self) -> str:
-        """What outboxes that lead to this room are called by."""
-        return f"{host_and_port(self.target.host, self.target.port)}/{self.target.room}"
+        """What outboxes are called by that lead to this room, under this name.
+
+        What one had to say must not be said by another, though both use the same directory.
+        """
+        server = host_and_port(self.target.host, self.target.port)
+        return f"{self._nick}@{server}/{self.target.room}"
 
     async def open(
         self,
@@ -126,7 +131,7 @@ class Call:
                 target.host,
                 target.port,
                 room=target.room,
-                nick=clean_name(settings.nick)[:MAX_NAME] if settings.nick else "",
+                nick=self._nick,
                 trust=settings.fingerprint or settings.trust,
                 known_hosts=known_hosts,
                 tls=not settings.no_tls,

@@ -33,7 +33,7 @@ MANY = 50
 
 
 async def send_leftovers(call: Call) -> None:
-    """Send what earlier processes have left for the same room, and say what became of it.
+    """Send what earlier processes have left for the same room under the same name, and say so.
 
     Cancellation: what is not delivered by then stays where it is.
 
