@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import resource
 import signal
 import socket
+import sqlite3
 import stat
+import sys
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from socketchat import Identity
-from socketchat.cli.serve import ServeSettings, _callers_name
+from socketchat import Identity, LogUnavailable, Session
+from socketchat import serve as listen
+from socketchat.chat import ChatServer
+from socketchat.chat.log import Draft
+from socketchat.chat.memory_log import MemoryLog
+from socketchat.cli import serve as serve_module
+from socketchat.cli.failures import ExitCode
+from socketchat.cli.serve import ServeSettings, _callers_name, _chat
 from socketchat.framing import FrameDecoder
 from socketchat.messages import VERSION, Greeting, Hello, Welcome, decode, encode
 from tests.cli.processes import Piped, Server, stage
@@ -64,11 +76,16 @@ def test_what_it_says_can_be_typed(tmp_path: Path) -> None:
 def test_it_names_itself_as_callers_find_it(
     hosts: tuple[str, ...], no_tls: bool, name: str
 ) -> None:
-    settings = ServeSettings(
+    assert _callers_name(settings(hosts=hosts, no_tls=no_tls), "machine") == name
+
+
+def settings(*, hosts: tuple[str, ...] = (), no_tls: bool = False, nick: str = "") -> ServeSettings:
+    """Return what the command line asks for, if little is asked for."""
+    return ServeSettings(
         hosts=hosts,
         port=1,
-        room="",
-        nick="",
+        room="lobby",
+        nick=nick,
         name="",
         headless=True,
         retain=None,
@@ -78,7 +95,6 @@ def test_it_names_itself_as_callers_find_it(
         plain=False,
         no_color=False,
     )
-    assert _callers_name(settings, "machine") == name
 
 
 def test_without_a_terminal_it_only_serves(tmp_path: Path) -> None:
@@ -215,6 +231,170 @@ def test_a_key_that_is_none_is_named(tmp_path: Path) -> None:
         server = it.start("serve", "--port", "0", "--data", str(path / "below"))
         assert server.wait() == 2
         assert "Not a directory" in one_line(server)
+
+
+def test_a_data_directory_in_use_is_named(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        it.serve()
+        data = tmp_path / "server"
+        other = it.start("serve", "--headless", "--port", "0", "--data", str(data))
+        assert other.wait() == 2
+        assert f"{data}: it is in use by another server; call that one, or" in one_line(other)
+
+
+def test_a_log_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        for name, make, words in (
+            ("newer", newer, "newer version of socketchat: update this one"),
+            ("garbage", lambda path: path.write_bytes(b"x" * 5000), "cannot be used"),
+            ("directory", Path.mkdir, "directory"),
+        ):
+            path = tmp_path / name / "log.db"
+            path.parent.mkdir()
+            make(path)
+            server = it.start("serve", "--headless", "--port", "0", "--data", str(path.parent))
+            assert server.wait() == 2
+            line = one_line(server)
+            assert line.startswith(f"socketchat: {path}: ")
+            assert words in line
+            assert line.endswith("; see --data")
+
+
+def newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+
+
+# The log
+
+
+def test_what_was_acknowledged_is_there_after_any_end(
+    tmp_path: Path,
+) -> None:
+    with stage(tmp_path) as it:
+        port = 0
+        for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+            server = it.serve("--rate", "0", port=port)
+            port = server.port
+            ada = it.start("send", server.address, "--nick", "ada", "--json")
+            ada.write("".join(f"{number.name} {count}\n" for count in range(200)))
+            ada.until(lambda ada=ada: ada.kinds("delivered"))  # type: ignore[misc]
+            server.signal(number)
+            server.wait()
+            ada.signal(signal.SIGKILL)
+            ada.wait()
+            delivered = len(ada.kinds("delivered"))
+            data = str(tmp_path / "server")
+            kept = it.start("history", "--data", data, "--search", number.name, "--json")
+            kept.end_input()
+            assert kept.wait() == 0
+            texts = [value["text"] for value in kept.objects]
+            assert texts == [f"{number.name} {count}" for count in range(len(texts))]
+            assert len(texts) >= delivered
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the fault is Linux's")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=str)
+def test_a_log_that_has_failed_ends_it_and_members_keep_what_they_have_to_say(
+    tmp_path: Path, options: list[str]
+) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve("--rate", "0", preexec_fn=let_files_be_small)
+        ada, bob = it.join(server.address, "ada"), it.join(server.address, "bob", *options)
+        ada.write("".join(f"{number} {'x' * 10_000}\n" for number in range(200)))
+        assert server.wait() == 1
+        (line,) = (line for line in server.err.splitlines() if line.startswith("socketchat: "))
+        assert "the log has failed" in line
+        assert line.endswith("see that the disk is in order, and start again")
+        for client in (ada, bob):
+            client.until(lambda client=client: "1013" in client.err + client.out)  # type: ignore[misc]
+        server = it.serve("--rate", "0", port=server.port)
+        ada.end_input()
+        assert ada.wait() == 0
+        reader = it.start("tail", server.address, "--no-follow", "--history", "1000")
+        assert reader.wait() == 0
+        assert [line.split()[1] for line in reader.lines] == [str(n) for n in range(200)]
+
+
+def let_files_be_small() -> None:
+    """Have writes fail beyond so many bytes of a file."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+
+
+# The host's seat
+
+
+class Seat:
+    """What a host's front end is to `serve`: it says something, and stays until it is ended."""
+
+    taken = 0
+
+    def __init__(self, session: Session, **_: object) -> None:
+        self.session = session
+        self.left = asyncio.Event()
+        Seat.taken += 1
+
+    def leave(self) -> None:
+        self.left.set()
+
+    async def run(self) -> ExitCode:
+        await self.session.send(f"at seat {Seat.taken}")
+        leaving = asyncio.create_task(self.left.wait())
+        ending = asyncio.create_task(self.session.wait_closed())
+        _, rest = await asyncio.wait((leaving, ending), return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        await asyncio.wait((leaving, ending))
+        return ExitCode.DONE
+
+
+class FullLog(MemoryLog):
+    """A log for which there is no room, for a while."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+        self.kept = asyncio.Event()
+
+    def append(
+        self, room: str, lane: bytes, drafts: Sequence[Draft], *, after: int = 0
+    ) -> asyncio.Future[int]:
+        if self.failures:
+            self.failures -= 1
+            failed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            failed.set_exception(LogUnavailable("the disk is full"))
+            return failed
+        self.kept.set()
+        return super().append(room, lane, drafts, after=after)
+
+
+@pytest.mark.may_block("log lines are written")
+async def test_a_host_whom_a_full_disk_turned_away_is_seated_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve_module, "Front", Seat)
+    monkeypatch.setattr(serve_module, "SEAT_PAUSE", 0.01)
+    monkeypatch.setattr("socketchat.chat.server.LOG_PAUSE", 0.05)
+    monkeypatch.setattr(Seat, "taken", 0)
+    log = FullLog(2)
+    end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async with listen(ChatServer(log), "127.0.0.1", 0, tls=False) as server:
+        chatting = asyncio.create_task(_chat(server, settings(nick="ada"), [end]))
+        await log.kept.wait()
+        assert [entry.body for entry in await log.read("lobby", 0)] == ["at seat 3"]
+        end.set_result(None)
+        await chatting
+    assert capsys.readouterr().err.count("the server goes on") >= 2
+
+
+async def test_a_host_who_leaves_is_not_seated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_module, "Front", Seat)
+    monkeypatch.setattr(Seat, "taken", 0)
+    end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    end.set_result(None)
+    async with listen(ChatServer(), "127.0.0.1", 0, tls=False) as server:
+        await _chat(server, settings(nick="ada"), [end])
+    assert Seat.taken == 1
 
 
 # Ending
