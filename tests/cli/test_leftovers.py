@@ -144,6 +144,24 @@ def test_who_left_with_lines_unsent_is_told_and_the_next_start_sends_them(tmp_pa
         assert "1 line from last time was sent" in ada(it, it.serve(port=server.port)).err
 
 
+def test_who_leaves_a_pipe_while_the_link_is_lost_need_not_wait(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        client = it.join(server.address, "ada")
+        kill(server)
+        client.until(lambda: "the link is lost" in client.err)
+        texts = ["first " + "x" * 10_000, "second " + "x" * 10_000]
+        client.write("\n".join(texts) + "\n")
+        (outbox,) = (tmp_path / "client" / "outbox").glob("*.outbox")
+        client.until(lambda: outbox.stat().st_size > 20_000)
+        client.signal(signal.SIGINT)
+        assert client.wait() == 130
+        assert client.err.endswith("-- 2 lines are kept, and go out at the next start\n")
+        server = it.serve(port=server.port)
+        ada(it, server)
+        assert said(it, server) == texts
+
+
 def test_what_is_not_acknowledged_in_time_is_kept_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

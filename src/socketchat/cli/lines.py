@@ -172,6 +172,8 @@ class Lines:
             leaving.cancel()
             await asyncio.wait((sending, leaving))
         if self._left.is_set() and self._session.unacknowledged:
+            if not self._session.linked:
+                return  # it was not said for how long; what is in a file can wait there
             waiting = lines_were(self._session.unacknowledged)
             self.notice(f"{waiting} not acknowledged yet; leave once more to wait no longer")
         try:
