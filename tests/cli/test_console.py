@@ -6,6 +6,7 @@ Every test waits for what it wants to see (`console_harness.py`).
 from __future__ import annotations
 
 import asyncio
+import errno
 from contextlib import suppress
 
 import pytest
@@ -169,6 +170,9 @@ async def test_a_line_that_cannot_be_sent_says_why() -> None:
         it.session.refusal = ValueError("too strange")
         it.type("one\r")
         await it.until("12:01 ada: one ✗ not sent: too strange\n>>")
+        it.session.refusal = OSError(errno.ENOSPC, "the outbox is full", "/outbox")
+        it.type("two\r")
+        await it.until("12:01 ada: two ✗ not sent: the outbox is full\n>>")
 
 
 async def test_typing_goes_on_while_the_session_takes_nothing() -> None:

@@ -23,6 +23,7 @@ from socketchat.cli.failures import (
     ExitCode,
     failure_to_connect,
     failure_to_listen,
+    file_failure,
     session_exit_code,
     session_failure,
 )
@@ -61,6 +62,20 @@ def test_a_file_of_ours_is_named() -> None:
     assert failure.code == ExitCode.USAGE
     assert "/data/known_hosts: Permission denied" in str(failure)
     assert "example.org" not in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("exc", "line"),
+    [
+        (PermissionError(13, "Permission denied", "/d"), "/d: Permission denied; see --data"),
+        (OSError(28, "the outbox /d/o is full", "/d/o"), "the outbox /d/o is full; see --data"),
+        (OSError(errno.EBUSY, "it is in use", "/d"), "/d: it is in use; call that one, or"),
+    ],
+)
+def test_a_file_is_named_once_and_what_may_help(exc: OSError, line: str) -> None:
+    failure = file_failure(exc)
+    assert failure.code == ExitCode.USAGE
+    assert str(failure).startswith(line)
 
 
 @pytest.mark.parametrize(

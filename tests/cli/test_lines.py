@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -181,6 +182,46 @@ def transport_of(it: Stage) -> Any:
     """Return the transport under our end of the session."""
     assert it.session._link is not None
     return it.session._link._transport
+
+
+def fail_to_send(it: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the disk full on which the session's outbox is."""
+
+    async def send(body: str, **_: object) -> object:
+        raise OSError(
+            errno.ENOSPC, "the outbox /o cannot be written: database or disk is full", "/o"
+        )
+
+    monkeypatch.setattr(it.session, "send", send)
+
+
+async def test_an_outbox_that_takes_no_more_ends_it_behind_what_it_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with at_pipes(monkeypatch) as it:
+        it.type("one\n")
+        assert await receive(it.far, 1) == ["one"]
+        fail_to_send(it, monkeypatch)
+        it.type("two\nthree\n")
+        with pytest.raises(
+            Failure, match=r"the outbox /o cannot be written: .*; see --dat"
+        ) as caught:
+            await it.ended()
+        assert caught.value.code is ExitCode.USAGE
+        assert str(caught.value).count("/o") == 1
+
+
+async def test_who_types_is_told_of_an_outbox_that_takes_no_more_and_may_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with at_pipes(monkeypatch, typed=True) as it:
+        with monkeypatch.context() as full:
+            fail_to_send(it, full)
+            it.type("one\n")
+            await until(lambda: "-- not sent: the outbox /o cannot" in capsys.readouterr().err)
+        it.type("two\n/quit\n")
+        assert await receive(it.far, 1) == ["two"]
+        assert await it.ended() is ExitCode.DONE
 
 
 # Out
