@@ -54,12 +54,18 @@ class Disk:
         slowness: Seconds that a commit takes at the most.
         fullness: How often there is no room for a commit, from 0 to 1.
         breaking: Whether the next commit fails, and nobody knows what became of it.
+        piece: The most entries that are read at once, if it is not 0.
+        clock: Tells the time, in microseconds since the epoch.
     """
 
-    def __init__(self, rng: random.Random, history: History) -> None:
+    def __init__(
+        self, rng: random.Random, history: History, *, clock: Callable[[], int] | None = None
+    ) -> None:
         self.rooms: dict[str, RoomOnDisk] = {}
         self.rng = rng
         self.history = history
+        self.piece = 0
+        self.clock = clock or (lambda: EPOCH + int(history.now() * 1_000_000))
         self.heal()
 
     def heal(self) -> None:
@@ -71,10 +77,6 @@ class Disk:
     def room(self, name: str) -> RoomOnDisk:
         """Return what is held of a room."""
         return self.rooms.setdefault(name, RoomOnDisk())
-
-    def clock(self) -> int:
-        """Return the time in microseconds since the epoch."""
-        return EPOCH + int(self.history.now() * 1_000_000)
 
     def add(self, name: str, lane: bytes, draft: Draft, at: int = 0) -> Entry:
         """Make an entry durable; it bears the time `at`, or now."""
@@ -292,10 +294,17 @@ class SimulatedLog:
     async def read(
         self, room: str, after: int, *, limit: int = 1024, size: int = READ_SIZE
     ) -> list[Entry]:
-        """See `Log.read`; a few at a time, so that a member that lags reads often."""
+        """See `Log.read`."""
         held = await self._reach(room)
-        first = max(after, held.floor - 1)
-        return held.entries[first : first + min(limit, self._rng.randint(1, 16))]
+        if self.disk.piece:
+            limit = min(limit, self._rng.randint(1, self.disk.piece))
+        found: list[Entry] = []
+        for entry in held.entries[max(after, held.floor - 1) :]:
+            if len(found) >= limit or size <= 0:
+                break
+            found.append(entry)
+            size -= len(entry.body)
+        return found
 
     def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
         """See `Log.watch`."""

@@ -196,7 +196,7 @@ class Process:
             body += "\n" * 200  # more lines than are taken
         elif chance < 0.15:
             body += "." * 1000  # what clogs a link
-        to = rng.choice(habits.friends) if rng.random() < 0.1 else ""
+        to = rng.choice(habits.friends) if rng.random() < 0.2 else ""
         try:
             receipt = await session.send(body, to=to)
         except SessionClosed:
@@ -204,9 +204,7 @@ class Process:
         self._person.said += 1
         lane, when = session._lanes.lane, self._history.now()
         refusable = too_long or bool(to)
-        self._history.add(
-            Accepted(when, self.name, lane, receipt.number, body, kept, refusable)
-        )
+        self._history.add(Accepted(when, self.name, lane, receipt.number, body, kept, refusable))
         self._follow(receipt, lane)
 
     def _follow(self, receipt: Receipt, lane: bytes) -> None:

@@ -25,6 +25,7 @@ TROUBLE = 30.0
 #: Seconds in which everything must have come to rest after that.
 PATIENCE = 120.0
 NICKS = ("ada", "bob", "cy")
+VISITOR = "eve"
 
 
 class World:
@@ -48,6 +49,7 @@ class World:
         self.complaints: list[str] = []
         self.history = History(self._loop.time)
         self._disk = Disk(rng("disk"), self.history)
+        self._disk.piece = 16  # so that a member that lags reads often
         self._network = SimulatedNetwork(monkeypatch, rng("network"))
         patience: OptionArgs = {
             "ping_interval": 8,
@@ -69,13 +71,16 @@ class World:
             Person(self._sweeping(room, directory, patience), self.history, rng(room))
             for room in rooms
         ]
+        # One who is there for a moment, again and again: whom one cannot speak to for long.
+        self._visitor = Person(
+            self._visiting(rooms[0], directory, patience), self.history, rng("visitor")
+        )
+        self._resting = False
         self.faults = Faults(
             rng("faults"), self.history, self._network, self._machine, self._disk, self._people
         )
 
-    def _habits(
-        self, name: str, rooms: list[str], directory: Path, patience: OptionArgs
-    ) -> Habits:
+    def _habits(self, name: str, rooms: list[str], directory: Path, patience: OptionArgs) -> Habits:
         rng = self._rng
         queue = rng.choice([(256, 64), (8, 2)])
         unacked = rng.choice([(4096, 4 * 2**20), (10, 4 * 2**20)])
@@ -87,23 +92,17 @@ class World:
             messages=int(rng.randint(15, 35) * self._length),
             pause=0.8,
             history=rng.choice([0, 5, 50]),
-            friends=(*NICKS, "ada-2"),
+            friends=(*NICKS, "ada-2", VISITOR, VISITOR, VISITOR),
             options=OptionArgs(max_queue=queue, max_unacked=unacked, **patience),
         )
 
     @staticmethod
     def _sweeping(room: str, directory: Path, patience: OptionArgs) -> Habits:
-        return Habits(
-            name=f"sweeper of {room}",
-            nick="zoe",
-            room=room,
-            outboxes=directory,
-            messages=0,
-            pause=1.0,
-            history=1000,
-            friends=(),
-            options=patience,
-        )
+        return _silent(f"sweeper of {room}", "zoe", room, directory, 1000, patience)
+
+    @staticmethod
+    def _visiting(room: str, directory: Path, patience: OptionArgs) -> Habits:
+        return _silent("visitor", VISITOR, room, None, 0, patience)
 
     # ---- the run ----
 
@@ -112,12 +111,24 @@ class World:
         self._machine.start()
         for person in self._people:
             person.start()
+        visiting = self._loop.create_task(self._visit())
         count = int(self._rng.randint(8, 14) * self._length)
         await self.faults.run(count, TROUBLE * self._length)
+        self._resting = True
+        await visiting
         await self._come_to_rest()
         records = list(self.history.records)
         await self._tear_down()
         return records
+
+    async def _visit(self) -> None:
+        """Have the visitor come and go."""
+        rng = self._visitor.rng
+        while not self._resting:
+            self._visitor.start()
+            await asyncio.sleep(rng.uniform(0.3, 3.0))
+            await self._visitor.leave()
+            await asyncio.sleep(rng.uniform(0.2, 2.0))
 
     async def _come_to_rest(self) -> None:
         """Mend everything, and wait until nothing is on its way any more."""
@@ -154,7 +165,7 @@ class World:
 
     async def _tear_down(self) -> None:
         """End everything, and complain of what failed or does not end."""
-        everybody = [*self._people, *self._sweepers]
+        everybody = [*self._people, *self._sweepers, self._visitor]
         for person in everybody:
             if person.process is not None:
                 self.complaints += map(repr, person.process.failures())
@@ -176,3 +187,20 @@ class World:
     def messages(self) -> int:
         """How many messages were accepted for sending."""
         return sum(isinstance(record, Accepted) for record in self.history.records)
+
+
+def _silent(
+    name: str, nick: str, room: str, outboxes: Path | None, history: int, options: OptionArgs
+) -> Habits:
+    """Return the habits of one who says nothing."""
+    return Habits(
+        name=name,
+        nick=nick,
+        room=room,
+        outboxes=outboxes,
+        messages=0,
+        pause=1.0,
+        history=history,
+        friends=(),
+        options=options,
+    )
