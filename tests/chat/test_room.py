@@ -324,6 +324,30 @@ async def test_one_whose_place_is_gone_is_told_the_gap_and_goes_on_behind_it(
         assert not [one for one in told if isinstance(one, Restarted)]
 
 
+async def test_one_whose_place_goes_while_it_is_looked_for_is_told_the_gap_and_no_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(max_entries=3)) as it:
+        ada, bob = await it.call("ada"), await it.call("bob")
+        await say(ada, "line 1")
+        await it.cut(bob)
+        await say(ada, "line 2")
+        unread(bob)
+        read_at = it.log.at
+
+        async def forget_and_read_at(room: str, number: int) -> int | None:
+            monkeypatch.setattr(it.log, "at", read_at)
+            it.log.append(
+                room, bytes(16), [Draft(number, f"line {number}") for number in (3, 4, 5)]
+            )
+            return await read_at(room, number)
+
+        monkeypatch.setattr(it.log, "at", forget_and_read_at)
+        told = await next_events(bob, 6)
+        assert told[:2] == [LinkRestored(), Gap(2, 2)]
+        assert texts(told) == ["line 3", "line 4", "line 5"]
+
+
 async def test_one_that_comes_back_only_to_say_goodbye_is_told_the_gap_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

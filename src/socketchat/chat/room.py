@@ -131,6 +131,8 @@ class Room:
         if hello.session:
             # An entry that is no longer held cannot be compared; the client is shown the gap.
             theirs = span.at if number == span.head else await self.log.at(self.name, number)
+            if theirs is None:
+                span = await self.log.span(self.name)  # it may have been let go of just now
             gone = number < span.floor and at <= span.at
             if number <= span.head and (theirs == at or (theirs is None and gone)):
                 session = hello.session
