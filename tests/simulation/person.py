@@ -57,7 +57,8 @@ class Habits:
         messages: How many it says.
         pause: Seconds between two of them, about.
         history: How many earlier ones it asks for.
-        friends: Whom it speaks to in private, now and then.
+        friends: Whom it speaks to in private.
+        whispers: How often it does, from 0 to 1.
         options: Options of its sessions.
     """
 
@@ -69,6 +70,7 @@ class Habits:
     pause: float
     history: int
     friends: tuple[str, ...]
+    whispers: float
     options: OptionArgs
 
 
@@ -196,7 +198,7 @@ class Process:
             body += "\n" * 200  # more lines than are taken
         elif chance < 0.15:
             body += "." * 1000  # what clogs a link
-        to = rng.choice(habits.friends) if rng.random() < 0.2 else ""
+        to = rng.choice(habits.friends) if rng.random() < habits.whispers else ""
         try:
             receipt = await session.send(body, to=to)
         except SessionClosed:

@@ -84,15 +84,18 @@ class World:
         rng = self._rng
         queue = rng.choice([(256, 64), (8, 2)])
         unacked = rng.choice([(4096, 4 * 2**20), (10, 4 * 2**20)])
+        # What is refused now and not a moment later shows what is judged twice.
+        whispers = rng.random() < 0.3
         return Habits(
             name=name,
             nick=rng.choice(NICKS),
-            room=rng.choice(rooms),
+            room=rooms[0] if whispers else rng.choice(rooms),
             outboxes=directory if rng.random() < 0.5 else None,
             messages=int(rng.randint(15, 35) * self._length),
-            pause=0.8,
+            pause=1.6 if whispers else 0.8,
             history=rng.choice([0, 5, 50]),
-            friends=(*NICKS, "ada-2", VISITOR, VISITOR, VISITOR),
+            friends=(VISITOR,) if whispers else (*NICKS, "ada-2", VISITOR),
+            whispers=0.7 if whispers else 0.1,
             options=OptionArgs(max_queue=queue, max_unacked=unacked, **patience),
         )
 
@@ -202,5 +205,6 @@ def _silent(
         pause=1.0,
         history=history,
         friends=(),
+        whispers=0.0,
         options=options,
     )
