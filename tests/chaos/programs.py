@@ -91,7 +91,7 @@ class Program:
             self.there.clear()
             if process.returncode is None:
                 process.kill()
-                await process.wait()
+                await process.communicate()
         if self._killed and code == -signal.SIGKILL:
             return False
         if self._ending and code == 0:
