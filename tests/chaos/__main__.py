@@ -3,7 +3,8 @@
 Run from the top of the repository, on Linux or macOS. The long one takes twelve minutes::
 
     python -m tests.chaos --server-kills 200 --client-kills 100 --cuts 1000 --delays 500 \
-        --clients 50 --per-process 5 --rooms 4 --messages 50000 --seconds 700 --seed 1
+        --slow-commits 200 --clients 50 --per-process 5 --rooms 4 \
+        --messages 50000 --seconds 700 --seed 1
 
 Exit status: 0 if every promise was kept, 1 if one was broken, 2 for wrong usage, 130 if
 interrupted.
@@ -55,6 +56,7 @@ def table(plan: Plan, outcome: Outcome) -> list[str]:
         ("client processes killed", f"{outcome.client_kills}, {plan.per_process} clients each"),
         ("links harmed", f"{outcome.faults.total()}: {links}"),
         ("links lost, as clients noticed", outcome.links),
+        ("commits held up", plan.slow_commits),
         ("messages accepted", outcome.accepted),
         ("messages in the log", outcome.logged),
         ("messages shown", outcome.shown),

@@ -27,6 +27,7 @@ from socketchat.chat.history import read_history, room_names
 from socketchat.chat.sqlite_schema import DATABASE
 from tests.chaos.checker import Violation, check
 from tests.chaos.client import Task
+from tests.chaos.held_log import held
 from tests.chaos.journal import History, Shown, parse_text
 from tests.chaos.programs import Program
 from tests.proxy import Cut, Delay, Fault, FaultyProxy
@@ -39,6 +40,8 @@ __all__ = ["Outcome", "Plan", "run"]
 DEADLINE = 60.0
 #: Seconds for starting the programs before the first fault.
 HEAD_START = 2.0
+#: Seconds for which nothing can be committed, at most.
+MAX_SLOWNESS = 0.5
 #: Below the ports that the system gives to callers: one of those could be taken while the server
 #: is away, even by a call to that very port.
 PORTS = range(15_000, 30_000)
@@ -55,6 +58,8 @@ class Plan:
         client_kills: How often a process with clients is killed.
         cuts: How often a link is broken.
         delays: How often a link is stalled or made slow.
+        slow_commits: How often nothing can be committed for a moment; and so it is before each
+            other kill of the server.
         clients: How many clients there are,
         per_process: and how many of them live in one process.
         rooms: In how many rooms they are, by turns.
@@ -67,6 +72,7 @@ class Plan:
     client_kills: int = 4
     cuts: int = 20
     delays: int = 10
+    slow_commits: int = 10
     clients: int = 10
     per_process: int = 2
     rooms: int = 2
@@ -158,6 +164,7 @@ class Chaos:
         # Not of the seed: two runs of one seed may go on at the same time.
         self.port = free_port(random.Random())
         self.last_fault = 0.0
+        self.holding = asyncio.Lock()  # two holds of one process would not keep each other out
         rooms = [f"room {number % plan.rooms}" for number in range(plan.clients)]
         self.histories = [History(directory, number, room) for number, room in enumerate(rooms)]
         log = directory / "server.log"
@@ -225,7 +232,10 @@ class Chaos:
             await proxy.strike(rng.choice(kinds))
 
         async def kill_server(rng: random.Random) -> None:
-            await self.kill(self.server)
+            if rng.random() < 0.5:
+                await self.kill(self.server)
+            else:  # while much is waiting to be committed
+                await self.slow_commits(rng, lambda: self.kill(self.server))
 
         async def kill_clients(rng: random.Random) -> None:
             await self.kill(rng.choice(self.processes))
@@ -238,6 +248,7 @@ class Chaos:
                 ("client kills", plan.client_kills, kill_clients),
                 ("cuts", plan.cuts, lambda rng: harm_a_link(rng, list(Cut))),
                 ("delays", plan.delays, lambda rng: harm_a_link(rng, list(Delay))),
+                ("slow commits", plan.slow_commits, self.slow_commits),
             ):
                 group.create_task(self.at_random_times(begin, count, self.rng(purpose), strike))
         proxy.calm = True
@@ -257,6 +268,16 @@ class Chaos:
     async def kill(self, program: Program) -> None:
         await program.kill()
         self.last_fault = time.monotonic()
+
+    async def slow_commits(
+        self, rng: random.Random, then: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Let nothing be committed for a moment, and do something at the end of it."""
+        async with self.holding, held(self.data / DATABASE):
+            await asyncio.sleep(rng.uniform(0, MAX_SLOWNESS))
+            if then is not None:
+                await then()
+            self.last_fault = time.monotonic()
 
     # ---- rest ----
 
