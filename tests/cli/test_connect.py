@@ -276,7 +276,9 @@ def test_a_signal_ends_it_once_all_is_acknowledged(tmp_path: Path, number: signa
         bob.until(lambda: bob.lines == ["ada: hello"])
         ada.signal(number)
         assert ada.wait() == 128 + number
-        assert ada.err.count("\n") <= 3
+        # Bob may have heard it before she knows.
+        told = [line for line in ada.err.splitlines() if "not acknowledged yet" not in line]
+        assert len(told) <= 3
         bob.until(lambda: "ada left" in bob.err)
 
 

@@ -120,7 +120,7 @@ class Console:
         self._leaving = asyncio.Event()
         self._over = asyncio.Event()
         self._toolbar_shown: Row = []
-        self._sending = Sending(session, self._report)
+        self._sending = Sending(session, self._report, self._redraw)
         self._buffer = Buffer(multiline=True, history=InMemoryHistory())
         self._app: Application[None] = Application(
             layout=self._make_layout(),
@@ -283,6 +283,9 @@ class Console:
     def _own_rows(self, text: str, failure: str | None) -> list[Row]:
         return own_rows(self._session.nick, text, self._clock(), self._view(), failure=failure)
 
+    def _redraw(self) -> None:
+        self._app.invalidate()
+
     def _view(self) -> View:
         return View(self._output.get_size().columns, self._zone)
 
@@ -351,7 +354,10 @@ class Console:
         return make_layout(
             self._buffer,
             self._output,
-            pending=lambda: [line.text for line in self._sending.pending],
+            # Only what the session has: with an outbox in a file, that survives a kill.
+            pending=lambda: [
+                line.text for line in self._sending.pending if line.accepted or line.reported
+            ],
             toolbar=self._toolbar_text,
         )
 

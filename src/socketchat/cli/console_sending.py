@@ -49,12 +49,19 @@ class Sending:
     Args:
         session: Where they go.
         report: Called for each, in order, with None if it was sent, else with why not.
+        on_accepted: Called when the session has taken one over.
     """
 
-    def __init__(self, session: Sender, report: Callable[[Line, str | None], object]) -> None:
+    def __init__(
+        self,
+        session: Sender,
+        report: Callable[[Line, str | None], object],
+        on_accepted: Callable[[], object],
+    ) -> None:
         self.pending: deque[Line] = deque()
         self._session = session
         self._report = report
+        self._on_accepted = on_accepted
         # Both are bounded by `pending`, which holds every line that is in one of them.
         self._typed: asyncio.Queue[Line] = asyncio.Queue()
         self._sent: asyncio.Queue[tuple[Line, Awaitable[object] | Exception]] = asyncio.Queue()
@@ -96,6 +103,7 @@ class Sending:
             try:
                 outcome = await self._session.send(line.text)
                 line.accepted = True
+                self._on_accepted()
             except (SocketChatError, ValueError, OSError) as exc:
                 outcome = exc
             self._sent.put_nowait((line, outcome))
