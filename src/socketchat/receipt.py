@@ -27,7 +27,8 @@ class Receipt(Outgoing, eq=False):
         at: When it was said, in microseconds since the epoch; in a room, once it has come back
             from there, by the clock of the room's log.
         entry: The message's number in the room's log, once it has come back; else 0. It comes back
-            before it is acknowledged, but for what is only found to be there over a new link.
+            before it is acknowledged, but for what is only found to be there over a new link, and
+            if we read too slowly: then it is acknowledged first, and this stays 0.
         done: Whether its fate is known.
         error: Why it will not arrive: `MessageRejected`, `MessageTooBig` or `SessionClosed`; None
             while it may, and once it did.

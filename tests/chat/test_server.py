@@ -241,7 +241,7 @@ async def test_what_a_failed_log_does_not_say_is_a_failure_too(
         it.log.fail(cast("LogError", ZeroDivisionError("a bug")))
         failure = await it.server.wait_failed()
         assert isinstance(failure, LogError)
-        assert str(failure) == "a bug"
+        assert str(failure) == "the log has failed: a bug"
         await wire.read_bye()
 
 

@@ -175,8 +175,10 @@ class ChatServer:
             member.session.turn_away(CloseCode.TRY_AGAIN_LATER, str(error))
             return
         if self._failure is None:
-            self._failure = error if isinstance(error, LogError) else LogError(str(error))
-            _log.error("the log has failed: %s", error)
+            if not isinstance(error, LogError):
+                error = LogError(f"the log has failed: {error}")
+            self._failure = error
+            _log.error("%s", error)
             self._failed.set()
         for room in self._rooms.values():
             for each in list(room.members.values()):
