@@ -55,6 +55,10 @@ def test_every_error_is_a_socketchat_error_and_says_something(error: SocketChatE
     assert str(error)[0] not in "(<"  # words, not a tuple of arguments
 
 
+def test_a_failed_log_is_said_to_have_failed_once() -> None:
+    assert str(LogFailed("the disk is gone")) == "the log has failed: the disk is gone"
+
+
 def test_one_of_each_error_is_looked_at() -> None:
     names = {name for name in errors.__all__ if name not in ("Close", "CloseCode")}
     assert {type(error).__name__ for error in ONE_OF_EACH} == names

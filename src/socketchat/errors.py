@@ -245,3 +245,6 @@ class LogUnavailable(LogError):
 
 class LogFailed(LogError):
     """What became of it is not known: nothing more may be acknowledged."""
+
+    def __str__(self) -> str:
+        return f"the log has failed: {super().__str__()}"

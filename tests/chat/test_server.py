@@ -240,8 +240,8 @@ async def test_what_a_failed_log_does_not_say_is_a_failure_too(
         await turns()
         it.log.fail(cast("LogError", ZeroDivisionError("a bug")))
         failure = await it.server.wait_failed()
-        assert isinstance(failure, LogError)
-        assert str(failure) == "the log has failed: a bug"
+        assert isinstance(failure, LogFailed)
+        assert str(failure) == "the log has failed: ZeroDivisionError('a bug')"
         await wire.read_bye()
 
 

@@ -19,6 +19,7 @@ from socketchat.errors import (
     CloseCode,
     HandshakeRefused,
     LogError,
+    LogFailed,
     LogUnavailable,
     SessionClosed,
 )
@@ -175,10 +176,8 @@ class ChatServer:
             member.session.turn_away(CloseCode.TRY_AGAIN_LATER, str(error))
             return
         if self._failure is None:
-            if not isinstance(error, LogError):
-                error = LogError(f"the log has failed: {error}")
-            self._failure = error
-            _log.error("%s", error)
+            self._failure = error if isinstance(error, LogError) else LogFailed(repr(error))
+            _log.error("%s", self._failure)
             self._failed.set()
         for room in self._rooms.values():
             for each in list(room.members.values()):

@@ -210,7 +210,7 @@ def log_error(exc: sqlite3.Error | msgspec.MsgspecError) -> LogError:
         return LogUnavailable("the disk of the log is full")
     if _code(exc) in _TEMPORARY:
         return LogUnavailable(f"the log is held by another program: {exc}")
-    return LogFailed(f"the log has failed: {exc}")
+    return LogFailed(str(exc))
 
 
 def os_error(exc: sqlite3.Error | msgspec.MsgspecError, path: Path) -> OSError:

@@ -135,7 +135,7 @@ class Writer:
             error = exc
         except Exception as exc:  # noqa: BLE001 - it must not end without a word
             _log.exception("the log's writer has failed")
-            error = LogFailed(f"the log has failed: {exc!r}")
+            error = LogFailed(repr(exc))
         self._tell(Ended(error))
 
     def _serve(self) -> bool:
@@ -242,7 +242,7 @@ class Writer:
             if self._connection.in_transaction:  # a full disk has ended it already
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error as exc:
-            raise LogFailed(f"the log has failed: {exc}") from exc
+            raise LogFailed(str(exc)) from exc
 
     def _check(self) -> None:
         """Bring what is committed from the write-ahead log into the database, if it is due.
