@@ -12,13 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any
 
 from msgspec import Struct
 
@@ -63,6 +61,7 @@ from socketchat.options import Options
 from socketchat.outbox import MemoryOutbox, Outgoing
 from socketchat.protocol import Protocol, Side
 from socketchat.receipt import Receipt
+from socketchat.session_logger import SessionLogger
 
 __all__ = ["Peer", "SessionLifecycle", "SessionState"]
 
@@ -90,20 +89,6 @@ class Peer(Struct, frozen=True):
     nick: str = ""
     key: str = ""
     address: str = ""
-
-
-#: Numbers the sessions of this process, for its log.
-_log_ids = itertools.count(1)
-
-
-class SessionLog(logging.LoggerAdapter[Any]):
-    """Puts before each line which session it speaks of."""
-
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        """Prefix the message."""
-        return f"[{self.extra['id'] if self.extra else ''}] {msg}", kwargs
 
 
 class SessionLifecycle:
@@ -155,9 +140,7 @@ class SessionLifecycle:
         self._lanes = Lanes(lane, outbox, session=name, new_post=Receipt)
         self._loop = asyncio.get_running_loop()
         # Not the lane's name: that is what a client shows to get its session back.
-        self._log = SessionLog(
-            options.logger or logging.getLogger("socketchat"), {"id": next(_log_ids)}
-        )
+        self._log = SessionLogger(options.logger or logging.getLogger("socketchat"))
         self._link: Link | None = None
         self._linked = asyncio.Event()
         self._driven = 0
