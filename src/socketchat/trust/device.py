@@ -1,0 +1,145 @@
+"""The device's key: an Ed25519 key with which a caller proves who it is.
+
+The key signs the server's public key *as the caller saw it*, the server's nonce and the caller's
+lane (`docs/protocol.md`, "Proof of a device's key"). So what was proved to one server, or to a
+relay in the middle, is worth nothing at another, nor in another greeting, nor for another lane.
+
+It knows nothing of sessions: `client.py` proves, `server.py` checks.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from socketchat.trust.identity import create_secret
+
+__all__ = ["NO_SERVER_KEY", "Device", "fingerprint_of", "is_proof", "server_key_of", "tag_of"]
+
+#: Stands for the server's key where there is none: without TLS.
+NO_SERVER_KEY: Final = bytes(32)
+
+#: What is signed begins with it, so that it can be taken for nothing else.
+_CONTEXT: Final = b"socketchat device proof 1\0"
+#: What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410).
+_ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
+_TAG_LENGTH: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device's key.
+
+    Attributes:
+        public: The public key, 32 bytes.
+    """
+
+    public: bytes
+    _private: Ed25519PrivateKey = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new key."""
+        return cls._of(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load_or_generate(cls, directory: Path) -> Self:
+        """Return the key kept in `directory`, made there at the first call.
+
+        Raises:
+            OSError: The directory cannot be read or written.
+            ValueError: What lies there is no Ed25519 key.
+        """
+        path = directory / "device.key"
+        try:
+            pem = path.read_bytes()
+        except FileNotFoundError:
+            made = Ed25519PrivateKey.generate()
+            pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            if create_secret(path, pem):
+                return cls._of(made)
+            pem = path.read_bytes()  # another program was first
+        try:
+            key = load_pem_private_key(pem, None)
+        except (ValueError, TypeError) as exc:
+            raise ValueError(_no_key(path)) from exc
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ValueError(_no_key(path))
+        return cls._of(key)
+
+    @classmethod
+    def _of(cls, private: Ed25519PrivateKey) -> Self:
+        return cls(private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw), private)
+
+    @property
+    def fingerprint(self) -> str:
+        """The key's fingerprint, `SHA256:...`."""
+        return fingerprint_of(self.public)
+
+    def prove(self, server_key: bytes, nonce: bytes, lane: bytes) -> bytes:
+        """Return the proof that this device holds its key, 64 bytes.
+
+        Args:
+            server_key: SHA-256 of the server's public key as it showed it (`server_key_of`), or
+                `NO_SERVER_KEY`.
+            nonce: The nonce of the server's greeting.
+            lane: The lane that the caller asks for, 16 bytes.
+        """
+        return self._private.sign(_signed(server_key, nonce, lane))
+
+
+def is_proof(public: bytes, proof: bytes, server_key: bytes, nonce: bytes, lane: bytes) -> bool:
+    """Tell whether `proof` shows that its maker holds the key `public`; see `Device.prove`."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(public)
+        key.verify(proof, _signed(server_key, nonce, lane))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _signed(server_key: bytes, nonce: bytes, lane: bytes) -> bytes:
+    # Only the last part varies in length, so that nothing can be read in two ways.
+    assert (len(server_key), len(lane)) == (32, 16)
+    return _CONTEXT + server_key + lane + nonce
+
+
+def server_key_of(pin: str) -> bytes:
+    """Return the SHA-256 that a server's pin spells; of an empty one, `NO_SERVER_KEY`."""
+    return base64.b64decode(pin.removeprefix("SHA256:") + "=") if pin else NO_SERVER_KEY
+
+
+@functools.lru_cache(maxsize=1024)
+def fingerprint_of(public: bytes) -> str:
+    """Return the fingerprint of a device's public key, `SHA256:...`; empty if there is no key.
+
+    It is the SHA-256 of the key as SubjectPublicKeyInfo, as that of a server's key is.
+    """
+    if not public:
+        return ""
+    digest = hashlib.sha256(_ED25519_SPKI + public).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def tag_of(public: bytes) -> str:
+    """Return a few letters and digits that tell one device's key from another beside a name."""
+    digest = hashlib.sha256(_ED25519_SPKI + public).digest()
+    return base64.b32encode(digest).decode()[:_TAG_LENGTH].lower()
+
+
+def _no_key(path: Path) -> str:
+    return f"{path} holds no Ed25519 key: move it away to have one made"

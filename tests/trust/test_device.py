@@ -1,0 +1,120 @@
+"""Claims about `socketchat.trust.device`: a device's key, its file, and what it proves."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socketchat.trust.device import (
+    NO_SERVER_KEY,
+    Device,
+    fingerprint_of,
+    is_proof,
+    server_key_of,
+    tag_of,
+)
+from socketchat.trust.identity import Identity
+from socketchat.trust.known_hosts import is_pin
+
+SERVER = hashlib.sha256(b"a server").digest()
+NONCE = bytes(range(32))
+LANE = bytes(range(16))
+
+
+def test_a_proof_holds_for_its_key_server_nonce_and_lane() -> None:
+    device = Device.generate()
+    proof = device.prove(SERVER, NONCE, LANE)
+    assert len(proof) == 64
+    assert is_proof(device.public, proof, SERVER, NONCE, LANE)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_proof_is_worth_nothing_for_anything_else(place: int) -> None:
+    device = Device.generate()
+    proof = device.prove(SERVER, NONCE, LANE)
+    stated = [device.public, SERVER, NONCE, LANE]
+    stated[place] = Device.generate().public[: len(stated[place])]
+    public, server, nonce, lane = stated
+    assert not is_proof(public, proof, server, nonce, lane)
+
+
+def test_a_proof_without_a_server_key_is_none_for_a_server_that_has_one() -> None:
+    device = Device.generate()
+    proof = device.prove(NO_SERVER_KEY, NONCE, LANE)
+    assert is_proof(device.public, proof, NO_SERVER_KEY, NONCE, LANE)
+    assert not is_proof(device.public, proof, SERVER, NONCE, LANE)
+
+
+@given(public=st.binary(max_size=40), proof=st.binary(max_size=70))
+def test_nothing_made_up_is_a_proof(public: bytes, proof: bytes) -> None:
+    assert not is_proof(public, proof, SERVER, NONCE, LANE)
+
+
+def test_a_nonce_cannot_be_read_as_part_of_a_lane() -> None:
+    device = Device.generate()
+    proof = device.prove(SERVER, NONCE, LANE)
+    shifted = LANE[1:] + NONCE[:1]
+    assert not is_proof(device.public, proof, SERVER, NONCE[1:], shifted)
+
+
+def test_a_key_is_made_once_and_kept(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    made = Device.load_or_generate(directory)
+    assert Device.load_or_generate(directory).public == made.public
+    assert Device.generate().public != made.public
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
+def test_nobody_else_can_read_a_key(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    Device.load_or_generate(directory)
+    assert stat.S_IMODE((directory / "device.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("what", [b"", b"rubbish", Identity.generate().key])
+def test_a_file_that_is_no_device_key_is_named(tmp_path: Path, what: bytes) -> None:
+    path = tmp_path / "device.key"
+    path.write_bytes(what)
+    with pytest.raises(ValueError, match="device.key holds no Ed25519 key: move it away"):
+        Device.load_or_generate(tmp_path)
+    assert path.read_bytes() == what
+
+
+def test_a_key_is_not_shown() -> None:
+    device = Device.generate()
+    assert "rivate" not in repr(device)
+
+
+def test_a_fingerprint_is_that_of_the_subject_public_key_info() -> None:
+    device = Device.generate()
+    spki = Ed25519PublicKey.from_public_bytes(device.public).public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
+    digest = hashlib.sha256(spki).digest()
+    expected = "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+    assert device.fingerprint == fingerprint_of(device.public) == expected
+    assert is_pin(device.fingerprint)
+    assert fingerprint_of(b"") == ""
+
+
+def test_a_tag_is_short_and_the_same_each_time() -> None:
+    one, other = Device.generate().public, Device.generate().public
+    assert tag_of(one) == tag_of(one) != tag_of(other)
+    assert len(tag_of(one)) == 5
+    assert tag_of(one).isalnum()
+
+
+def test_a_pin_spells_the_digest_of_a_servers_key() -> None:
+    pin = "SHA256:" + base64.b64encode(SERVER).decode().rstrip("=")
+    assert server_key_of(pin) == SERVER
+    assert server_key_of("") == NO_SERVER_KEY
