@@ -85,7 +85,7 @@ def test_nobody_else_can_read_a_key(tmp_path: Path) -> None:
 def test_a_file_that_is_no_device_key_is_named(tmp_path: Path, what: bytes) -> None:
     path = tmp_path / "device.key"
     path.write_bytes(what)
-    with pytest.raises(ValueError, match="device.key holds no Ed25519 key: move it away"):
+    with pytest.raises(ValueError, match=r"device\.key holds no Ed25519 key: move it away"):
         Device.load_or_generate(tmp_path)
     assert path.read_bytes() == what
 

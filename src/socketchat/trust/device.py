@@ -78,7 +78,7 @@ class Device:
         except (ValueError, TypeError) as exc:
             raise ValueError(_no_key(path)) from exc
         if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError(_no_key(path))
+            raise ValueError(_no_key(path))  # noqa: TRY004 - a file is of the wrong kind
         return cls._of(key)
 
     @classmethod
