@@ -43,6 +43,7 @@ from socketchat.options import DEFAULT_PORT, Options
 from socketchat.receipt import Receipt
 from socketchat.server import Admission, Server, serve
 from socketchat.session import Peer, Session, SessionState, Side
+from socketchat.trust.device import Device
 from socketchat.trust.identity import Identity
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Close",
     "CloseCode",
     "ConcurrencyError",
+    "Device",
     "Event",
     "Gap",
     "HandshakeError",

@@ -25,18 +25,19 @@ from socketchat.errors import (
     UnsupportedVersion,
     UntrustedPeer,
 )
+from socketchat.fingerprint import is_pin
 from socketchat.link import Link
 from socketchat.messages import check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
 from socketchat.session import Session, Side
 from socketchat.streams import open_streams
+from socketchat.trust.device import Device
 from socketchat.trust.identity import pin_of
 from socketchat.trust.known_hosts import (
     KnownHosts,
     check_server,
     default_directory,
     host_and_port,
-    is_pin,
 )
 from socketchat.trust.tls import client_context
 
@@ -65,6 +66,7 @@ def connect(
     history: int = 0,
     since: datetime | None = None,
     outbox: FileOutbox | None = None,
+    device: Device | None = None,
     **options: Unpack[OptionArgs],
 ) -> Opening[Session]:
     """Open a session with the server at `host`.
@@ -90,6 +92,8 @@ def connect(
         since: Begin with what was said in the room at this time or later, instead.
         outbox: A file in which messages wait to be acknowledged, so that they survive this process;
             None keeps them in memory. Close it after the session.
+        device: Whose key to show to the server (`Device.load_or_generate`), by which it knows us
+            again; None shows none, and we are strangers each time.
         **options: See `Options`.
 
     Raises:
@@ -118,6 +122,7 @@ def connect(
         history=history,
         since=_microseconds(since),
         outbox=outbox,
+        device=device,
         options=Options(**options),
     )
     return Opening(dialer.open)
@@ -138,6 +143,7 @@ class Dialer:
     history: int
     since: int
     outbox: FileOutbox | None
+    device: Device | None
     options: Options
 
     async def open(self) -> Session:
@@ -203,12 +209,17 @@ class Dialer:
             self.host, self.port, self._context(), self._server_hostname()
         )
         try:
-            key = await self._check(writer)
+            pin = await self._check(writer)
             protocol = session.client_protocol(
-                nick=self.nick, room=self.room, history=self.history, since=self.since
+                nick=self.nick,
+                room=self.room,
+                history=self.history,
+                since=self.since,
+                device=self.device,
+                pin=pin,
             )
             link = Link(reader, writer, protocol)
-            await session.greet_server(link, key)
+            await session.greet_server(link, pin)
         except BaseException:
             writer.transport.abort()
             raise

@@ -17,6 +17,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import Protocol as TypingProtocol
 
 from msgspec import Struct
 
@@ -54,6 +55,7 @@ from socketchat.events import (
     Restarted,
     Typing,
 )
+from socketchat.fingerprint import fingerprint_of
 from socketchat.inbox import Inbox
 from socketchat.lanes import Lanes
 from socketchat.link import Link
@@ -63,7 +65,7 @@ from socketchat.protocol import Protocol, Side
 from socketchat.receipt import Receipt
 from socketchat.session_logger import SessionLogger
 
-__all__ = ["Peer", "SessionLifecycle", "SessionState"]
+__all__ = ["Peer", "Prover", "SessionLifecycle", "SessionState"]
 
 
 class SessionState(Enum):
@@ -89,6 +91,17 @@ class Peer(Struct, frozen=True):
     nick: str = ""
     key: str = ""
     address: str = ""
+
+
+class Prover(TypingProtocol):
+    """Who proves that it holds a key: a device (`trust/device.py`)."""
+
+    @property
+    def public(self) -> bytes:
+        """The public key."""
+
+    def prove(self, pin: str, nonce: bytes, lane: bytes) -> bytes:
+        """Return a proof for the server of this pin."""
 
 
 class SessionLifecycle:
@@ -166,7 +179,14 @@ class SessionLifecycle:
     # ---- links come ----
 
     def client_protocol(
-        self, *, nick: str, room: str, history: int = 0, since: int = 0
+        self,
+        *,
+        nick: str,
+        room: str,
+        history: int = 0,
+        since: int = 0,
+        device: Prover | None = None,
+        pin: str = "",
     ) -> Protocol:
         """Return the core for a new link on which this session, a client's, opens or goes on.
 
@@ -175,6 +195,8 @@ class SessionLifecycle:
             room: The room to ask for, likewise.
             history: How many earlier entries of the room to ask for, likewise.
             since: From which time on to ask for them instead, in microseconds since the epoch.
+            device: Whose key to show; None shows none.
+            pin: The pin of the server's key; empty without TLS.
 
         Raises:
             ValueError: A name is too long.
@@ -190,8 +212,16 @@ class SessionLifecycle:
             (lanes.committed, lanes.at) if lanes.session else (0, since),
             history,
             limits=wire.Limits(self._options.max_size),
+            key=b"" if device is None else device.public,
         )
-        return Protocol(self.side, self._options, self._loop.time(), hello=hello, lanes=lanes)
+        return Protocol(
+            self.side,
+            self._options,
+            self._loop.time(),
+            hello=hello,
+            lanes=lanes,
+            prove=None if device is None else lambda nonce: device.prove(pin, nonce, lanes.lane),
+        )
 
     async def greet_server(self, link: Link, key: str = "") -> None:
         """Go through the greeting as a client, and on over `link`, which `drive` then waits for.
@@ -211,10 +241,19 @@ class SessionLifecycle:
             self.earlier = range(welcome.after[0] + 1, welcome.head + 1)
         self._attach(link, welcomed.resumed, rest)
 
-    def welcome(self, link: Link, hello: wire.Hello, nick: str, room: str) -> None:
-        """Let a client in, as a server, and go on over `link`; an older one is cut."""
-        self.nick, self.room = nick, room
-        self._set_peer(nick, link)
+    def welcome(
+        self, link: Link, hello: wire.Hello, nick: str, room: str, key: bytes = b""
+    ) -> None:
+        """Let a client in, as a server, and go on over `link`; an older one is cut.
+
+        Args:
+            link: A new link.
+            hello: What came over it.
+            nick: The name that the client goes by.
+            room: The room that it is in.
+            key: The key that it has proved to hold, if it has.
+        """
+        self._set_client(link, nick, room, key)
         if self._link is not None:
             # Nothing of the older link may be taken after our mark is told.
             self._link.cut("replaced by a newer link")
@@ -223,8 +262,9 @@ class SessionLifecycle:
         self._attach(link, resumed, [])
         link.flush()
 
-    def _set_peer(self, nick: str, link: Link) -> None:
-        self.peer = Peer(nick, address=link.address)
+    def _set_client(self, link: Link, nick: str, room: str, key: bytes) -> None:
+        self.nick, self.room = nick, room
+        self.peer = Peer(nick, fingerprint_of(key), link.address)
 
     def _attach(self, link: Link, resumed: Resumed, events: list[CoreEvent]) -> None:
         if self._error is not None:

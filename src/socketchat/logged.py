@@ -68,12 +68,17 @@ class LoggedSession(Session):
     """One end of a conversation that a log keeps.
 
     Of what a `Session` offers, its names, states, times and its end are of use here.
+
+    Attributes:
+        place: Where the client went on in the log.
+        key: The client's key, 32 bytes, or empty if it has none.
     """
 
     def __init__(self, options: Options, *, lane: bytes, place: LogPlace) -> None:
         """For `serve` alone."""
         super().__init__(Side.SERVER, options, lane=lane, resumable=False)
         self.place = place
+        self.key = b""
         lanes = self._lanes
         lanes.session = place.session or os.urandom(16)
         lanes.received = lanes.committed = place.mark
@@ -87,10 +92,12 @@ class LoggedSession(Session):
         """The name of the client's lane: a secret."""
         return self._lanes.lane
 
-    def welcome(self, link: Link, hello: wire.Hello, nick: str, room: str) -> None:
+    def welcome(
+        self, link: Link, hello: wire.Hello, nick: str, room: str, key: bytes = b""
+    ) -> None:
         """Let the client in, on the one link that this session has."""
-        self.nick, self.room = nick, room
-        self._set_peer(nick, link)
+        self._set_client(link, nick, room, key)
+        self.key = key
         place = self.place
         resumed = link.protocol.welcome(
             self._lanes,

@@ -10,8 +10,10 @@ Who may say what when stands in `states.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
+
+import msgspec
 
 from socketchat.core_events import (
     Acknowledged,
@@ -84,6 +86,7 @@ class Protocol:
         sent_bye: Our goodbye, once it is queued.
         received_bye: The other side's goodbye.
         peer_max_size: The longest frame body that the other side takes, in bytes.
+        nonce: The nonce of the server's greeting; empty until it has greeted.
     """
 
     def __init__(
@@ -95,7 +98,19 @@ class Protocol:
         greeting: Greeting | None = None,
         hello: Hello | None = None,
         lanes: Lanes | None = None,
+        prove: Callable[[bytes], bytes] | None = None,
     ) -> None:
+        """Begin a link.
+
+        Args:
+            side: Which end this is.
+            options: How it behaves.
+            now: The time, in seconds.
+            greeting: What a server greets with.
+            hello: What a client asks for.
+            lanes: Its lanes, which go on over this link.
+            prove: Returns the signature that goes into `hello`, given the server's nonce.
+        """
         assert (greeting is not None) is (side is Side.SERVER)
         assert (hello is not None and lanes is not None) is (side is Side.CLIENT)
         self.side = side
@@ -108,8 +123,10 @@ class Protocol:
         self.sent_bye: Close | None = None
         self.received_bye: Close | None = None
         self.peer_max_size = 0
+        self.nonce = b""
         self._options = options
         self._hello = hello
+        self._prove = prove
         self._lanes = lanes
         # Which of the links of its lanes this is, once it is open.
         self._link_number = 0
@@ -125,6 +142,7 @@ class Protocol:
         self._bye_sent: float | None = None
         self._bye_flushed = False
         if greeting is not None:
+            self.nonce = greeting.nonce
             self._say(greeting)
 
     # ---- what the other side says ----
@@ -165,8 +183,8 @@ class Protocol:
             match message:
                 case Greeting():
                     self.peer_max_size = message.limits.max_size
-                    assert self._hello is not None
-                    self._say(self._hello)
+                    self.nonce = message.nonce
+                    self._say(self._signed_hello())
                     events.append(Greeted(message))
                 case Hello():
                     self.peer_max_size = message.limits.max_size
@@ -179,6 +197,12 @@ class Protocol:
                     self.received_bye = Close(message.code, message.reason)
                     return events.append(SaidBye(self.received_bye))
         return None
+
+    def _signed_hello(self) -> Hello:
+        assert self._hello is not None
+        if self._prove is None:
+            return self._hello
+        return msgspec.structs.replace(self._hello, signature=self._prove(self.nonce))
 
     def _receive_welcome(self, welcome: Welcome, now: float, events: list[CoreEvent]) -> None:
         lanes = self._lanes

@@ -23,6 +23,7 @@ from typing import Protocol as TypingProtocol
 
 from socketchat.awaiting import Opening
 from socketchat.errors import Close, CloseCode, HandshakeError, HandshakeRefused, SessionClosed
+from socketchat.fingerprint import fingerprint_of
 from socketchat.link import Link, StreamReaderLike, StreamWriterLike
 from socketchat.listening import Acceptor, listen
 from socketchat.logged import LoggedSession, LogPlace
@@ -31,6 +32,7 @@ from socketchat.options import DEFAULT_PORT, OptionArgs, Options
 from socketchat.protocol import Protocol
 from socketchat.session import Session, Side, make_goodbye
 from socketchat.streams import accept_streams
+from socketchat.trust.device import is_proof
 from socketchat.trust.identity import Identity
 from socketchat.trust.tls import server_context
 
@@ -240,7 +242,7 @@ class Server:
             try:
                 async with asyncio.timeout(self._options.open_timeout):
                     link = await self._open_link(connection)
-                    session = await self._greet(link)
+                    session = await self._greet(link, self.fingerprint)
             except (OSError, HandshakeError) as exc:
                 why = str(exc) or type(exc).__name__
                 _log.info("a caller from %s did not come in: %s", address, why)
@@ -273,7 +275,7 @@ class Server:
         link = self._make_link(reader, writer)
         try:
             async with asyncio.timeout(self._options.open_timeout):
-                session = await self._greet(link)
+                session = await self._greet(link, "")
         except (OSError, HandshakeError):
             await link.close(self._options.close_timeout)
             raise
@@ -291,27 +293,45 @@ class Server:
         now = asyncio.get_running_loop().time()
         return Link(reader, writer, Protocol(Side.SERVER, self._options, now, greeting=greeting))
 
-    async def _greet(self, link: Link) -> Session:
+    async def _greet(self, link: Link, pin: str) -> Session:
         """Give a caller its session back, or make it a new one, and welcome it.
+
+        Args:
+            link: A new link.
+            pin: The pin of the key that we have shown on it; empty without TLS.
 
         Raises:
             HandshakeError: It may not come in, and has been told; or it went away.
         """
         hello = await link.greet_client()
         session = self._sessions.get(hello.lane)
-        if session is not None and not isinstance(session, LoggedSession):
-            session.welcome(link, hello, session.nick, session.room)
-            return session
         try:
+            self._check_key(hello, link.protocol.nonce, pin, session)
+            if session is not None and not isinstance(session, LoggedSession):
+                session.welcome(link, hello, session.nick, session.room, hello.key)
+                return session
             admission = await self._admit_in_turn(hello, link.address)
         except HandshakeRefused as exc:
             link.refuse(exc.code, exc.reason)
             raise
         # Nothing is waited for from here on: the handler counts on being called with this session.
         session = self._make_session(hello.lane, admission)
-        session.welcome(link, hello, admission.nick, admission.room)
+        session.welcome(link, hello, admission.nick, admission.room, hello.key)
         self._own(self._handlers, self._handle(session))
         return session
+
+    @staticmethod
+    def _check_key(hello: Hello, nonce: bytes, pin: str, session: Session | None) -> None:
+        """Check that a caller holds the key that it shows, and that its lane is its own.
+
+        Raises:
+            HandshakeRefused: It does not, or the lane is another's.
+        """
+        if hello.key and not is_proof(hello.key, hello.signature, pin, nonce, hello.lane):
+            reason = "your key is not proved to this server: somebody may stand between you and it"
+            raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
+        if session is not None and session.peer.key != fingerprint_of(hello.key):
+            raise HandshakeRefused(CloseCode.POLICY_VIOLATION, "this lane belongs to another key")
 
     def _make_session(self, lane: bytes, admission: Admission) -> Session:
         session: Session

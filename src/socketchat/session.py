@@ -19,7 +19,7 @@ from socketchat import messages as wire
 from socketchat.errors import Close, CloseCode, SessionClosed, SessionClosedOK
 from socketchat.events import Event, Joined, Left, Message, Typing
 from socketchat.lanes import Body
-from socketchat.lifecycle import Peer, SessionLifecycle, SessionState
+from socketchat.lifecycle import Peer, Prover, SessionLifecycle, SessionState
 from socketchat.link import Link, StreamReaderLike, StreamWriterLike
 from socketchat.messages import Greeting, Limits
 from socketchat.options import OptionArgs, Options
@@ -86,6 +86,7 @@ class Session(SessionLifecycle):
         nick: str = "",
         room: str = "",
         history: int = 0,
+        device: Prover | None = None,
         **options: Unpack[OptionArgs],
     ) -> Self:
         """Open a session over a pair of streams: a Unix socket, an SSH channel, a pipe.
@@ -102,6 +103,8 @@ class Session(SessionLifecycle):
             nick: Our name, at most 64 characters.
             room: The room to ask for, as a client.
             history: How many earlier messages of it to ask for, as a client.
+            device: Whose key to show, as a client; None shows none. Nothing of the streams goes
+                into the proof: it is worth as much as they are.
             **options: See `Options`.
 
         Raises:
@@ -119,9 +122,8 @@ class Session(SessionLifecycle):
         now = asyncio.get_running_loop().time()
         if side is Side.CLIENT:
             session = cls(side, checked, lane=os.urandom(16), resumable=False)
-            link = Link(
-                reader, writer, session.client_protocol(nick=nick, room=room, history=history)
-            )
+            core = session.client_protocol(nick=nick, room=room, history=history, device=device)
+            link = Link(reader, writer, core)
         else:
             greeting = Greeting(wire.VERSION, os.urandom(32), nick, Limits(checked.max_size))
             link = Link(reader, writer, Protocol(side, checked, now, greeting=greeting))

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from socketchat.fingerprint import is_pin
 from socketchat.trust.identity import Identity, create_secret, pin_of
-from socketchat.trust.known_hosts import is_pin
 
 needs_modes = pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
 

@@ -10,7 +10,7 @@ import pytest
 
 from socketchat import UntrustedPeer
 from socketchat.trust.identity import Identity
-from socketchat.trust.known_hosts import KnownHosts, check_server, default_directory, is_pin
+from socketchat.trust.known_hosts import KnownHosts, check_server, default_directory
 
 ONE, OTHER = (Identity.generate().fingerprint for _ in range(2))
 
@@ -19,25 +19,6 @@ ONE, OTHER = (Identity.generate().fingerprint for _ in range(2))
 def known(tmp_path: Path) -> KnownHosts:
     """Return a file of known hosts that is not there yet."""
     return KnownHosts(tmp_path / "folder" / "known_hosts")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (ONE, True),
-        ("SHA256:" + "A" * 43, True),
-        ("SHA256:" + "A" * 42, False),
-        ("SHA256:" + "A" * 43 + "=", False),
-        ("sha256:" + "A" * 43, False),
-        ("MD5:" + "A" * 43, False),
-        ("SHA256:" + "é" * 43, False),
-        (ONE + "\n", False),
-        ("strict", False),
-        ("", False),
-    ],
-)
-def test_a_pin_is_known_by_its_form(text: str, expected: bool) -> None:
-    assert is_pin(text) is expected
 
 
 def test_the_users_own_directory_bears_the_programs_name() -> None:

@@ -29,11 +29,12 @@ from socketchat.cli.target import Target, is_loopback, parse_target
 from socketchat.cli.terminal import on_signals, say
 from socketchat.client import connect
 from socketchat.errors import HandshakeError, SessionClosed
+from socketchat.fingerprint import is_pin
 from socketchat.messages import MAX_NAME
 from socketchat.options import Options
 from socketchat.session import Session, SessionState
 from socketchat.text import clean_name
-from socketchat.trust.known_hosts import KnownHosts, default_directory, host_and_port, is_pin
+from socketchat.trust.known_hosts import KnownHosts, default_directory, host_and_port
 
 if TYPE_CHECKING:
     from socketchat.file_outbox import FileOutbox  # loads sqlite3: not for --help

@@ -9,9 +9,6 @@ It knows nothing of sessions: `client.py` proves, `server.py` checks.
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -26,18 +23,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from socketchat.fingerprint import digest_of_pin, fingerprint_of
 from socketchat.trust.identity import create_secret
 
-__all__ = ["NO_SERVER_KEY", "Device", "fingerprint_of", "is_proof", "server_key_of", "tag_of"]
-
-#: Stands for the server's key where there is none: without TLS.
-NO_SERVER_KEY: Final = bytes(32)
+__all__ = ["Device", "is_proof"]
 
 #: What is signed begins with it, so that it can be taken for nothing else.
 _CONTEXT: Final = b"socketchat device proof 1\0"
-#: What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410).
-_ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
-_TAG_LENGTH: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,55 +82,31 @@ class Device:
         """The key's fingerprint, `SHA256:...`."""
         return fingerprint_of(self.public)
 
-    def prove(self, server_key: bytes, nonce: bytes, lane: bytes) -> bytes:
+    def prove(self, pin: str, nonce: bytes, lane: bytes) -> bytes:
         """Return the proof that this device holds its key, 64 bytes.
 
         Args:
-            server_key: SHA-256 of the server's public key as it showed it (`server_key_of`), or
-                `NO_SERVER_KEY`.
+            pin: The fingerprint of the key that the server showed; empty without TLS.
             nonce: The nonce of the server's greeting.
             lane: The lane that the caller asks for, 16 bytes.
         """
-        return self._private.sign(_signed(server_key, nonce, lane))
+        return self._private.sign(_signed(pin, nonce, lane))
 
 
-def is_proof(public: bytes, proof: bytes, server_key: bytes, nonce: bytes, lane: bytes) -> bool:
+def is_proof(public: bytes, proof: bytes, pin: str, nonce: bytes, lane: bytes) -> bool:
     """Tell whether `proof` shows that its maker holds the key `public`; see `Device.prove`."""
     try:
         key = Ed25519PublicKey.from_public_bytes(public)
-        key.verify(proof, _signed(server_key, nonce, lane))
+        key.verify(proof, _signed(pin, nonce, lane))
     except (InvalidSignature, ValueError):
         return False
     return True
 
 
-def _signed(server_key: bytes, nonce: bytes, lane: bytes) -> bytes:
+def _signed(pin: str, nonce: bytes, lane: bytes) -> bytes:
     # Only the last part varies in length, so that nothing can be read in two ways.
-    assert (len(server_key), len(lane)) == (32, 16)
-    return _CONTEXT + server_key + lane + nonce
-
-
-def server_key_of(pin: str) -> bytes:
-    """Return the SHA-256 that a server's pin spells; of an empty one, `NO_SERVER_KEY`."""
-    return base64.b64decode(pin.removeprefix("SHA256:") + "=") if pin else NO_SERVER_KEY
-
-
-@functools.lru_cache(maxsize=1024)
-def fingerprint_of(public: bytes) -> str:
-    """Return the fingerprint of a device's public key, `SHA256:...`; empty if there is no key.
-
-    It is the SHA-256 of the key as SubjectPublicKeyInfo, as that of a server's key is.
-    """
-    if not public:
-        return ""
-    digest = hashlib.sha256(_ED25519_SPKI + public).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
-
-
-def tag_of(public: bytes) -> str:
-    """Return a few letters and digits that tell one device's key from another beside a name."""
-    digest = hashlib.sha256(_ED25519_SPKI + public).digest()
-    return base64.b32encode(digest).decode()[:_TAG_LENGTH].lower()
+    assert len(lane) == 16
+    return _CONTEXT + digest_of_pin(pin) + lane + nonce
 
 
 def _no_key(path: Path) -> str:

@@ -1,13 +1,10 @@
 """The server's identity: a P-256 key and a self-signed certificate, and the pin of that key.
 
-A pin is `SHA256:` and the unpadded base64 of the SHA-256 of the public key, as
-SubjectPublicKeyInfo (RFC 7469, section 2.4): it outlives a renewed certificate.
+The pin is that of the public key (`fingerprint.py`): it outlives a renewed certificate.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -25,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from cryptography.x509.oid import NameOID
+
+from socketchat.fingerprint import pin_of_spki
 
 __all__ = ["Identity", "create_secret", "pin_of"]
 
@@ -96,9 +95,7 @@ class Identity:
 def pin_of(certificate: bytes) -> str:
     """Return the pin of the key in a DER certificate, `SHA256:...`."""
     public = x509.load_der_x509_certificate(certificate).public_key()
-    spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    digest = base64.b64encode(hashlib.sha256(spki).digest()).decode()
-    return "SHA256:" + digest.rstrip("=")
+    return pin_of_spki(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def create_secret(path: Path, data: bytes) -> bool:

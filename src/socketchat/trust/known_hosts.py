@@ -6,27 +6,20 @@ A server's key is checked against it before a byte is written to the server.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from socketchat.errors import UntrustedPeer
+from socketchat.fingerprint import is_pin
 
-__all__ = ["KnownHosts", "check_server", "default_directory", "host_and_port", "is_pin"]
-
-_PIN = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+__all__ = ["KnownHosts", "check_server", "default_directory", "host_and_port"]
 
 
 def default_directory() -> Path:
     """Return the directory where this user's keys and known hosts lie."""
     return Path(platformdirs.user_data_dir("socketchat"))
-
-
-def is_pin(text: str) -> bool:
-    """Tell whether `text` is a pin, `SHA256:` and 43 characters of base64."""
-    return _PIN.fullmatch(text) is not None
 
 
 def host_and_port(host: str, port: int) -> str:
