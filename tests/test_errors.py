@@ -8,6 +8,7 @@ from socketchat import errors
 from socketchat.errors import (
     Close,
     CloseCode,
+    CommandFailed,
     ConcurrencyError,
     HandshakeError,
     HandshakeRefused,
@@ -41,6 +42,7 @@ ONE_OF_EACH: list[SocketChatError] = [
     RemoteProtocolError(1002, "bad"),
     MessageTooBig(5000, 4096),
     MessageRejected(7, 1008, "no"),
+    CommandFailed(1008, "no"),
     ConcurrencyError("text"),
     LogError("text"),
     LogUnavailable("text"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from socketchat import messages
 from socketchat.core_events import (
@@ -24,6 +25,7 @@ from socketchat.core_events import (
     Welcomed,
 )
 from socketchat.errors import CloseCode
+from socketchat.fingerprint import fingerprint_of
 from socketchat.framing import HEADER_SIZE, FrameDecoder
 from socketchat.lanes import Lanes
 from socketchat.messages import (
@@ -46,6 +48,7 @@ from socketchat.messages import (
 from socketchat.outbox import MemoryOutbox
 from socketchat.protocol import Protocol, Side
 from socketchat.states import TRANSITIONS
+from socketchat.trust.device import is_proof
 from socketchat.trust.identity import pin_of
 from tests.core import OPTIONS, SAMPLES, Pair, make_hello, make_lanes
 
@@ -85,7 +88,7 @@ def value_of(name: str, value: Any) -> object:
     if name == "limits":
         return Limits(**value)
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(value_of(name, item) for item in value)
     return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
 
 
@@ -153,6 +156,21 @@ def test_a_stream_has_its_code_and_its_posts(vector: Vector, size: int) -> None:
     codes = [event.close.code for event in pair.events[side] if isinstance(event, Failed)]
     assert codes == ([vector["code"]] if vector["code"] else [])
     assert [post.number for post in pair.held[side]] == vector["posts"]
+
+
+# ---- proofs ----
+
+
+@each("proofs.json")
+def test_a_device_proves_its_key_so(vector: Vector) -> None:
+    private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["private"]))
+    public, nonce, lane, signed, signature = (
+        bytes.fromhex(vector[name]) for name in ("public", "nonce", "lane", "signed", "signature")
+    )
+    assert private.public_key().public_bytes_raw() == public
+    assert fingerprint_of(public) == vector["fingerprint"]
+    assert private.sign(signed) == signature
+    assert is_proof(public, signature, vector["pin"], nonce, lane)
 
 
 # ---- conversations ----

@@ -8,6 +8,7 @@ from socketchat.client import connect
 from socketchat.errors import (
     Close,
     CloseCode,
+    CommandFailed,
     ConcurrencyError,
     HandshakeError,
     HandshakeRefused,
@@ -51,6 +52,7 @@ __all__ = [
     "Admission",
     "Close",
     "CloseCode",
+    "CommandFailed",
     "ConcurrencyError",
     "Device",
     "Event",

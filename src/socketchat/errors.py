@@ -14,6 +14,7 @@ from typing import NamedTuple
 __all__ = [
     "Close",
     "CloseCode",
+    "CommandFailed",
     "ConcurrencyError",
     "HandshakeError",
     "HandshakeRefused",
@@ -229,6 +230,24 @@ class MessageRejected(SocketChatError):
 
     def __str__(self) -> str:
         return f"message {self.number} was rejected: {Close(self.code, self.reason)}"
+
+
+class CommandFailed(SocketChatError):
+    """The server did not do what a command asked for.
+
+    Attributes:
+        code: Why, one of `CloseCode` or 4000-4999; 1006 if the link was lost before it answered,
+            so that it may have been done after all.
+        reason: The server's words.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the command failed: {Close(self.code, self.reason)}"
 
 
 class ConcurrencyError(SocketChatError, RuntimeError):

@@ -18,7 +18,7 @@ from socketchat.chat.log import READ_SIZE, Draft, Entry
 from socketchat.chat.rate import TokenBucket
 from socketchat.errors import CloseCode, LogError
 from socketchat.logged import LoggedSession
-from socketchat.messages import DataPost, Event, Post, TextPost, encode
+from socketchat.messages import Answer, Command, DataPost, Event, Post, TextPost, encode
 
 if TYPE_CHECKING:
     from socketchat.chat.room import Room
@@ -184,6 +184,11 @@ class Member:
         if event.kind == "typing" and now >= self._typed + TYPING_INTERVAL:
             self._typed = now
             self._room.announce("typing", self)
+
+    def obey(self, command: Command) -> None:
+        """Carry out what it asks for, and answer."""
+        reason = f"there is no command {command.name!r}"
+        self.session.answer(Answer(command.id, CloseCode.POLICY_VIOLATION, reason))
 
     # ---- what it is given ----
 
