@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log
 from socketchat.chat.member import Member, frame_of
-from socketchat.chat.rules import Rules, Verdict, with_suffix
+from socketchat.chat.names import with_suffix
+from socketchat.chat.rules import Rules, Verdict
 from socketchat.errors import CloseCode
 from socketchat.logged import LoggedSession, LogPlace
 from socketchat.messages import MAX_PRESENT, Event, Hello, Post, Present, encode

@@ -13,8 +13,9 @@ import logging
 from socketchat.chat.log import Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
+from socketchat.chat.names import nick_of
 from socketchat.chat.room import Room
-from socketchat.chat.rules import Rules, nick_of, room_name_of
+from socketchat.chat.rules import Rules, room_name_of
 from socketchat.errors import (
     CloseCode,
     HandshakeRefused,
