@@ -17,7 +17,7 @@ from socketchat import (
     SessionState,
 )
 from socketchat.chat import ChatServer, MemoryLog, Rules
-from socketchat.chat.room import LINGER, Room
+from socketchat.chat.roster import LINGER, Roster
 from socketchat.chat.names import nick_of
 from socketchat.messages import MAX_NAME, MAX_PRESENT, TextPost
 from socketchat.messages import Present as WirePresent

@@ -16,9 +16,9 @@ from typing import Final
 from precis_i18n import get_profile
 
 from socketchat.chat.looks import Looks
+from socketchat.fingerprint import tag_of
 from socketchat.messages import MAX_NAME
 from socketchat.text import NAME_COLUMNS, clean_name, clip
-from socketchat.trust.device import tag_of
 
 __all__ = ["TAG_MARK", "name_key", "nick_of", "tagged", "with_suffix"]
 
