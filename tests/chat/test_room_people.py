@@ -17,8 +17,8 @@ from socketchat import (
     SessionState,
 )
 from socketchat.chat import ChatServer, MemoryLog, Rules
-from socketchat.chat.room import LINGER, Room
 from socketchat.chat.names import nick_of
+from socketchat.chat.room import LINGER, Room
 from socketchat.messages import MAX_NAME, MAX_PRESENT, TextPost
 from socketchat.messages import Present as WirePresent
 from socketchat.testing import End

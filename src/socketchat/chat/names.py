@@ -28,16 +28,18 @@ TAG_MARK: Final = "~"
 # Both are made when this module is loaded, not at the first name: that would read a file while the
 # event loop waits.
 _LOOKS: Final = Looks.load()
-_NICKNAME: Final = get_profile("NicknameCaseMapped:ToLower")
+_NICKNAME: Final = get_profile("NicknameCaseMapped:CaseFold")
 
 #: With a colon a name could put words into the mouth of another, with a tilde it could bear
 #: another's tag; and so with what looks like one. Letters and vowel signs do no such harm.
 _RESERVED: Final = {
     ord(char): stand_in
-    for reserved, stand_in in ((":", "_"), (TAG_MARK, "-"))
-    for char in _LOOKS.like(reserved)
+    for stand_in, reserved in (("_", ":\uff1a\ufe55\ufe13"), ("-", TAG_MARK + "\uff5e\u301c"))
+    for char in _LOOKS.like(reserved[0]).union(reserved)
     if unicodedata.category(char)[0] in "PS"
 }
+#: The voicing marks of Katakana, which have a place of their own in half width.
+_VOICED: Final = str.maketrans("\uff9e\uff9f\u309b\u309c", "\u3099\u309a" * 2)
 #: Nothing is seen of these, beside format characters and unassigned ones that are to be ignored.
 _UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 #: A letter that has a dot shows no second one. The first stands for i and whatever looks like it.
@@ -91,7 +93,7 @@ def name_key(nick: str) -> str:
         before, key = key, _settled(key)
         if key == before:
             break
-    return key or name_key("?")
+    return _LOOKS.folded(key) or name_key("?")
 
 
 def _settled(name: str) -> str:
@@ -103,7 +105,7 @@ def _settled(name: str) -> str:
 
 def _decomposed(name: str) -> str:
     """Decompose a name and take out what is not seen of it."""
-    return unicodedata.normalize("NFD", "".join(filter(_is_seen, name)))
+    return unicodedata.normalize("NFD", "".join(filter(_is_seen, name)).translate(_VOICED))
 
 
 def _is_seen(char: str) -> bool:
