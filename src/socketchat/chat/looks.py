@@ -1,17 +1,17 @@
 """Which letters look alike: the confusable characters of Unicode TR39, in classes.
 
 TR39 compares two names as they are. People also take a capital and its small letter for the same,
-and the two do not go together: Greek has a capital Ν that is an N and a small ν that is a v. If all
-that looks alike *or* differs in case were one, then n were v, and r t u y z one letter. So:
+and the two do not go together: the capital Nu of Greek is an N, its small letter a v. If all that
+looks alike *or* differs in case were one, then n were v, and r t u y z one letter. So:
 
 - characters that look alike are one class;
 - a capital and its small letter are one class too, unless that would join two Latin letters or
   digits: then they stay apart, and
-- in a name with a letter that is none of those (Νίκος has its ς), such as remain apart in Greek and
-  Cyrillic are taken as one (`_FOLDED`), whichever script each is really from.
+- in a name with a letter that is in no class of those, those that Greek and Cyrillic leave apart
+  are taken as one (`_FOLDED`), whichever script each is really from.
 
-Where a Greek name has Latin look-alikes alone, Νικα and νικα have different skeletons. That is the
-price of keeping Ana and Ava apart.
+So a Greek name that begins with Nu, Ypsilon or Gamma, and has nothing but doubles of Latin letters
+behind it, differs from itself in small letters. That is the price of keeping Ana and Ava apart.
 
 Pure: the data are those of the package `confusable_homoglyphs`, of which no code is used, since
 that loads an HTTP client. `names.py` asks.
@@ -29,13 +29,16 @@ from typing import Final, Self
 
 __all__ = ["Looks"]
 
-#: Classes that case never joins: Latin letters and digits, the sharp s (a beta is its double), and
-#: the sigmas that are no o.
-_APART: Final = "abcdefghijklmnopqrstuvwxyz0123456789ßΣ"
+#: What stands for the sharp s and for a beta, its double.
+_SHARP_S: Final = "\ua7b5"
+#: What stands for the sigmas that are no o.
+_SIGMA: Final = "\u0283"
+#: Classes that case never joins. Neither of the last two has a case that would change it.
+_APART: Final = "abcdefghijklmnopqrstuvwxyz0123456789" + _SHARP_S + _SIGMA
 #: In a name that is not Latin: a capital and its small letter which look like two Latin letters.
-_FOLDED: Final = str.maketrans({"n": "v", "u": "y", "r": "y", "ß": "b", "Σ": "o"})
-#: In one that is: what a capital of it is written as.
-_LATIN: Final = str.maketrans({"ß": "ss"})
+_FOLDED: Final = str.maketrans({"n": "v", "u": "y", "r": "y", _SHARP_S: "b", _SIGMA: "o"})
+#: In one that is: as its capitals are written.
+_LATIN: Final = str.maketrans({_SHARP_S: "ss"})
 #: Whose capitals are joined first; where scripts compete for a letter, the first one has it.
 _SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK")
 
@@ -65,7 +68,7 @@ class _Classes:
 def _rank(char: str) -> tuple[int, bool, bool, int]:
     """Order characters by how fit they are to stand for a class."""
     place = _APART.find(char)
-    settled = unicodedata.normalize("NFKD", char.lower()) == char
+    settled = unicodedata.normalize("NFKD", char.casefold()) == char
     return (place if place >= 0 else len(_APART), not char.isascii(), not settled, ord(char))
 
 
@@ -92,7 +95,7 @@ class Looks:
                 classes.join(char, look)
             else:
                 longer[char] = min(look, longer.get(char, look))
-        chars.update(*map(_cases, tuple(chars)))
+        chars.update("ẞ", *map(_cases, tuple(chars)))
         _join_cases(classes, chars)
         return cls(_table(classes, chars, longer))
 
@@ -103,9 +106,15 @@ class Looks:
 
     def skeleton(self, text: str) -> str:
         """Replace each character of a decomposed text by what stands for its class."""
-        seen = text.translate(self.table)
-        foreign = any(not char.isascii() and char != "ß" and char.isalpha() for char in seen)
-        return seen.translate(_FOLDED if foreign else _LATIN)
+        return text.translate(self.table)
+
+    @staticmethod
+    def folded(skeleton: str) -> str:
+        """Take as one what case leaves apart in the skeleton of a name in small letters."""
+        foreign = any(
+            not char.isascii() and char != _SHARP_S and char.isalpha() for char in skeleton
+        )
+        return skeleton.translate(_FOLDED if foreign else _LATIN)
 
 
 def _pairs() -> Iterator[tuple[str, str]]:
@@ -119,15 +128,15 @@ def _pairs() -> Iterator[tuple[str, str]]:
                 unicodedata.normalize("NFD", text.replace("\u200e", ""))
                 for text in (one, other["c"])
             ]
-            for char, look in (pair, reversed(pair)):
-                # What is several characters once decomposed is judged by each of them.
-                if len(char) == 1 and look:
-                    yield char, look
+            # Each pair is there both ways. What is several characters once decomposed is judged
+            # by each of them.
+            if len(pair[0]) == 1 and pair[1]:
+                yield pair[0], pair[1]
 
 
 def _cases(char: str) -> set[str]:
-    """Return the forms of a letter that are one letter too, in whichever case."""
-    forms = {char.lower(), char.casefold(), char.upper()}
+    """Return the other forms of a letter, in whichever case, that are one letter too."""
+    forms = {char.lower(), char.casefold(), char.upper()} - {char}
     return {form for form in forms if len(unicodedata.normalize("NFD", form)) == 1}
 
 
@@ -135,7 +144,8 @@ def _join_cases(classes: _Classes, chars: Iterable[str]) -> None:
     """Join capitals and small letters, where that joins no two of those that stay apart."""
     for letter in "abcdefghijklmnopqrstuvwxyz":
         classes.join(letter, letter.upper())
-    classes.join("Σ", "ς")
+    for one, other in ("ßẞ", "Σς", ("Σ", _SIGMA)):
+        classes.join(one, other)
     kept = frozenset(map(classes.of, _APART))
     by_script: dict[str, list[str]] = defaultdict(list)
     for char in sorted(chars):

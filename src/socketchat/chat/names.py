@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import count
 from typing import Final
 
 from precis_i18n import get_profile
@@ -20,7 +22,7 @@ from socketchat.fingerprint import tag_of
 from socketchat.messages import MAX_NAME
 from socketchat.text import NAME_COLUMNS, clean_name, clip
 
-__all__ = ["TAG_MARK", "name_key", "nick_of", "tagged", "with_suffix"]
+__all__ = ["TAG_MARK", "candidates", "name_key", "nick_of", "tagged", "with_suffix"]
 
 #: Sets a key's tag apart from the name before it.
 TAG_MARK: Final = "~"
@@ -28,16 +30,18 @@ TAG_MARK: Final = "~"
 # Both are made when this module is loaded, not at the first name: that would read a file while the
 # event loop waits.
 _LOOKS: Final = Looks.load()
-_NICKNAME: Final = get_profile("NicknameCaseMapped:ToLower")
+_NICKNAME: Final = get_profile("NicknameCaseMapped:CaseFold")
 
 #: With a colon a name could put words into the mouth of another, with a tilde it could bear
 #: another's tag; and so with what looks like one. Letters and vowel signs do no such harm.
 _RESERVED: Final = {
     ord(char): stand_in
-    for reserved, stand_in in ((":", "_"), (TAG_MARK, "-"))
-    for char in _LOOKS.like(reserved)
+    for stand_in, reserved in (("_", ":\uff1a\ufe55\ufe13"), ("-", TAG_MARK + "\uff5e\u301c"))
+    for char in _LOOKS.like(reserved[0]).union(reserved)
     if unicodedata.category(char)[0] in "PS"
 }
+#: The voicing marks of Katakana, which have a place of their own in half width.
+_VOICED: Final = str.maketrans("\uff9e\uff9f\u309b\u309c", "\u3099\u309a" * 2)
 #: Nothing is seen of these, beside format characters and unassigned ones that are to be ignored.
 _UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 #: A letter that has a dot shows no second one. The first stands for i and whatever looks like it.
@@ -69,6 +73,21 @@ def tagged(nick: str, public: bytes) -> str:
     return with_suffix(nick, TAG_MARK + tag_of(public))
 
 
+def candidates(nick: str, public: bytes) -> Iterator[str]:
+    """Yield names for one who wants this one: itself, with the key's tag, and then with numbers.
+
+    Args:
+        nick: What `nick_of` returned.
+        public: The device's public key; empty if it has none.
+    """
+    yield nick
+    if public:
+        nick = tagged(nick, public)
+        yield nick
+    for number in count(2):
+        yield with_suffix(nick, f"-{number}")
+
+
 @lru_cache(maxsize=4096)
 def name_key(nick: str) -> str:
     """Return what is the same for all names that could be taken for this one.
@@ -91,7 +110,7 @@ def name_key(nick: str) -> str:
         before, key = key, _settled(key)
         if key == before:
             break
-    return key or name_key("?")
+    return _LOOKS.folded(key) or name_key("?")
 
 
 def _settled(name: str) -> str:
@@ -103,7 +122,7 @@ def _settled(name: str) -> str:
 
 def _decomposed(name: str) -> str:
     """Decompose a name and take out what is not seen of it."""
-    return unicodedata.normalize("NFD", "".join(filter(_is_seen, name)))
+    return unicodedata.normalize("NFD", "".join(filter(_is_seen, name)).translate(_VOICED))
 
 
 def _is_seen(char: str) -> bool:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from itertools import count
 from typing import Protocol
 
 from socketchat.chat.log import Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator, host_of
-from socketchat.chat.names import nick_of, tagged, with_suffix
+from socketchat.chat.names import candidates, nick_of
 from socketchat.chat.registry import Registry, Standing
 from socketchat.chat.room import Room
 from socketchat.chat.rules import Rules, room_name_of
@@ -211,7 +209,7 @@ class ChatServer:
         wanted = nick_of(hello.nick)
         # A name that nobody has chosen is nobody's own.
         key = hello.key if wanted else b""
-        for nick in _candidates(wanted or "guest", hello.key):
+        for nick in candidates(wanted or "guest", hello.key):
             is_free = await self._registry.claim(nick, key)
             if self._asked.get(hello.lane) is not hello:
                 # The server lets nobody but the latest in: no name may be kept for this one.
@@ -312,13 +310,3 @@ class ChatServer:
         for room in self._rooms.values():
             for each in list(room.members.values()):
                 each.session.turn_away(CloseCode.TRY_AGAIN_LATER, "the log has failed")
-
-
-def _candidates(nick: str, key: bytes) -> Iterator[str]:
-    """Yield the name that is wanted, with the key's tag if it has one, and then with numbers."""
-    yield nick
-    if key:
-        nick = tagged(nick, key)
-        yield nick
-    for number in count(2):
-        yield with_suffix(nick, f"-{number}")
