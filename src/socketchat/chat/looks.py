@@ -136,6 +136,8 @@ def _pairs() -> Iterator[tuple[str, str]]:
 
 def _cases(char: str) -> set[str]:
     """Return the other forms of a letter, in whichever case, that are one letter too."""
+    if unicodedata.combining(char):
+        return set()  # the iota below a letter: as a capital it is a letter of its own
     forms = {char.lower(), char.casefold(), char.upper()} - {char}
     return {form for form in forms if len(unicodedata.normalize("NFD", form)) == 1}
 
@@ -171,4 +173,5 @@ def _table(classes: _Classes, chars: Iterable[str], longer: dict[str, str]) -> d
         stands = several.get(one, one)
         if stands != char:
             table[ord(char)] = stands
-    return table
+    # Several are characters with classes of their own.
+    return {point: stands.translate(table) for point, stands in table.items()}
