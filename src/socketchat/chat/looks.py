@@ -10,8 +10,8 @@ looks alike *or* differs in case were one, then n were v, and r t u y z one lett
 - in a name with a letter that is in no class of those, those that Greek and Cyrillic leave apart
   are taken as one (`_FOLDED`), whichever script each is really from.
 
-So a Greek name that begins with Nu, Ypsilon or Gamma, and has nothing but doubles of Latin letters
-behind it, differs from itself in small letters. That is the price of keeping Ana and Ava apart.
+So a Greek name with a capital Nu, Ypsilon, Gamma or Beta, of which all letters are doubles of Latin
+ones, differs from itself in small letters. That is the price of keeping Ana and Ava apart.
 
 Pure: the data are those of the package `confusable_homoglyphs`, of which no code is used, since
 that loads an HTTP client. `names.py` asks.
@@ -136,6 +136,8 @@ def _pairs() -> Iterator[tuple[str, str]]:
 
 def _cases(char: str) -> set[str]:
     """Return the other forms of a letter, in whichever case, that are one letter too."""
+    if unicodedata.combining(char):
+        return set()  # the iota below a letter: as a capital it is a letter of its own
     forms = {char.lower(), char.casefold(), char.upper()} - {char}
     return {form for form in forms if len(unicodedata.normalize("NFD", form)) == 1}
 
@@ -171,4 +173,5 @@ def _table(classes: _Classes, chars: Iterable[str], longer: dict[str, str]) -> d
         stands = several.get(one, one)
         if stands != char:
             table[ord(char)] = stands
-    return table
+    # Several are characters with classes of their own.
+    return {point: stands.translate(table) for point, stands in table.items()}
