@@ -82,11 +82,12 @@ class Roster:
             The name, as other sessions of the same identity have it; None if it is another's.
         """
         holder = self._holders.get(name_key(nick))
-        if holder is not None and holder.identity != identity:
-            if holder.seated or holder.reserved:
+        if holder is not None and (holder.identity, holder.nick) != (identity, nick):
+            if not (holder.seated or holder.reserved):
+                self._let_go(holder)
+                holder = None
+            elif holder.identity != identity:
                 return None
-            self._let_go(holder)
-            holder = None
         if holder is None:
             holder = self._holders[name_key(nick)] = Holder(nick, identity, public)
         holder.reserved += 1

@@ -206,7 +206,7 @@ class ChatServer:
             HandshakeRefused: It has called again meanwhile.
             LogError: The registry cannot be asked.
         """
-        wanted = nick_of(hello.nick)
+        wanted = nick_of(hello.nick) if hello.nick else ""
         # A name that nobody has chosen is nobody's own.
         key = hello.key if wanted else b""
         for nick in candidates(wanted or "guest", hello.key):
