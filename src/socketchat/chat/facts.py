@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
 from socketchat.chat.sqlite_schema import log_error, os_error
+from socketchat.errors import LogUnavailable
 
 __all__ = ["Facts", "FileFacts", "MemoryFacts"]
 
@@ -160,21 +161,17 @@ class FileFacts:
 
     async def add(self, kind: str, subject: str, value: str) -> str:
         """See `Facts.add`."""
-        known = await self.get(kind, subject)
-        if known is not None:
-            return known
         async with self._order:
             known = await self.get(kind, subject)
             if known is None:
                 await self._write("INSERT INTO facts VALUES (?, ?, ?)", kind, subject, value)
-                known = self._facts.setdefault(kind, {})[subject] = value
+                return value
         return known
 
     async def put(self, kind: str, subject: str, value: str) -> None:
         """See `Facts.put`."""
         async with self._order:
             await self._write("REPLACE INTO facts VALUES (?, ?, ?)", kind, subject, value)
-            self._facts.setdefault(kind, {})[subject] = value
 
     async def remove(self, kind: str, subject: str) -> bool:
         """See `Facts.remove`."""
@@ -182,19 +179,30 @@ class FileFacts:
             if await self.get(kind, subject) is None:
                 return False
             await self._write("DELETE FROM facts WHERE kind = ? AND subject = ?", kind, subject)
-            del self._facts[kind][subject]
         return True
 
-    async def _write(self, sql: str, *values: str) -> None:
-        """Carry out one statement, for good.
+    async def _write(self, sql: str, kind: str, subject: str, value: str | None = None) -> None:
+        """Carry out one statement for good, and know it; a fact without a value is forgotten.
 
         Raises:
             LogError: It could not be done.
         """
         connection = self._connection
-        assert connection is not None, "the facts are closed"
+        if connection is None:
+            raise LogUnavailable("what is known about people is closed")
+
+        def write() -> None:
+            # Both here, so that a caller who is cancelled in between leaves them as one.
+            facts = self._facts.setdefault(kind, {})
+            if value is None:
+                connection.execute(sql, (kind, subject))
+                del facts[subject]
+            else:
+                connection.execute(sql, (kind, subject, value))
+                facts[subject] = value
+
         try:
-            await self._do(lambda: connection.execute(sql, values))
+            await self._do(write)
         except sqlite3.Error as exc:
             raise log_error(exc) from exc
 

@@ -91,6 +91,7 @@ class Registry:
             OSError: The facts cannot be opened.
         """
         await self._facts.open()
+        self._owned.clear()
         for owner in (await self._facts.all(_NAME)).values():
             self._owned[owner] = self._owned.get(owner, 0) + 1
 
