@@ -256,7 +256,7 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
         code = ExitCode.INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - the last resort: a bug, or a machine out of order
         if verbose > 1:
-            traceback.print_exc()
+            click.echo(_masked(traceback.format_exc()), err=True, nl=False)
         what = f"{type(exc).__name__}: {exc}"
         click.echo(f"socketchat: internal error: {_one_line(what)} (-vv shows more)", err=True)
         code = ExitCode.INTERNAL_ERROR
@@ -264,20 +264,27 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
 
 
 class _CleanFormatter(logging.Formatter):
-    """Log lines may quote the other side."""
+    """Log lines may quote the other side, or an invite."""
 
     def format(self, record: logging.LogRecord) -> str:
         from socketchat.text import clean
 
         # One line but for a traceback, which is ours: nobody can forge another line.
         record.msg, record.args = clean(record.getMessage(), multiline=False), ()
-        return super().format(record)
+        return _masked(super().format(record))
 
 
 def _one_line(text: str) -> str:
+    """Make an error's text safe to show: it may quote the command line, or the other side."""
     from socketchat.text import clean
 
-    return clean(text, multiline=False)
+    return _masked(clean(text, multiline=False))
+
+
+def _masked(text: str) -> str:
+    from socketchat.trust.invites import mask
+
+    return mask(text)
 
 
 def _open_what_is_missing() -> None:
