@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -26,7 +26,7 @@ from socketchat.errors import (
     UntrustedPeer,
 )
 from socketchat.link import Link
-from socketchat.messages import check_names
+from socketchat.messages import MAX_INVITE, check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
 from socketchat.session import Session, Side
 from socketchat.streams import open_streams
@@ -65,6 +65,7 @@ def connect(
     history: int = 0,
     since: datetime | None = None,
     outbox: FileOutbox | None = None,
+    invite: str | None = None,
     **options: Unpack[OptionArgs],
 ) -> Opening[Session]:
     """Open a session with the server at `host`.
@@ -90,6 +91,8 @@ def connect(
         since: Begin with what was said in the room at this time or later, instead.
         outbox: A file in which messages wait to be acknowledged, so that they survive this process;
             None keeps them in memory. Close it after the session.
+        invite: The token of an invite, for a server that lets in none but those whom it knows; it
+            is shown until the server has let us in once. Give the invite's pin as `trust`.
         **options: See `Options`.
 
     Raises:
@@ -105,6 +108,8 @@ def connect(
     check_names(nick or "", room or "")
     if history < 0:
         raise ValueError(f"history must be 0 or more messages: {history!r}")
+    if len(invite or "") > MAX_INVITE:
+        raise ValueError(f"an invite's token has at most {MAX_INVITE} characters")
     path = known_hosts or default_directory() / "known_hosts"
     dialer = Dialer(
         host=host,
@@ -118,6 +123,7 @@ def connect(
         history=history,
         since=_microseconds(since),
         outbox=outbox,
+        invite=invite or "",
         options=Options(**options),
     )
     return Opening(dialer.open)
@@ -138,6 +144,7 @@ class Dialer:
     history: int
     since: int
     outbox: FileOutbox | None
+    invite: str = field(repr=False)
     options: Options
 
     async def open(self) -> Session:
@@ -205,7 +212,11 @@ class Dialer:
         try:
             key = await self._check(writer)
             protocol = session.client_protocol(
-                nick=self.nick, room=self.room, history=self.history, since=self.since
+                nick=self.nick,
+                room=self.room,
+                history=self.history,
+                since=self.since,
+                invite=self.invite,
             )
             link = Link(reader, writer, protocol)
             await session.greet_server(link, key)

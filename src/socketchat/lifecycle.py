@@ -166,7 +166,7 @@ class SessionLifecycle:
     # ---- links come ----
 
     def client_protocol(
-        self, *, nick: str, room: str, history: int = 0, since: int = 0
+        self, *, nick: str, room: str, history: int = 0, since: int = 0, invite: str = ""
     ) -> Protocol:
         """Return the core for a new link on which this session, a client's, opens or goes on.
 
@@ -175,6 +175,7 @@ class SessionLifecycle:
             room: The room to ask for, likewise.
             history: How many earlier entries of the room to ask for, likewise.
             since: From which time on to ask for them instead, in microseconds since the epoch.
+            invite: An invite's token to show until the server has let this session in, or empty.
 
         Raises:
             ValueError: A name is too long.
@@ -190,6 +191,7 @@ class SessionLifecycle:
             (lanes.committed, lanes.at) if lanes.session else (0, since),
             history,
             limits=wire.Limits(self._options.max_size),
+            invite="" if lanes.session else invite,
         )
         return Protocol(self.side, self._options, self._loop.time(), hello=hello, lanes=lanes)
 
