@@ -21,7 +21,7 @@ from socketchat.trust.invites import Invite, make_token
 from tests.cli.processes import Piped, Stage, stage, status
 
 HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
-COMMANDS = ["serve", "connect", "send", "tail", "history"]
+COMMANDS = ["serve", "connect", "send", "tail", "history", "invite"]
 
 
 def imported(process: Piped) -> set[str]:
@@ -71,6 +71,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
         "history": "--room --search --since --limit --json --data",
+        "invite": "--room --expires --host --port --json --data",
     }
     for name, options in promised.items():
         names = {option for parameter in cli.commands[name].params for option in parameter.opts}
@@ -146,6 +147,11 @@ def test_the_version_is_told() -> None:
         (["history", "extra"], "extra"),
         (["history", "--data", "/nowhere/at/all"], "no server has kept a log there"),
         (["serve", "--retain", "soon"], "length of time"),
+        (["invite", "extra"], "extra"),
+        (["invite", "--expires", "soon"], "length of time"),
+        (["invite", "--expires", "59s"], "1m to 365d"),
+        (["invite", "--expires", "365d1s"], "1m to 365d"),
+        (["invite", "--data", "/nowhere/at/all"], "socketchat serve"),
         (["serve", "--rate", "-1"], "-1"),
         (["connect", "::1"], "brackets"),
         (["connect", "--no-tls", "example.org"], "--no-tls"),

@@ -175,7 +175,7 @@ def serve(**settings: Any) -> None:
 @_caller
 @_terminal
 def connect(**settings: Any) -> None:
-    """Call TARGET: HOST, HOST:PORT, HOST/ROOM or HOST:PORT/ROOM (IPv6 in brackets).
+    """Call TARGET: HOST, HOST:PORT, HOST/ROOM, HOST:PORT/ROOM (IPv6 in brackets) or an invite.
 
     Without TARGET the host name is asked for. If stdin is no terminal, each line of it is sent, and
     at its end the command waits until all is acknowledged. What cannot be delivered is kept, and
@@ -238,6 +238,46 @@ def history(**settings: Any) -> None:
     from socketchat.cli.history import run_history
 
     _start(run_history, settings)
+
+
+@cli.command()
+@_option(
+    "--room",
+    metavar="NAME",
+    default="",
+    help="The room that it is for; by default the server's first.",
+)
+@_option(
+    "--expires",
+    metavar="TIME",
+    callback=seconds_of,
+    default="24h",
+    show_default=True,
+    help="How long it is good, from 1m to 365d.",
+)
+@_option(
+    "--host",
+    metavar="ADDR",
+    default="",
+    help="The server as callers find it; by default as it was last started.",
+)
+@_option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Its TCP port; by default the one that it last had.",
+)
+@_JSON
+@_DATA
+@_VERBOSE
+def invite(**settings: Any) -> None:
+    """Make an invite to this host's own server, whether or not it runs.
+
+    It is a line that one person can connect with, once: give it to nobody else.
+    """
+    from socketchat.cli.invite import run_invite
+
+    _start(run_invite, settings)
 
 
 def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:

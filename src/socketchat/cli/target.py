@@ -13,7 +13,7 @@ from socketchat.messages import MAX_NAME
 from socketchat.options import DEFAULT_PORT
 from socketchat.trust.invites import SCHEME, Invite, mask
 
-__all__ = ["Target", "is_loopback", "parse_target"]
+__all__ = ["Target", "is_everywhere", "is_loopback", "parse_target"]
 
 _TARGET = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\[\]/\s]+)?)\]|(?P<host>[^\s:/\[\]]+))"
@@ -78,3 +78,8 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def is_everywhere(host: str) -> bool:
+    """Tell whether `host` is every address of a machine: to listen on, not to call."""
+    return host in ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
