@@ -158,11 +158,16 @@ class Call:
             raise failure_to_connect(str(target), exc) from exc
         if not self._connected:
             self._connected = True
-            peer = session.peer
-            say(f"connected to {clean_name(peer.nick) if peer.nick else target} ({peer.address})")
-            if peer.key and known is None and not settings.fingerprint:
-                say(f"its key {peer.key} is new here; it is remembered from now on")
+            remembered = bool(target.pin) or not settings.fingerprint
+            self._say_connected(session, new=known is None and remembered)
         return session
+
+    def _say_connected(self, session: Session, *, new: bool) -> None:
+        peer = session.peer
+        name = clean_name(peer.nick) if peer.nick else self.target
+        say(f"connected to {name} ({peer.address})")
+        if peer.key and new:
+            say(f"its key {peer.key} is new here; it is remembered from now on")
 
     @asynccontextmanager
     async def conversation(self, *, history: int = 0) -> AsyncIterator[Session]:
