@@ -12,6 +12,7 @@ from socketchat.errors import (
     ConcurrencyError,
     HandshakeError,
     HandshakeRefused,
+    InvalidInvite,
     LocalProtocolError,
     LogError,
     LogFailed,
@@ -37,6 +38,7 @@ ONE_OF_EACH: list[SocketChatError] = [
     HandshakeRefused(1008, "go away"),
     UnsupportedVersion(2, 1),
     UntrustedPeer("text", fingerprint="SHA256:x"),
+    InvalidInvite("this is no invite"),
     ProtocolError("text"),
     LocalProtocolError("text"),
     RemoteProtocolError(1002, "bad"),
@@ -76,6 +78,7 @@ def test_one_of_each_error_is_looked_at() -> None:
         (LocalProtocolError, ProtocolError),
         (RemoteProtocolError, ProtocolError),
         (MessageTooBig, ValueError),
+        (InvalidInvite, ValueError),
         (ConcurrencyError, RuntimeError),
         (LogUnavailable, LogError),
         (LogFailed, LogError),
@@ -165,3 +168,4 @@ def test_errors_bear_what_a_program_needs() -> None:
     rejected = MessageRejected(7, 1008, "no")
     assert (rejected.number, rejected.code, rejected.reason) == (7, 1008, "no")
     assert UntrustedPeer("text", fingerprint="SHA256:x").fingerprint == "SHA256:x"
+    assert InvalidInvite("this is no invite").reason == "this is no invite"

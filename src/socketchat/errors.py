@@ -18,6 +18,7 @@ __all__ = [
     "ConcurrencyError",
     "HandshakeError",
     "HandshakeRefused",
+    "InvalidInvite",
     "LocalProtocolError",
     "LogError",
     "LogFailed",
@@ -169,6 +170,18 @@ class UntrustedPeer(HandshakeError):
     def __init__(self, message: str, *, fingerprint: str) -> None:
         super().__init__(message)
         self.fingerprint = fingerprint
+
+
+class InvalidInvite(SocketChatError, ValueError):
+    """An invite's token does not let its bearer in.
+
+    Attributes:
+        reason: Why not, for people to read; nothing of the token is in it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class ProtocolError(SocketChatError):

@@ -191,6 +191,7 @@ class SessionLifecycle:
         since: int = 0,
         device: Prover | None = None,
         pin: str = "",
+        invite: str = "",
     ) -> Protocol:
         """Return the core for a new link on which this session, a client's, opens or goes on.
 
@@ -201,6 +202,7 @@ class SessionLifecycle:
             since: From which time on to ask for them instead, in microseconds since the epoch.
             device: Whose key to show; None shows none.
             pin: The pin of the server's key; empty without TLS.
+            invite: An invite's token to show until the server has let this session in, or empty.
 
         Raises:
             ValueError: A name is too long.
@@ -217,6 +219,7 @@ class SessionLifecycle:
             history,
             limits=wire.Limits(self._options.max_size),
             key=b"" if device is None else device.public,
+            invite="" if lanes.session else invite,
         )
         return Protocol(
             self.side,

@@ -23,6 +23,7 @@ __all__ = [
     "MAX_ANSWER",
     "MAX_ARGUMENT",
     "MAX_COMMAND",
+    "MAX_INVITE",
     "MAX_NAME",
     "MAX_NUMBER",
     "MAX_PRESENT",
@@ -61,6 +62,8 @@ VERSION: Final = 1
 MAX_NAME: Final = 64
 #: The longest reason of a goodbye, refusal or rejection, in code points.
 MAX_REASON: Final = 500
+#: The longest token of an invite, in characters.
+MAX_INVITE: Final = 1024
 #: The most names in one Present.
 MAX_PRESENT: Final = 256
 #: The longest name of a command, its longest argument, and the longest answer, in code points.
@@ -142,7 +145,7 @@ class Hello(Struct, array_like=True, frozen=True, tag=2):
     limits: Limits = Limits()
     key: Key = b""
     signature: Annotated[bytes, Meta(max_length=64)] = b""
-    invite: Annotated[str, Meta(max_length=1024)] = ""
+    invite: Annotated[str, Meta(max_length=MAX_INVITE)] = ""
 
 
 class Welcome(Struct, array_like=True, frozen=True, tag=3):

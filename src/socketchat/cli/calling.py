@@ -75,6 +75,12 @@ def target_of(settings: CallerSettings) -> Target:
     if settings.no_tls and not is_loopback(target.host):
         what = "--no-tls is for this machine only: call localhost, or leave it out"
         raise Failure(ExitCode.USAGE, what)
+    if target.pin and settings.no_tls:
+        what = "--no-tls does not go with an invite, whose token is not said in the clear"
+        raise Failure(ExitCode.USAGE, what)
+    if target.pin and settings.fingerprint not in ("", target.pin):
+        what = f"--fingerprint is not the key in the invite, {target.pin}: leave one of them out"
+        raise Failure(ExitCode.USAGE, what)
     return target
 
 
@@ -123,35 +129,46 @@ class Call:
             Failure: That cannot be done.
         """
         settings, target = self._settings, self.target
-        known_hosts = self._data / "known_hosts"
+        known_hosts = KnownHosts(self._data / "known_hosts")
         if not self._connected:
             say(f"calling {target}")
         try:
-            known = KnownHosts(known_hosts).find(host_and_port(target.host, target.port))
+            host = host_and_port(target.host, target.port)
+            known = await asyncio.to_thread(known_hosts.find, host)
+            _check_invite(target, known, known_hosts.path)
             session = await connect(
                 target.host,
                 target.port,
                 room=target.room,
                 nick=self._nick,
-                trust=settings.fingerprint or settings.trust,
-                known_hosts=known_hosts,
+                trust=target.pin or settings.fingerprint or settings.trust,
+                known_hosts=known_hosts.path,
                 tls=not settings.no_tls,
                 reconnect=not settings.no_reconnect,
                 history=history,
                 since=since,
                 outbox=outbox,
+                # One session lets us in; the token is of no use to those after it.
+                invite="" if self._connected else target.token,
             )
+            if target.pin and known is None:
+                await _remember(session, known_hosts, target)
         except UnicodeError as exc:
             raise Failure(ExitCode.USAGE, f"{target.host!r} is no host name") from exc
         except (OSError, HandshakeError) as exc:
             raise failure_to_connect(str(target), exc) from exc
         if not self._connected:
             self._connected = True
-            peer = session.peer
-            say(f"connected to {clean_name(peer.nick) if peer.nick else target} ({peer.address})")
-            if peer.key and known is None and not settings.fingerprint:
-                say(f"its key {peer.key} is new here; it is remembered from now on")
+            remembered = bool(target.pin) or not settings.fingerprint
+            self._say_connected(session, new=known is None and remembered)
         return session
+
+    def _say_connected(self, session: Session, *, new: bool) -> None:
+        peer = session.peer
+        name = clean_name(peer.nick) if peer.nick else self.target
+        say(f"connected to {name} ({peer.address})")
+        if peer.key and new:
+            say(f"its key {peer.key} is new here; it is remembered from now on")
 
     @asynccontextmanager
     async def conversation(self, *, history: int = 0) -> AsyncIterator[Session]:
@@ -204,6 +221,32 @@ class Call:
             if outbox.undelivered and not told:
                 say(plain_notice(kept_words(outbox.undelivered)))
             await asyncio.to_thread(outbox.close)
+
+
+def _check_invite(target: Target, known: tuple[str, int] | None, path: Path) -> None:
+    """Stop before anything is said, if an invite speaks of another key than the one known here.
+
+    Raises:
+        Failure: It does.
+    """
+    if target.pin and known is not None and known[0] != target.pin:
+        host, (pin, line) = host_and_port(target.host, target.port), known
+        what = (
+            f"the invite is for a server with the key {target.pin}, but {host} is known here by "
+            f"{pin}: one of them is another server. If the invite is right, delete line {line} of "
+            f"{path}"
+        )
+        raise Failure(ExitCode.NOT_TRUSTED, what)
+
+
+async def _remember(session: Session, known_hosts: KnownHosts, target: Target) -> None:
+    """Have the server known from now on whose invite has let us in."""
+    host = host_and_port(target.host, target.port)
+    try:
+        await asyncio.to_thread(known_hosts.add, host, target.pin)
+    except BaseException:
+        session.abort()
+        raise
 
 
 def run_call(

@@ -29,6 +29,8 @@ __all__ = ["Identity", "create_secret", "pin_of"]
 
 #: A certificate that nobody vouches for gains nothing from running out; the pin is what counts.
 _VALID_FOR = timedelta(days=365 * 50)
+#: Where an identity lies in its directory: the key, and the certificate behind it.
+_FILE = "server.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,24 @@ class Identity:
             OSError: The directory cannot be read or written.
             ValueError: What lies there is no certificate.
         """
-        path = directory / "server.pem"
         try:
-            pem = path.read_bytes()
+            return cls.load(directory)
         except FileNotFoundError:
             made = cls.generate()
-            if create_secret(path, made.key + made.certificate):
+            if create_secret(directory / _FILE, made.key + made.certificate):
                 return made
-            pem = path.read_bytes()  # another program was first
+            return cls.load(directory)  # another program was first
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Return the identity kept in `directory`.
+
+        Raises:
+            OSError: It cannot be read; `FileNotFoundError`, if none was made there yet.
+            ValueError: What lies there is no certificate.
+        """
+        path = directory / _FILE
+        pem = path.read_bytes()
         marker = pem.find(b"-----BEGIN CERTIFICATE-----")
         if marker <= 0:
             raise ValueError(f"{path} holds no key and certificate: move it away to have them made")
