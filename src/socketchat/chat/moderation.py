@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from socketchat.chat.names import name_key
 from socketchat.chat.registry import Ban, Registry
+from socketchat.chat.rules import room_name_of
 from socketchat.errors import CloseCode, CommandFailed
 from socketchat.fingerprint import fingerprint_of, is_pin
 
@@ -177,7 +178,10 @@ class Moderator:
             seconds, room = int(first), rest.strip()
         if not 60 <= seconds <= MAX_INVITE_VALID:
             raise _refused("an invite is valid for 60 seconds to 365 days")
-        return self._invites.make(room, seconds)
+        try:
+            return self._invites.make(room_name_of(room), seconds)
+        except ValueError as exc:
+            raise _refused(str(exc)) from exc
 
     # ---- who is meant ----
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import time
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from socketchat.chat.inviter import Inviter
 from socketchat.chat.rules import room_name_of
 from socketchat.cli.address import load_address
 from socketchat.cli.failures import ExitCode, Failure, file_failure
@@ -19,7 +19,7 @@ from socketchat.cli.render_json import json_line
 from socketchat.cli.target import Target, is_everywhere
 from socketchat.cli.terminal import say
 from socketchat.trust.identity import Identity
-from socketchat.trust.invites import TOKEN_ID_SIZE, Invite, make_token
+from socketchat.trust.invites import Invite
 from socketchat.trust.known_hosts import default_directory
 
 __all__ = ["run_invite"]
@@ -50,10 +50,8 @@ def run_invite(**settings: Any) -> int:
     identity = _identity_in(directory)
     place = _place(checked, directory)
     try:
-        room = room_name_of(checked.room)
-        token_id = os.urandom(TOKEN_ID_SIZE)
-        token = make_token(identity.key, room=room, expires=expires, token_id=token_id)
-        invite = Invite(place.host.lower(), place.port, room, identity.fingerprint, token)
+        inviter = Inviter(identity, place.host, place.port)
+        invite = inviter.invite(room_name_of(checked.room), expires)
     except ValueError as exc:
         what = f"{exc}; see --host, --port and --room"
         raise Failure(ExitCode.USAGE, what) from exc

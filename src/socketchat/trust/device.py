@@ -1,7 +1,7 @@
 """The device's key: an Ed25519 key with which a caller proves who it is.
 
 The key signs the server's public key *as the caller saw it*, the server's nonce and the caller's
-lane (`docs/protocol.md`, "Proof of a device's key"). So what was proved to one server, or to a
+lane (`docs/protocol.md`, "Keys of devices"). So what was proved to one server, or to a
 relay in the middle, is worth nothing at another, nor in another greeting, nor for another lane.
 
 It knows nothing of sessions: `client.py` proves, `server.py` checks.

@@ -92,7 +92,7 @@ class Invite:
     Attributes:
         host: The server's name, in lower case, or its address.
         port: The TCP port.
-        room: The room's name; empty is the server's first.
+        room: The room's name; empty is every room, the first of them to begin with.
         pin: The pin of the server's key, `SHA256:...`.
         token: What lets its bearer in, once; never shown.
     """
@@ -209,7 +209,7 @@ class Grant:
 
     Attributes:
         token_id: Which token it is, 16 bytes; each is good for one use.
-        room: The room that it is for; empty is the server's first.
+        room: The room that it is for; empty is every room, the first of them to begin with.
         expires: When it ends, in seconds since the epoch.
     """
 
@@ -223,7 +223,7 @@ def make_token(key_pem: bytes, *, room: str, expires: int, token_id: bytes) -> s
 
     Args:
         key_pem: The server's private key, in PEM, as in `Identity.key`.
-        room: The room that it is for; empty is the server's first.
+        room: The room that it is for; empty is every room, the first of them to begin with.
         expires: From when on it is worth nothing, in seconds since the epoch.
         token_id: 16 random bytes.
 

@@ -1,0 +1,195 @@
+"""Claims about `socketchat.chat.registry`: names, bans, operators and invites that were used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from socketchat import HandshakeRefused
+from socketchat.chat.facts import FileFacts, MemoryFacts
+from socketchat.chat.registry import MAX_NAMES, Ban, Registry, Standing
+from socketchat.fingerprint import fingerprint_of
+
+ADA, BOB = b"a" * 32, b"b" * 32
+NOBODY = b""
+
+
+# Names
+
+
+async def test_a_name_belongs_to_the_first_key_that_asks_for_it() -> None:
+    registry = Registry()
+    assert await registry.claim("ada", ADA)
+    assert await registry.claim("ada", ADA)
+    assert not await registry.claim("ada", BOB)
+    assert not await registry.claim("ada", NOBODY)
+    assert await registry.owner("ada") == fingerprint_of(ADA)
+
+
+async def test_a_name_that_looks_like_anothers_is_anothers() -> None:
+    registry = Registry()
+    assert await registry.claim("ada", ADA)
+    assert not await registry.claim("ADA", BOB)
+    assert not await registry.claim("аda", BOB)  # noqa: RUF001 - Cyrillic
+
+
+async def test_who_has_no_key_owns_no_name() -> None:
+    registry = Registry()
+    assert await registry.claim("ada", NOBODY)
+    assert await registry.owner("ada") == ""
+    assert await registry.claim("ada", ADA)
+
+
+async def test_a_key_cannot_take_ever_so_many_names() -> None:
+    registry = Registry()
+    names = ["x" * (number + 1) for number in range(MAX_NAMES + 3)]
+    assert all([await registry.claim(name, ADA) for name in names])
+    owners = [await registry.owner(name) for name in names]
+    assert owners == [fingerprint_of(ADA)] * MAX_NAMES + [""] * 3
+
+
+async def test_what_is_known_outlives_the_process(tmp_path: Path) -> None:
+    first = Registry(FileFacts(tmp_path), private=True)
+    await first.open()
+    await first.claim("ada", ADA)
+    await first.redeem("an invite", ADA, "")
+    await first.ban(Ban(fingerprint_of(BOB), "bob", "spam"))
+    await first.set_muted(fingerprint_of(ADA), is_muted=True)
+    await first.set_operator(fingerprint_of(ADA), is_one=True)
+    await first.close()
+    second = Registry(FileFacts(tmp_path), private=True)
+    await second.open()
+    assert await second.owner("ada") == fingerprint_of(ADA)
+    assert await second.is_admitted(ADA, "lobby")
+    assert await second.standing(ADA) == Standing(is_operator=True, is_muted=True)
+    assert not await second.redeem("an invite", BOB, "")
+    assert await second.bans() == [Ban(fingerprint_of(BOB), "bob", "spam")]
+    await second.close()
+
+
+async def test_names_are_counted_anew_at_each_start() -> None:
+    facts = MemoryFacts()
+    for _ in range(3):
+        registry = Registry(facts)
+        await registry.open()
+        await registry.open()
+    for number in range(MAX_NAMES):
+        await registry.claim("x" * (number + 1), ADA)
+    assert len(await facts.all("name")) == MAX_NAMES
+
+
+# Who may come in
+
+
+async def test_into_an_open_server_all_may_come() -> None:
+    registry = Registry()
+    assert await registry.is_admitted(NOBODY, "lobby")
+    assert await registry.is_admitted(ADA, "lobby")
+
+
+async def test_into_a_private_one_those_who_were_invited_and_operators() -> None:
+    registry = Registry(private=True, operators=frozenset([fingerprint_of(BOB)]))
+    assert not await registry.is_admitted(NOBODY, "lobby")
+    assert not await registry.is_admitted(ADA, "lobby")
+    assert await registry.is_admitted(BOB, "lobby")
+    assert await registry.redeem("an invite", ADA, "")
+    assert await registry.is_admitted(ADA, "lobby")
+
+
+async def test_an_invite_works_for_one_key_alone() -> None:
+    registry = Registry(private=True)
+    assert await registry.redeem("an invite", ADA, "")
+    assert await registry.redeem("an invite", ADA, "")  # its answer may have been lost
+    assert not await registry.redeem("an invite", BOB, "")
+    assert not await registry.is_admitted(BOB, "lobby")
+
+
+async def test_an_invite_to_a_room_is_for_that_room_alone() -> None:
+    registry = Registry(private=True)
+    await registry.redeem("one", ADA, "red room")
+    await registry.redeem("two", ADA, "blue")
+    rooms = ("red room", "blue", "green", "red")
+    assert [await registry.is_admitted(ADA, room) for room in rooms] == [True, True, False, False]
+
+
+async def test_an_invite_to_a_room_keeps_nobody_out_of_the_others() -> None:
+    registry = Registry(private=True)
+    await registry.redeem("one", ADA, "")
+    await registry.redeem("two", ADA, "red")
+    assert await registry.is_admitted(ADA, "blue")
+    await registry.redeem("three", BOB, "red")
+    await registry.redeem("four", BOB, "")
+    assert await registry.is_admitted(BOB, "blue")
+
+
+# Bans
+
+
+@pytest.mark.parametrize(
+    ("whom", "key", "address", "refused"),
+    [
+        (fingerprint_of(ADA), ADA, "192.0.2.1", True),
+        (fingerprint_of(ADA), BOB, "192.0.2.1", False),
+        (fingerprint_of(ADA), NOBODY, "192.0.2.1", False),
+        ("192.0.2.1", NOBODY, "192.0.2.1", True),
+        ("192.0.2.1", ADA, "192.0.2.1", True),
+        ("192.0.2.1", ADA, "192.0.2.2", False),
+        ("2001:db8::1", ADA, "2001:db8::1", True),
+    ],
+)
+async def test_a_ban_keeps_out_whom_it_names(
+    whom: str, key: bytes, address: str, refused: bool
+) -> None:
+    registry = Registry()
+    await registry.ban(Ban(whom, "", "spam"))
+    if refused:
+        with pytest.raises(HandshakeRefused, match="you are banned here: spam") as caught:
+            await registry.check(key, address)
+        assert caught.value.code == 1008
+    else:
+        await registry.check(key, address)
+
+
+@pytest.mark.parametrize("by", ["SHA256", "name", "look-alike"])
+async def test_a_ban_can_be_lifted(by: str) -> None:
+    registry = Registry()
+    ban = Ban(fingerprint_of(ADA), "Ada", "spam")
+    await registry.ban(ban)
+    whom = {"SHA256": ban.whom, "name": "Ada", "look-alike": "ADA"}[by]
+    assert await registry.unban(whom) == [ban]
+    assert await registry.unban(whom) == []
+    await registry.check(ADA, "192.0.2.1")
+
+
+async def test_lifting_a_ban_without_a_name_lifts_no_other() -> None:
+    registry = Registry()
+    await registry.ban(Ban("192.0.2.1", "", ""))
+    await registry.ban(Ban("192.0.2.2", "", ""))
+    assert await registry.unban("192.0.2.1") == [Ban("192.0.2.1", "", "")]
+    assert await registry.bans() == [Ban("192.0.2.2", "", "")]
+
+
+def test_a_ban_says_whom_and_why() -> None:
+    assert str(Ban("192.0.2.1", "ada", "spam")) == "ada (192.0.2.1): spam"
+    assert str(Ban("192.0.2.1", "", "")) == "192.0.2.1"
+
+
+# What members may do
+
+
+async def test_operators_can_be_made_and_unmade_unless_the_server_was_started_with_them() -> None:
+    registry = Registry(operators=frozenset([fingerprint_of(BOB)]))
+    assert not await registry.is_operator(ADA)
+    assert await registry.set_operator(fingerprint_of(ADA), is_one=True)
+    assert not await registry.set_operator(fingerprint_of(ADA), is_one=True)
+    assert await registry.is_operator(ADA)
+    assert await registry.set_operator(fingerprint_of(ADA), is_one=False)
+    assert not await registry.is_operator(ADA)
+    await registry.set_operator(fingerprint_of(BOB), is_one=False)
+    assert await registry.is_operator(BOB)
+
+
+async def test_who_has_no_key_is_no_operator_and_not_muted_for_good() -> None:
+    registry = Registry(operators=frozenset([""]))
+    assert await registry.standing(NOBODY) == Standing()
