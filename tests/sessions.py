@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Self, TypeVar, Unpack, cast
 
 import pytest
+from msgspec import Struct
 
 from socketchat import (
     Event,
@@ -73,7 +74,7 @@ __all__ = [
 
 LANE = bytes(range(16))
 
-M = TypeVar("M", bound=WireMessage)
+M = TypeVar("M", bound=Struct)
 
 
 # Waiting

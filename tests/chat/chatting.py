@@ -13,7 +13,7 @@ from typing import Any, Unpack
 
 import pytest
 
-from socketchat import Event, Message, Session, SessionState, Side
+from socketchat import Device, Event, Message, Session, SessionState, Side
 from socketchat.chat import ChatServer, Rules
 from socketchat.chat.registry import Registry
 from socketchat.chat.server import Invites
@@ -111,13 +111,13 @@ class Chat:
         wire.say(Hello(VERSION, lane, nick, room))
         return wire
 
-    async def host(self, nick: str = "host") -> Session:
+    async def host(self, nick: str = "host", device: Device | None = None) -> Session:
         """Seat somebody at the server itself, who calls from no address."""
         link = stream_pair()
         link.far[1].transport._extra.clear()  # type: ignore[attr-defined]
         serving = asyncio.create_task(self.listener.accept(*link.far))
         self._stack.push_async_callback(asyncio.wait, [serving])
-        session = await Session.from_streams(*link.near, side=Side.CLIENT, nick=nick)
+        session = await Session.from_streams(*link.near, side=Side.CLIENT, nick=nick, device=device)
         self._stack.push_async_callback(session.wait_closed)
         self._stack.callback(session.abort)
         await turns()

@@ -17,6 +17,7 @@ from socketchat.chat.registry import Ban, Registry
 from socketchat.chat.rules import room_name_of
 from socketchat.errors import CloseCode, CommandFailed
 from socketchat.fingerprint import fingerprint_of, is_pin
+from socketchat.trust.invites import mask
 
 if TYPE_CHECKING:
     from socketchat.chat.member import Member
@@ -79,7 +80,7 @@ class Moderator:
         if not member.standing.is_operator:
             raise _refused("only operators may do that")
         said = await command(member, argument.strip())
-        _log.info("%s (%s): /%s: %s", member.nick, _who(member), name, said)
+        _log.info("%s (%s): /%s: %s", member.nick, _who(member), name, mask(said))
         return said
 
     # ---- those who are here ----
