@@ -46,8 +46,9 @@ def known(tmp_path: Path) -> KnownHosts:
 
 
 async def find(known: KnownHosts, host: str) -> tuple[str, int] | None:
-    """Look a host up, without holding up the loop."""
-    return await asyncio.to_thread(known.find, host)
+    """Return the pin of a host and its line, without holding up the loop."""
+    found = await asyncio.to_thread(known.find, host)
+    return (found.pin, found.line) if found is not None else None
 
 
 async def add(known: KnownHosts, host: str, pin: str) -> None:
@@ -153,7 +154,7 @@ async def test_a_server_whose_key_has_changed_is_refused_with_the_line_to_delete
         host = f"127.0.0.1:{server.port}"
         await add(known, "elsewhere:7625", IDENTITY.fingerprint)
         await add(known, host, OTHER.fingerprint)
-        with pytest.raises(UntrustedPeer, match=f"delete line 2 of {known.path}"):
+        with pytest.raises(UntrustedPeer, match=f"Line 2 of {known.path}"):
             await connect("127.0.0.1", server.port, trust=trust, known_hosts=known.path)
         assert await find(known, host) == (OTHER.fingerprint, 2)
 

@@ -24,6 +24,7 @@ from socketchat.errors import (
     SessionClosedOK,
     SocketChatError,
     UnsupportedVersion,
+    UntrustedBecause,
     UntrustedPeer,
 )
 from socketchat.events import (
@@ -87,6 +88,7 @@ __all__ = [
     "SocketChatError",
     "Typing",
     "UnsupportedVersion",
+    "UntrustedBecause",
     "UntrustedPeer",
     "connect",
     "serve",

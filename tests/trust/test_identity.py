@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from socketchat.fingerprint import is_pin
-from socketchat.trust.identity import Identity, create_secret, pin_of
+from socketchat.trust.identity import Identity, pin_of
+from socketchat.trust.secret_files import create_secret
 
 needs_modes = pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
 
@@ -144,26 +145,6 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         Identity.load_or_generate(tmp_path / "file" / "folder")
 
 
-# Writing secrets
-
-
-@needs_modes
-def test_a_secret_is_written_whole_and_for_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "secret"
-    assert create_secret(path, b"one" * 100_000)
-    assert path.read_bytes() == b"one" * 100_000
-    assert mode_of(path) == 0o600
-    assert [each.name for each in path.parent.iterdir()] == ["secret"]
-
-
-def test_a_secret_that_is_there_already_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    assert create_secret(path, b"first")
-    assert not create_secret(path, b"second")
-    assert path.read_bytes() == b"first"
-    assert [each.name for each in tmp_path.iterdir()] == ["secret"]
-
-
 def test_two_first_starts_at_once_agree_on_one_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,15 +159,3 @@ def test_two_first_starts_at_once_agree_on_one_identity(
 
     monkeypatch.setattr(Racing, "generate", generate)
     assert Racing.load_or_generate(tmp_path).fingerprint == other.fingerprint
-
-
-def test_a_secret_that_cannot_be_written_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fsync(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(OSError, match="No space left"):
-        create_secret(tmp_path / "secret", b"new")
-    assert list(tmp_path.iterdir()) == []

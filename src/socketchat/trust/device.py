@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from socketchat.fingerprint import digest_of_pin, fingerprint_of
-from socketchat.trust.identity import create_secret
+from socketchat.trust.secret_files import create_secret, warn_if_exposed
 
 __all__ = ["Device", "is_proof"]
 
@@ -65,6 +65,7 @@ class Device:
             if create_secret(path, pem):
                 return cls._of(made)
             pem = path.read_bytes()  # another program was first
+        warn_if_exposed(path)
         try:
             key = load_pem_private_key(pem, None)
         except (ValueError, TypeError) as exc:

@@ -5,8 +5,6 @@ The pin is that of the public key (`fingerprint.py`): it outlives a renewed cert
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,8 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from socketchat.fingerprint import pin_of_spki
+from socketchat.trust.secret_files import create_secret
 
-__all__ = ["Identity", "create_secret", "pin_of"]
+__all__ = ["Identity", "pin_of"]
 
 #: A certificate that nobody vouches for gains nothing from running out; the pin is what counts.
 _VALID_FOR = timedelta(days=365 * 50)
@@ -96,29 +95,3 @@ def pin_of(certificate: bytes) -> str:
     """Return the pin of the key in a DER certificate, `SHA256:...`."""
     public = x509.load_der_x509_certificate(certificate).public_key()
     return pin_of_spki(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-
-
-def create_secret(path: Path, data: bytes) -> bool:
-    """Put `data` into a new file that only its owner can read, whole or not at all.
-
-    Returns:
-        Whether it was made: False if there is one already.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # mkstemp makes the file 0600.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            return False
-        return True
-    finally:
-        Path(temporary).unlink(missing_ok=True)
