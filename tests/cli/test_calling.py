@@ -14,6 +14,8 @@ import pytest
 from socketchat.cli.calling import Call, CallerSettings, target_of
 from socketchat.cli.failures import ExitCode, Failure
 
+PIN = "SHA256:" + "A" * 43
+
 
 def settings(**asked: Any) -> CallerSettings:
     usual: dict[str, Any] = {
@@ -21,6 +23,7 @@ def settings(**asked: Any) -> CallerSettings:
         "nick": "ada",
         "trust": "strict",
         "fingerprint": "",
+        "ca": False,
         "no_reconnect": False,
         "no_tls": False,
         "as_json": False,
@@ -65,6 +68,9 @@ def test_outboxes_are_where_the_data_is() -> None:
         ({"target": "not a host"}, "HOST:PORT"),
         ({"fingerprint": "x"}, "--fingerprint"),
         ({"no_tls": True}, "--no-tls"),
+        ({"ca": True, "fingerprint": PIN}, "^--fingerprint and --ca exclude each other: either"),
+        ({"ca": True, "no_tls": True, "target": "::1"}, "^--ca and --no-tls .* without TLS no key"),
+        ({"fingerprint": PIN, "no_tls": True}, "^--fingerprint and --no-tls exclude each other"),
     ],
 )
 def test_what_cannot_be_called_is_told(asked: dict[str, Any], words: str) -> None:

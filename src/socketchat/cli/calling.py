@@ -8,7 +8,9 @@ there goes out first (`leftovers.py`). What is talked about is the commands' own
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,14 +29,16 @@ from socketchat.cli.failures import (
 from socketchat.cli.render import plain_notice
 from socketchat.cli.target import Target, is_loopback, parse_target
 from socketchat.cli.terminal import on_signals, say
+from socketchat.cli.trust_question import introduce
 from socketchat.client import connect
-from socketchat.errors import HandshakeError, SessionClosed
+from socketchat.errors import HandshakeError, SessionClosed, UntrustedBecause, UntrustedPeer
 from socketchat.fingerprint import is_pin
 from socketchat.messages import MAX_NAME
 from socketchat.options import Options
 from socketchat.session import Session, SessionState
 from socketchat.text import clean_name
 from socketchat.trust.known_hosts import KnownHosts, default_directory, host_and_port
+from socketchat.trust.tls import public_context
 
 if TYPE_CHECKING:
     from socketchat.file_outbox import FileOutbox  # loads sqlite3: not for --help
@@ -53,6 +57,7 @@ class CallerSettings:
     nick: str
     trust: str
     fingerprint: str
+    ca: bool
     no_reconnect: bool
     no_tls: bool
     as_json: bool
@@ -65,9 +70,7 @@ def target_of(settings: CallerSettings) -> Target:
     Raises:
         Failure: The settings are contradictory, or name nobody.
     """
-    if settings.fingerprint and not is_pin(settings.fingerprint):
-        what = "--fingerprint wants SHA256:... as the server shows it when it starts"
-        raise Failure(ExitCode.USAGE, what)
+    _check_trust(settings)
     try:
         target = parse_target(settings.target)
     except ValueError as exc:
@@ -76,6 +79,33 @@ def target_of(settings: CallerSettings) -> Target:
         what = "--no-tls is for this machine only: call localhost, or leave it out"
         raise Failure(ExitCode.USAGE, what)
     return target
+
+
+def _check_trust(settings: CallerSettings) -> None:
+    """Check that one thing is asked for, and no other, of the server's key.
+
+    Raises:
+        Failure: It is not so.
+    """
+    asked = {
+        "--fingerprint": bool(settings.fingerprint),
+        "--ca": settings.ca,
+        "--no-tls": settings.no_tls,
+    }
+    names = [name for name, is_asked in asked.items() if is_asked]
+    if len(names) > 1:
+        why = "without TLS no key is shown" if settings.no_tls else "either one says whom to trust"
+        raise Failure(ExitCode.USAGE, f"{' and '.join(names)} exclude each other: {why}")
+    if settings.fingerprint and not is_pin(settings.fingerprint):
+        what = "--fingerprint wants SHA256:... as the server shows it when it starts"
+        raise Failure(ExitCode.USAGE, what)
+
+
+def _trust_of(settings: CallerSettings) -> str | ssl.SSLContext:
+    """Return whom the library is to trust: it asks nobody."""
+    if settings.ca:
+        return public_context()
+    return settings.fingerprint or ("strict" if settings.trust == "ask" else settings.trust)
 
 
 class Call:
@@ -94,6 +124,9 @@ class Call:
         self._settings = settings
         self._nick = clean_name(settings.nick)[:MAX_NAME] if settings.nick else ""
         self._data = settings.data or default_directory()
+        self._known = KnownHosts(self._data / "known_hosts")
+        self._server = host_and_port(target.host, target.port)
+        self._trust = _trust_of(settings)
         self._connected = False
 
     @property
@@ -107,8 +140,7 @@ class Call:
 
         What one had to say must not be said by another, though both use the same directory.
         """
-        server = host_and_port(self.target.host, self.target.port)
-        return f"{self._nick}@{server}/{self.target.room}"
+        return f"{self._nick}@{self._server}/{self.target.room}"
 
     async def open(
         self,
@@ -122,25 +154,33 @@ class Call:
         Raises:
             Failure: That cannot be done.
         """
-        settings, target = self._settings, self.target
-        known_hosts = self._data / "known_hosts"
+        target = self.target
         if not self._connected:
             say(f"calling {target}")
+        dial = functools.partial(
+            connect,
+            target.host,
+            target.port,
+            room=target.room,
+            nick=self._nick,
+            trust=self._trust,
+            known_hosts=self._known.path,
+            tls=not self._settings.no_tls,
+            reconnect=not self._settings.no_reconnect,
+            history=history,
+            since=since,
+            outbox=outbox,
+        )
         try:
-            known = KnownHosts(known_hosts).find(host_and_port(target.host, target.port))
-            session = await connect(
-                target.host,
-                target.port,
-                room=target.room,
-                nick=self._nick,
-                trust=settings.fingerprint or settings.trust,
-                known_hosts=known_hosts,
-                tls=not settings.no_tls,
-                reconnect=not settings.no_reconnect,
-                history=history,
-                since=since,
-                outbox=outbox,
-            )
+            was_known = await asyncio.to_thread(self._known.find, self._server)
+            try:
+                session = await dial()
+            except UntrustedPeer as exc:
+                if exc.reason is not UntrustedBecause.UNKNOWN or self._settings.trust != "ask":
+                    raise
+                await introduce(exc, self._known, self._server, ask=not self._settings.as_json)
+                # What is known now is what the server must show at this call too.
+                session = await dial()
         except UnicodeError as exc:
             raise Failure(ExitCode.USAGE, f"{target.host!r} is no host name") from exc
         except (OSError, HandshakeError) as exc:
@@ -149,7 +189,7 @@ class Call:
             self._connected = True
             peer = session.peer
             say(f"connected to {clean_name(peer.nick) if peer.nick else target} ({peer.address})")
-            if peer.key and known is None and not settings.fingerprint:
+            if peer.key and was_known is None and self._trust == "accept-new":
                 say(f"its key {peer.key} is new here; it is remembered from now on")
         return session
 

@@ -85,10 +85,11 @@ _terminal = _options(
 _caller = _options(
     _option(
         "--trust",
-        type=click.Choice(["accept-new", "strict"]),
-        default="accept-new",
+        type=click.Choice(["ask", "accept-new", "strict"]),
+        default="ask",
         show_default=True,
-        help="Whether a server that is not known yet is taken on trust.",
+        help="What is done about a server that is not known yet: you are asked at a terminal, "
+        "it is taken on trust, or it is refused.",
     ),
     _option(
         "--fingerprint",
@@ -96,6 +97,7 @@ _caller = _options(
         default="",
         help="The key that the server must have.",
     ),
+    _option("--ca", is_flag=True, help="The server has a public certificate: check that."),
     _option("--no-reconnect", is_flag=True, help="End when the link is lost."),
     _JSON,
     _NICK,
