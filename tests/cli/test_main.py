@@ -62,9 +62,10 @@ def test_the_help_of_a_command_names_and_explains_every_option(name: str, flag: 
 
 
 def test_the_commands_have_the_options_that_are_promised() -> None:
-    caller = "--nick --trust --fingerprint --no-reconnect --no-tls --json --data --verbose"
+    caller = "--nick --trust --fingerprint --ca --no-reconnect --no-tls --json --data --verbose"
     promised = {
-        "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate",
+        "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate "
+        "--cert --key",
         "connect": f"{caller} --history --plain --no-color",
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
@@ -148,6 +149,11 @@ def test_the_version_is_told() -> None:
         (["connect", "::1"], "brackets"),
         (["connect", "--no-tls", "example.org"], "--no-tls"),
         (["serve", "--no-tls", "--host", "0.0.0.0"], "--no-tls"),
+        (["serve", "--cert", "x"], "--cert needs --key too"),
+        (["serve", "--key", "x"], "--key needs --cert too"),
+        (["serve", "--no-tls", "--host", "::1", "--cert", "x", "--key", "y"], "exclude each"),
+        (["connect", "localhost", "--ca", "--fingerprint", "SHA256:" + "A" * 43], "exclude each"),
+        (["send", "localhost", "--ca", "--no-tls", "hi"], "without TLS no key is shown"),
         (["serve", "--room", "r" * 65], "room's name"),
         (["serve", "--no-tls", "--host", "127.0.0.1", "--host", "::"], "--no-tls"),
     ],
@@ -254,6 +260,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "RETAIN": "90d",
         "RATE": "2.5",
         "NO_TLS": "true",
+        "CERT": "/cert.pem",
+        "KEY": "/key.pem",
         "DATA": "/somewhere",
         "PLAIN": "0",
         "NO_COLOR": "yes",
@@ -271,6 +279,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "retain": 90 * 86_400,
         "rate": 2.5,
         "no_tls": True,
+        "cert": Path("/cert.pem"),
+        "key": Path("/key.pem"),
         "data": Path("/somewhere"),
         "plain": False,
         "no_color": True,

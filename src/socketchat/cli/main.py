@@ -159,6 +159,13 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="Messages a second that a member may send, after a burst of 30; 0 is no limit.",
 )
+@_option(
+    "--cert",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A certificate of your own, with its chain, in PEM; --key must go with it.",
+)
+@_option("--key", metavar="FILE", type=click.Path(path_type=Path), help="Its key, in PEM.")
 @_NICK
 @_NO_TLS
 @_DATA
@@ -249,6 +256,9 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_CleanFormatter("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=levels[min(verbose, 2)], handlers=[handler])
+    if not verbose:
+        # What endangers a key is said though nobody has asked to be told more.
+        logging.getLogger("socketchat.trust").setLevel(logging.WARNING)
     try:
         code = run(**settings)
     except Failure as exc:

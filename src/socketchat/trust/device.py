@@ -65,13 +65,13 @@ class Device:
             if create_secret(path, pem):
                 return cls._of(made)
             pem = path.read_bytes()  # another program was first
-        warn_if_exposed(path)
         try:
             key = load_pem_private_key(pem, None)
         except (ValueError, TypeError) as exc:
             raise ValueError(_no_key(path)) from exc
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError(_no_key(path))  # noqa: TRY004 - a file is of the wrong kind
+        warn_if_exposed(path)
         return cls._of(key)
 
     @classmethod

@@ -161,10 +161,11 @@ class Identity:
                 file.
         """
         chain, pem = certificate.read_bytes(), key.read_bytes()
-        warn_if_exposed(key)
         if _CERTIFICATE not in chain and _CERTIFICATE in pem and _key_in(chain):
             raise ValueError(f"{certificate} holds a key, and {key} a certificate: swap them")
-        return cls._of(_certificates_in(chain, certificate), _key_in(pem), str(key))
+        identity = cls._of(_certificates_in(chain, certificate), _key_in(pem), str(key))
+        warn_if_exposed(key)
+        return identity
 
     @classmethod
     def _load_or_generate(cls, path: Path) -> Self:
@@ -180,13 +181,14 @@ class Identity:
     def _read(cls, path: Path) -> Self:
         """Read an identity from a file of ours, a key and its certificates in one."""
         pem = path.read_bytes()
-        warn_if_exposed(path)
         marker = pem.find(_CERTIFICATE)
         try:
-            return cls._of(pem[max(marker, 0) :], pem[: max(marker, 0)], str(path))
+            identity = cls._of(pem[max(marker, 0) :], pem[: max(marker, 0)], str(path))
         except ValueError as exc:
             what = f"{path} holds no key and certificate: move it away to have them made"
             raise ValueError(what) from exc
+        warn_if_exposed(path)
+        return identity
 
     @classmethod
     def _of(cls, certificate: bytes, key: bytes, name: str) -> Self:
