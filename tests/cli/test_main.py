@@ -15,11 +15,16 @@ import pytest
 from click.testing import CliRunner
 
 from socketchat.cli.failures import ExitCode, Failure
-from socketchat.cli.main import _CleanFormatter, cli
+from socketchat.cli.main import _CleanFormatter, cli, trust
 from tests.cli.processes import Piped, Stage, stage, status
 
 HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
-COMMANDS = ["serve", "connect", "send", "tail", "history"]
+COMMANDS = ["serve", "connect", "send", "tail", "history", "identity"]
+#: Every command by what is typed for it, the ones of groups too.
+ALL: dict[str, click.Command] = {
+    **cli.commands,
+    **{f"trust {name}": command for name, command in trust.commands.items()},
+}
 
 
 def imported(process: Piped) -> set[str]:
@@ -49,12 +54,12 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
             assert f"\n  {name} " in help_.out
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", list(ALL))
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_the_help_of_a_command_names_and_explains_every_option(name: str, flag: str) -> None:
-    result = CliRunner().invoke(cli, [name, flag], prog_name="socketchat")
+    result = CliRunner().invoke(cli, [*name.split(), flag], prog_name="socketchat")
     assert result.exit_code == 0
-    for parameter in cli.commands[name].params:
+    for parameter in ALL[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help
             assert all(option in result.output for option in parameter.opts)
@@ -70,9 +75,12 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
         "history": "--room --search --since --limit --json --data",
+        "identity": "--next --rotate --json --data",
+        "trust list": "--json --data",
+        "trust forget": "--data",
     }
     for name, options in promised.items():
-        names = {option for parameter in cli.commands[name].params for option in parameter.opts}
+        names = {option for parameter in ALL[name].params for option in parameter.opts}
         assert set(options.split()) <= names
 
 
@@ -98,10 +106,11 @@ def test_a_client_at_a_pipe_loads_no_console(tmp_path: Path) -> None:
 
 def test_no_command_gets_the_help_and_an_error(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
-        asked = ended(it.start())
-        assert asked.popen.returncode == ExitCode.USAGE
-        assert asked.out == ""
-        assert "connect" in asked.err
+        for arguments, words in (([], "connect"), (["trust"], "forget")):
+            asked = ended(it.start(*arguments))
+            assert asked.popen.returncode == ExitCode.USAGE
+            assert asked.out == ""
+            assert words in asked.err
 
 
 def test_the_version_is_told() -> None:
@@ -147,6 +156,12 @@ def test_the_version_is_told() -> None:
         (["serve", "--retain", "soon"], "length of time"),
         (["serve", "--rate", "-1"], "-1"),
         (["connect", "::1"], "brackets"),
+        (["trust", "frob"], "No such command 'frob'"),
+        (["trust", "forget"], "HOST"),
+        (["trust", "forget", "::1"], "brackets"),
+        (["trust", "forget", "maple/tea"], "leave out /tea"),
+        (["identity", "extra"], "extra"),
+        (["identity", "--next", "--rotate"], "exclude each other"),
         (["connect", "--no-tls", "example.org"], "--no-tls"),
         (["serve", "--no-tls", "--host", "0.0.0.0"], "--no-tls"),
         (["serve", "--cert", "x"], "--cert needs --key too"),
@@ -234,10 +249,12 @@ def test_a_traceback_is_shown_to_who_asks_for_it(
 # The environment
 
 
-@pytest.mark.parametrize("name", list(cli.commands))
-def test_every_option_has_its_variable(name: str) -> None:
-    for parameter in cli.commands[name].params:
-        if isinstance(parameter, click.Option) and parameter.name != "help":
+@pytest.mark.parametrize("name", list(ALL))
+def test_every_option_has_its_variable_but_those_that_do_something_once(name: str) -> None:
+    for parameter in ALL[name].params:
+        if isinstance(parameter, click.Option) and parameter.name in ("make_next", "rotate"):
+            assert parameter.envvar is None
+        elif isinstance(parameter, click.Option) and parameter.name != "help":
             (long,) = (option for option in parameter.opts if option.startswith("--"))
             assert parameter.envvar == "SOCKETCHAT_" + long[2:].replace("-", "_").upper()
 

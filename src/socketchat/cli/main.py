@@ -115,6 +115,11 @@ _caller = _options(
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Full-duplex chat between machines: one waits for callers, another calls."""
+    _help_unless_asked(context)
+
+
+def _help_unless_asked(context: click.Context) -> None:
+    """Show the help of a group of commands to those who have named none of them."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(ExitCode.USAGE)
@@ -247,6 +252,56 @@ def history(**settings: Any) -> None:
     from socketchat.cli.history import run_history
 
     _start(run_history, settings)
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def trust(context: click.Context) -> None:
+    """Look at the servers that this device knows, or forget one."""
+    _help_unless_asked(context)
+
+
+@trust.command("list")
+@_JSON
+@_DATA
+@_VERBOSE
+def trust_list(**settings: Any) -> None:
+    """List the servers that this device knows, with their keys."""
+    from socketchat.cli.trust import run_trust_list
+
+    _start(run_trust_list, settings)
+
+
+@trust.command("forget")
+@click.argument("host")
+@_DATA
+@_VERBOSE
+def trust_forget(**settings: Any) -> None:
+    """Forget the key of HOST or HOST:PORT.
+
+    This is for a server that has a new key, and has not announced it. IPv6 stands in brackets.
+    """
+    from socketchat.cli.trust import run_trust_forget
+
+    _start(run_trust_forget, settings)
+
+
+@cli.command()
+# No variables for these two: what is to be done once must not be done at every call.
+@click.option("--next", "make_next", is_flag=True, help="Make the key that the server has next.")
+@click.option("--rotate", is_flag=True, help="Have the server use its next key.")
+@_JSON
+@_DATA
+@_VERBOSE
+def identity(**settings: Any) -> None:
+    """Show the keys of this device and of its server, and where they lie.
+
+    A server's key can be changed without its callers being stopped: make the next one, let the
+    server announce it to them, and only then put it into use.
+    """
+    from socketchat.cli.identity import run_identity
+
+    _start(run_identity, settings)
 
 
 def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:

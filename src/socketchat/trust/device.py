@@ -26,7 +26,10 @@ from cryptography.hazmat.primitives.serialization import (
 from socketchat.fingerprint import digest_of_pin, fingerprint_of
 from socketchat.trust.secret_files import create_secret, warn_if_exposed
 
-__all__ = ["Device", "is_proof"]
+__all__ = ["DEVICE", "Device", "is_proof"]
+
+#: The name of the file.
+DEVICE: Final = "device.key"
 
 #: What is signed begins with it, so that it can be taken for nothing else.
 _CONTEXT: Final = b"socketchat device proof 1\0"
@@ -56,7 +59,7 @@ class Device:
             OSError: The directory cannot be read or written.
             ValueError: What lies there is no Ed25519 key.
         """
-        path = directory / "device.key"
+        path = directory / DEVICE
         try:
             pem = path.read_bytes()
         except FileNotFoundError:
