@@ -29,7 +29,9 @@ from socketchat.messages import (
     MAX_REASON,
     VERSION,
     Ack,
+    Answer,
     Bye,
+    Command,
     DataPost,
     Event,
     Greeting,
@@ -97,6 +99,8 @@ SAMPLES: Final[dict[type, WireMessage]] = {
     Event: Event("typing", "ada"),
     Bye: Bye(1000, "done"),
     Present: Present(("ada",)),
+    Command: Command(1, "kick", "eve"),
+    Answer: Answer(1, 1000, "done"),
 }
 
 
@@ -108,6 +112,7 @@ _NAMES = st.text(max_size=MAX_NAME)
 _PLACES = st.tuples(_COUNTS, _COUNTS)
 _NICKS = st.lists(_NAMES, max_size=4).map(tuple) | st.just(("x",) * MAX_PRESENT)
 _IDS = st.binary(min_size=16, max_size=16)
+_KEYS = st.binary(max_size=32)
 _CODES = st.integers(1000, 4999)
 _REASONS = st.text(max_size=30) | st.just("x" * MAX_REASON)
 _LIMITS = st.builds(Limits, st.integers(4096, 2**32 - 1))
@@ -128,17 +133,19 @@ ANY_MESSAGE: Final[st.SearchStrategy[WireMessage]] = st.one_of(
         st.binary(max_size=64),
         st.text(max_size=40),
     ),
-    st.builds(Welcome, _IDS, _COUNTS, _NAMES, _NAMES, _COUNTS, _COUNTS, _PLACES),
+    st.builds(Welcome, _IDS, _COUNTS, _NAMES, _NAMES, _COUNTS, _COUNTS, _PLACES, _KEYS),
     st.builds(Refused, _CODES, _REASONS),
-    st.builds(TextPost, _NUMBERS, st.text(), _COUNTS, _NAMES, _NAMES, _COUNTS),
-    st.builds(DataPost, _NUMBERS, st.binary(), _COUNTS, _NAMES, _NAMES, _COUNTS),
+    st.builds(TextPost, _NUMBERS, st.text(), _COUNTS, _NAMES, _NAMES, _COUNTS, _KEYS),
+    st.builds(DataPost, _NUMBERS, st.binary(), _COUNTS, _NAMES, _NAMES, _COUNTS, _KEYS),
     st.builds(Ack, _COUNTS),
     st.builds(Reject, _NUMBERS, _CODES, _REASONS),
     st.builds(Ping, _COUNTS),
     st.builds(Pong, _COUNTS),
-    st.builds(Event, st.text(max_size=32), _NAMES, st.text(max_size=64)),
+    st.builds(Event, st.text(max_size=32), _NAMES, st.text(max_size=64), _KEYS),
     st.builds(Bye, _CODES, _REASONS),
-    st.builds(Present, _NICKS),
+    st.builds(Present, _NICKS, st.lists(_KEYS, max_size=4).map(tuple)),
+    st.builds(Command, _COUNTS, st.text(max_size=32), st.text(max_size=40)),
+    st.builds(Answer, _COUNTS, _CODES, st.text(max_size=40)),
 )
 
 #: The sizes of the chunks in which a stream comes; the last one goes on for ever.

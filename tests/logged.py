@@ -16,6 +16,7 @@ from socketchat.logged import LoggedSession, LogPlace
 from socketchat.messages import (
     VERSION,
     Ack,
+    Command,
     Event,
     Greeting,
     Hello,
@@ -52,6 +53,7 @@ class Keeper:
     Attributes:
         posts: What the client posted.
         events: What passed.
+        commands: What the client asked for.
         drains: How often it was told that the link takes more again.
         ends: Whether the link was lost, for each time that it was told of the end.
         holds: A session that it acknowledges everything to at once, if any.
@@ -60,6 +62,7 @@ class Keeper:
     def __init__(self, holds: LoggedSession | None = None) -> None:
         self.posts: list[Post] = []
         self.events: list[Event] = []
+        self.commands: list[Command] = []
         self.drains = 0
         self.ends: list[bool] = []
         self.holds = holds
@@ -75,6 +78,9 @@ class Keeper:
 
     def hear(self, event: Event) -> None:
         self.events.append(event)
+
+    def obey(self, command: Command) -> None:
+        self.commands.append(command)
 
     def drained(self) -> None:
         self.drains += 1

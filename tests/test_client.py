@@ -152,6 +152,30 @@ async def test_a_client_that_comes_back_names_its_place_and_not_what_it_asked_fo
     wire.reset()
 
 
+# Invites
+
+
+@virtual_time
+async def test_an_invite_is_shown_until_it_has_let_us_in(network: MemoryNetwork) -> None:
+    callers = network.answer_yourself()
+    opening = asyncio.create_task(open_session(invite="token"))
+    wire = await callers.get()
+    assert (await wire.greet_back(Welcome(bytes(range(16)), 0))).invite == "token"
+    client = await opening
+    wire.reset()
+    wire = await callers.get()
+    assert (await wire.greet_back(Welcome(bytes(range(16)), 0))).invite == ""
+    client.abort()
+    await client.wait_closed()
+    wire.reset()
+
+
+def test_an_invite_that_is_too_long_is_refused_and_not_told() -> None:
+    with pytest.raises(ValueError, match="at most 1024 characters") as caught:
+        connect("localhost", invite="x" * 1025)
+    assert "xx" not in str(caught.value)
+
+
 # Nobody there
 
 

@@ -8,9 +8,11 @@ from socketchat import errors
 from socketchat.errors import (
     Close,
     CloseCode,
+    CommandFailed,
     ConcurrencyError,
     HandshakeError,
     HandshakeRefused,
+    InvalidInvite,
     LocalProtocolError,
     LogError,
     LogFailed,
@@ -42,11 +44,13 @@ ONE_OF_EACH: list[SocketChatError] = [
     HandshakeRefused(1008, "go away"),
     UnsupportedVersion(2, 1),
     UntrustedPeer("text", fingerprint="SHA256:x", reason=UNKNOWN),
+    InvalidInvite("this is no invite"),
     ProtocolError("text"),
     LocalProtocolError("text"),
     RemoteProtocolError(1002, "bad"),
     MessageTooBig(5000, 4096),
     MessageRejected(7, 1008, "no"),
+    CommandFailed(1008, "no"),
     ConcurrencyError("text"),
     LogError("text"),
     LogUnavailable("text"),
@@ -80,6 +84,7 @@ def test_one_of_each_error_is_looked_at() -> None:
         (LocalProtocolError, ProtocolError),
         (RemoteProtocolError, ProtocolError),
         (MessageTooBig, ValueError),
+        (InvalidInvite, ValueError),
         (ConcurrencyError, RuntimeError),
         (LogUnavailable, LogError),
         (LogFailed, LogError),
@@ -170,3 +175,4 @@ def test_errors_bear_what_a_program_needs() -> None:
     assert (rejected.number, rejected.code, rejected.reason) == (7, 1008, "no")
     untrusted = UntrustedPeer("text", fingerprint="SHA256:x", reason=UNKNOWN)
     assert (untrusted.fingerprint, untrusted.reason) == ("SHA256:x", UNKNOWN)
+    assert InvalidInvite("this is no invite").reason == "this is no invite"

@@ -10,7 +10,16 @@ import pytest
 import socketchat
 
 #: What only the command needs, or a room.
-FOREIGN = ("click", "prompt_toolkit", "redis", "sqlite3", "uvloop", "zeroconf")
+FOREIGN = (
+    "click",
+    "confusable_homoglyphs",
+    "precis_i18n",
+    "prompt_toolkit",
+    "redis",
+    "sqlite3",
+    "uvloop",
+    "zeroconf",
+)
 #: What only users' tests, or people in front of a terminal, need.
 OURS = ("socketchat.chat", "socketchat.cli", "socketchat.testing", "socketchat.text")
 
@@ -29,6 +38,23 @@ def test_the_library_loads_nothing_that_only_the_command_needs() -> None:
     loaded = modules_loaded_by("import socketchat")
     assert "socketchat.session" in loaded
     assert loaded.isdisjoint((*FOREIGN, *OURS))
+
+
+def test_help_loads_nothing_that_compares_names() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "socketchat", "--help"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "socketchat.cli.main" in loaded
+    assert loaded.isdisjoint(("confusable_homoglyphs", "precis_i18n", "socketchat.chat"))
+
+
+def test_the_data_of_look_alikes_come_without_the_code_of_their_package() -> None:
+    loaded = modules_loaded_by("import socketchat.chat")
+    assert loaded.isdisjoint(("confusable_homoglyphs.confusables", "http.client", "urllib.request"))
 
 
 @pytest.mark.parametrize("name", ["cryptography", "msgspec", "platformdirs"])

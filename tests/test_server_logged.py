@@ -21,7 +21,18 @@ from socketchat import (
     Side,
 )
 from socketchat.logged import LoggedSession, LogPlace
-from socketchat.messages import VERSION, Ack, Bye, Event, Greeting, Hello, Post, Refused, TextPost
+from socketchat.messages import (
+    VERSION,
+    Ack,
+    Bye,
+    Command,
+    Event,
+    Greeting,
+    Hello,
+    Post,
+    Refused,
+    TextPost,
+)
 from socketchat.testing import stream_pair
 from tests.sessions import (
     LANE,
@@ -106,6 +117,9 @@ class Page:
 
     def hear(self, event: Event) -> None:
         """Let it pass."""
+
+    def obey(self, command: Command) -> None:
+        """Do nothing."""
 
     def drained(self) -> None:
         """Have nothing to give."""

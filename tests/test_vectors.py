@@ -11,6 +11,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from socketchat import messages
 from socketchat.core_events import (
@@ -23,7 +26,8 @@ from socketchat.core_events import (
     Resumed,
     Welcomed,
 )
-from socketchat.errors import CloseCode
+from socketchat.errors import CloseCode, InvalidInvite
+from socketchat.fingerprint import fingerprint_of
 from socketchat.framing import HEADER_SIZE, FrameDecoder
 from socketchat.lanes import Lanes
 from socketchat.messages import (
@@ -46,7 +50,9 @@ from socketchat.messages import (
 from socketchat.outbox import MemoryOutbox
 from socketchat.protocol import Protocol, Side
 from socketchat.states import TRANSITIONS
+from socketchat.trust.device import is_proof
 from socketchat.trust.identity import pin_of
+from socketchat.trust.invites import Grant, Invite, check_token, make_token
 from tests.core import OPTIONS, SAMPLES, Pair, make_hello, make_lanes
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -85,7 +91,7 @@ def value_of(name: str, value: Any) -> object:
     if name == "limits":
         return Limits(**value)
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(value_of(name, item) for item in value)
     return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
 
 
@@ -153,6 +159,21 @@ def test_a_stream_has_its_code_and_its_posts(vector: Vector, size: int) -> None:
     codes = [event.close.code for event in pair.events[side] if isinstance(event, Failed)]
     assert codes == ([vector["code"]] if vector["code"] else [])
     assert [post.number for post in pair.held[side]] == vector["posts"]
+
+
+# ---- proofs ----
+
+
+@each("proofs.json")
+def test_a_device_proves_its_key_so(vector: Vector) -> None:
+    private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["private"]))
+    public, nonce, lane, signed, signature = (
+        bytes.fromhex(vector[name]) for name in ("public", "nonce", "lane", "signed", "signature")
+    )
+    assert private.public_key().public_bytes_raw() == public
+    assert fingerprint_of(public) == vector["fingerprint"]
+    assert private.sign(signed) == signature
+    assert is_proof(public, signature, vector["pin"], nonce, lane)
 
 
 # ---- conversations ----
@@ -303,6 +324,57 @@ def test_a_client_learns_of_the_gap_of_the_other_log_and_of_its_own_posts() -> N
     assert listener.told == [(1, 42), (4, 2)]
     assert listener.refused == [3]
     assert listener.lanes[C].committed == 2
+
+
+# ---- invites ----
+
+REFUSALS = {"expired": "has expired", "altered": "or was altered", "no invite": "is no invite"}
+
+
+def grant_of(vector: Vector) -> Grant:
+    grant = vector["grant"]
+    return Grant(bytes.fromhex(grant["token_id"]["hex"]), grant["room"], grant["expires"])
+
+
+@each("invites.json")
+def test_an_invite_says_what_its_url_says(vector: Vector) -> None:
+    if vector["refused"] == "url":
+        assert vector["invite"] is None
+        with pytest.raises(ValueError, match=r"invite|room"):
+            Invite.parse(vector["url"])
+    else:
+        invite = Invite(**vector["invite"])
+        assert Invite.parse(vector["url"]) == Invite.parse(invite.url) == invite
+        otherwise = vector["name"].startswith("written otherwise")
+        assert (invite.url == vector["url"]) is not otherwise
+
+
+@pytest.mark.parametrize(
+    "vector", [pytest.param(it, id=it["name"]) for it in load("invites.json") if it["invite"]]
+)
+def test_a_token_grants_what_its_server_has_signed(vector: Vector) -> None:
+    der, token = bytes.fromhex(vector["certificate"]), vector["invite"]["token"]
+    certificate = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
+    if vector["refused"]:
+        assert vector["grant"] is None
+        with pytest.raises(InvalidInvite, match=REFUSALS[vector["refused"]]):
+            check_token(certificate, token, vector["now"])
+        return
+    assert check_token(certificate, token, vector["now"]) == grant_of(vector)
+    assert pin_of(der) == vector["invite"]["pin"]
+    assert vector["grant"]["room"] == vector["invite"]["room"]
+
+
+def test_a_token_is_made_as_in_the_vectors() -> None:
+    (vector,) = (it for it in load("invites.json") if "key" in it)
+    key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["key"]))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    grant = grant_of(vector)
+    token = make_token(pem, room=grant.room, expires=grant.expires, token_id=grant.token_id)
+    assert token == vector["invite"]["token"]
+    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    assert b"socketchat invite 1\0" + raw[:-64] == bytes.fromhex(vector["signed"])
+    key.public_key().verify(raw[-64:], bytes.fromhex(vector["signed"]))
 
 
 # ---- pins ----

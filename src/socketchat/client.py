@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -27,7 +27,7 @@ from socketchat.errors import (
 )
 from socketchat.fingerprint import is_pin
 from socketchat.link import Link
-from socketchat.messages import check_names
+from socketchat.messages import MAX_INVITE, check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
 from socketchat.session import Session, Side
 from socketchat.streams import open_streams
@@ -67,6 +67,7 @@ def connect(
     since: datetime | None = None,
     outbox: FileOutbox | None = None,
     device: Device | None = None,
+    invite: str | None = None,
     **options: Unpack[OptionArgs],
 ) -> Opening[Session]:
     """Open a session with the server at `host`.
@@ -94,6 +95,8 @@ def connect(
             None keeps them in memory. Close it after the session.
         device: Whose key to show to the server (`Device.load_or_generate`), by which it knows us
             again; None shows none, and we are strangers each time.
+        invite: The token of an invite, for a server that lets in none but those whom it knows; it
+            is shown until the server has let us in once. Give the invite's pin as `trust`.
         **options: See `Options`.
 
     Raises:
@@ -109,6 +112,8 @@ def connect(
     check_names(nick or "", room or "")
     if history < 0:
         raise ValueError(f"history must be 0 or more messages: {history!r}")
+    if len(invite or "") > MAX_INVITE:
+        raise ValueError(f"an invite's token has at most {MAX_INVITE} characters")
     path = known_hosts or default_directory() / "known_hosts"
     dialer = Dialer(
         host=host,
@@ -123,6 +128,7 @@ def connect(
         since=_microseconds(since),
         outbox=outbox,
         device=device,
+        invite=invite or "",
         options=Options(**options),
     )
     return Opening(dialer.open)
@@ -144,6 +150,7 @@ class Dialer:
     since: int
     outbox: FileOutbox | None
     device: Device | None
+    invite: str = field(repr=False)
     options: Options
 
     async def open(self) -> Session:
@@ -217,6 +224,7 @@ class Dialer:
                 since=self.since,
                 device=self.device,
                 pin=pin,
+                invite=self.invite,
             )
             link = Link(reader, writer, protocol)
             await session.greet_server(link, pin)

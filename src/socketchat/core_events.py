@@ -11,7 +11,16 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from socketchat.errors import Close, MessageTooBig
-from socketchat.messages import Event, Greeting, Hello, Post, Present, Welcome
+from socketchat.messages import (
+    Answer,
+    Command,
+    Event,
+    Greeting,
+    Hello,
+    Post,
+    Present,
+    Welcome,
+)
 from socketchat.outbox import Outgoing
 
 __all__ = [
@@ -21,6 +30,7 @@ __all__ = [
     "Greeted",
     "HelloReceived",
     "Passed",
+    "Passing",
     "Ponged",
     "Received",
     "RefusedByPeer",
@@ -94,10 +104,13 @@ class Rejection(Struct, frozen=True):
     reason: str
 
 
-class Passed(Struct, frozen=True):
-    """A passing event."""
+Passing: TypeAlias = Event | Present | Command | Answer
 
-    event: Event | Present
+
+class Passed(Struct, frozen=True):
+    """A passing event, a command, or the answer to one."""
+
+    event: Passing
 
 
 class Ponged(Struct, frozen=True):

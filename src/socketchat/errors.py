@@ -14,9 +14,11 @@ from typing import NamedTuple
 __all__ = [
     "Close",
     "CloseCode",
+    "CommandFailed",
     "ConcurrencyError",
     "HandshakeError",
     "HandshakeRefused",
+    "InvalidInvite",
     "LocalProtocolError",
     "LogError",
     "LogFailed",
@@ -184,6 +186,18 @@ class UntrustedPeer(HandshakeError):
         self.reason = reason
 
 
+class InvalidInvite(SocketChatError, ValueError):
+    """An invite's token does not let its bearer in.
+
+    Attributes:
+        reason: Why not, for people to read; nothing of the token is in it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class ProtocolError(SocketChatError):
     """One of the two sides broke the protocol."""
 
@@ -243,6 +257,24 @@ class MessageRejected(SocketChatError):
 
     def __str__(self) -> str:
         return f"message {self.number} was rejected: {Close(self.code, self.reason)}"
+
+
+class CommandFailed(SocketChatError):
+    """The server did not do what a command asked for.
+
+    Attributes:
+        code: Why, one of `CloseCode` or 4000-4999; 1006 if the link was lost before it answered,
+            so that it may have been done after all.
+        reason: The server's words.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the command failed: {Close(self.code, self.reason)}"
 
 
 class ConcurrencyError(SocketChatError, RuntimeError):

@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from socketchat.fingerprint import fingerprint_of
+
 __all__ = [
     "Event",
     "Gap",
@@ -39,6 +41,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         replayed: It was said before this session joined.
         own: It is this session's own message, come back in the room's order; only `events()`
             shows those.
+        public: The public key of the sender, 32 bytes; empty if it has none, or if it is the other
+            side itself.
     """
 
     body: str | bytes
@@ -48,6 +52,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     to: str = ""
     replayed: bool = False
     own: bool = False
+    public: bytes = b""
 
     @property
     def text(self) -> str:
@@ -72,29 +77,46 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         raise TypeError("this message is text, not data: use .text")
 
     @property
+    def key(self) -> str:
+        """The fingerprint of `public`, `SHA256:...`, or empty."""
+        return fingerprint_of(self.public)
+
+    @property
     def time(self) -> datetime:
         """`at` as a timezone-aware datetime in UTC."""
         return datetime.fromtimestamp(self.at / 1_000_000, UTC)
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """Someone came into the room. `address` is told to the host alone."""
+    """Someone came into the room. `address` is told to the host alone.
+
+    `key` is the fingerprint of their key, or empty.
+    """
 
     nick: str
     address: str = ""
+    key: str = ""
 
 
 class Left(msgspec.Struct, frozen=True):
-    """Someone left the room. `address` is told to the host alone."""
+    """Someone left the room. `address` is told to the host alone.
+
+    `key` is the fingerprint of their key, or empty.
+    """
 
     nick: str
     address: str = ""
+    key: str = ""
 
 
 class Present(msgspec.Struct, frozen=True):
-    """These were in the room already; of many, more than one is told."""
+    """These were in the room already; of many, more than one is told.
+
+    `keys` are the fingerprints of their keys, in the same order, empty for those who have none.
+    """
 
     nicks: tuple[str, ...]
+    keys: tuple[str, ...] = ()
 
 
 class Typing(msgspec.Struct, frozen=True):

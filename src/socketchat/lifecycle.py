@@ -27,6 +27,7 @@ from socketchat.core_events import (
     CoreEvent,
     Failed,
     Passed,
+    Passing,
     Ponged,
     Received,
     Rejection,
@@ -36,6 +37,7 @@ from socketchat.core_events import (
 from socketchat.errors import (
     Close,
     CloseCode,
+    CommandFailed,
     LocalProtocolError,
     MessageRejected,
     RemoteProtocolError,
@@ -166,6 +168,8 @@ class SessionLifecycle:
         self._sends_waiting = 0
         self._room_to_send = asyncio.Event()
         self._pings: deque[tuple[int, asyncio.Future[float | None]]] = deque()
+        # Commands that wait for their answers.
+        self._asked: dict[int, asyncio.Future[wire.Answer]] = {}
         self._first_bye: Close | None = None
         self._closing = False
         self._undelivered = False
@@ -187,6 +191,7 @@ class SessionLifecycle:
         since: int = 0,
         device: Prover | None = None,
         pin: str = "",
+        invite: str = "",
     ) -> Protocol:
         """Return the core for a new link on which this session, a client's, opens or goes on.
 
@@ -197,6 +202,7 @@ class SessionLifecycle:
             since: From which time on to ask for them instead, in microseconds since the epoch.
             device: Whose key to show; None shows none.
             pin: The pin of the server's key; empty without TLS.
+            invite: An invite's token to show until the server has let this session in, or empty.
 
         Raises:
             ValueError: A name is too long.
@@ -213,6 +219,7 @@ class SessionLifecycle:
             history,
             limits=wire.Limits(self._options.max_size),
             key=b"" if device is None else device.public,
+            invite="" if lanes.session else invite,
         )
         return Protocol(
             self.side,
@@ -257,7 +264,7 @@ class SessionLifecycle:
         if self._link is not None:
             # Nothing of the older link may be taken after our mark is told.
             self._link.cut("replaced by a newer link")
-            self._forget_pings()
+            self._forget_questions()
         resumed = link.protocol.welcome(self._lanes, hello, nick, room)
         self._attach(link, resumed, [])
         link.flush()
@@ -349,6 +356,8 @@ class SessionLifecycle:
 
     def _handle(self, link: Link, event: CoreEvent) -> None:
         match event:
+            case Passed(wire.Command() as command):
+                self._obey(link, command)
             case Passed(passing):
                 self._pass_on(passing)
             case Ponged(number, seconds):
@@ -391,16 +400,24 @@ class SessionLifecycle:
         if self._sends_waiting and not self._lanes.outbox.full:
             self._room_to_send.set()
 
-    def _pass_on(self, event: wire.Event | wire.Present) -> None:
+    def _obey(self, link: Link, command: wire.Command) -> None:
+        reason = "this server knows no commands"
+        link.protocol.send_event(wire.Answer(command.id, CloseCode.POLICY_VIOLATION, reason))
+
+    def _pass_on(self, event: Passing) -> None:
         match event:
-            case wire.Present(nicks):
-                self._put_passing(Present(nicks))
-            case wire.Event("joined", nick, address):
-                self._put_passing(Joined(nick, address))
-            case wire.Event("left", nick, address):
-                self._put_passing(Left(nick, address))
+            case wire.Present(nicks, keys):
+                self._put_passing(Present(nicks, tuple(map(fingerprint_of, keys))))
+            case wire.Event("joined", nick, address, key):
+                self._put_passing(Joined(nick, address, fingerprint_of(key)))
+            case wire.Event("left", nick, address, key):
+                self._put_passing(Left(nick, address, fingerprint_of(key)))
             case wire.Event("typing", nick):
                 self._put_passing(Typing(nick))
+            case wire.Answer(id=asked):
+                answer = self._asked.pop(asked, None)
+                if answer is not None and not answer.done():
+                    answer.set_result(event)
 
     def _put_passing(self, event: Event) -> None:
         # Once we are leaving, reading goes on though the inbox is full.
@@ -418,7 +435,7 @@ class SessionLifecycle:
         """Go on without a link, if it may come back, or end."""
         self._link = None
         self._linked.clear()
-        self._forget_pings()
+        self._forget_questions()
         if self._error is not None:
             return
         bye = link.protocol.received_bye
@@ -432,11 +449,16 @@ class SessionLifecycle:
         else:
             self._finish(Close(CloseCode.ABNORMAL, reason), link=link)
 
-    def _forget_pings(self) -> None:
-        """Have those who wait for a pong ping again: it will not come over another link."""
-        for _, answer in self._pings:
-            self._answer(answer, None)
+    def _forget_questions(self) -> None:
+        """Let nobody wait for what will not come over another link; pings are then repeated."""
+        for _, pong in self._pings:
+            self._answer(pong, None)
         self._pings.clear()
+        for answer in self._asked.values():
+            if not answer.done():
+                reason = "the link was lost before it was answered, so it may have been done"
+                answer.set_exception(CommandFailed(CloseCode.ABNORMAL, reason))
+        self._asked.clear()
 
     def _comes_back_after(self, bye: Close) -> bool:
         return self.side is Side.CLIENT and self._resumable and CloseCode.is_temporary(bye.code)

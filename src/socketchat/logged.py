@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from socketchat import messages as wire
-from socketchat.errors import Close, LocalProtocolError
+from socketchat.core_events import Passing
+from socketchat.errors import Close, CloseCode, LocalProtocolError
 from socketchat.link import Link
 from socketchat.options import Options
 from socketchat.protocol import State
@@ -56,6 +57,9 @@ class Keeper(Protocol):
 
     def hear(self, event: wire.Event) -> None:
         """Take a passing event of the client's."""
+
+    def obey(self, command: wire.Command) -> None:
+        """Take a command of the client's; `LoggedSession.answer` says what became of it."""
 
     def drained(self) -> None:
         """Go on giving: the link takes more again."""
@@ -138,9 +142,21 @@ class LoggedSession(Session):
         else:
             self._keeper.take(posts)
 
-    def _pass_on(self, event: wire.Event | wire.Present) -> None:
+    def _pass_on(self, event: Passing) -> None:
         if self._keeper is not None and isinstance(event, wire.Event):
             self._keeper.hear(event)
+
+    def _obey(self, link: Link, command: wire.Command) -> None:  # noqa: ARG002
+        if self._keeper is None:
+            self.answer(wire.Answer(command.id, CloseCode.TRY_AGAIN_LATER, "ask again"))
+        else:
+            self._keeper.obey(command)
+
+    def answer(self, answer: wire.Answer) -> None:
+        """Say what became of a command, unless the client reads none of its answers."""
+        if self._link is not None:
+            self._link.protocol.send_event(answer)
+            self._link.flush_soon()
 
     def hold(self, number: int) -> None:
         """Acknowledge what the client posted up to `number`: it is held for good."""

@@ -20,13 +20,19 @@ from socketchat.errors import CloseCode
 from socketchat.framing import HEADER_SIZE
 
 __all__ = [
+    "MAX_ANSWER",
+    "MAX_ARGUMENT",
+    "MAX_COMMAND",
+    "MAX_INVITE",
     "MAX_NAME",
     "MAX_NUMBER",
     "MAX_PRESENT",
     "MAX_REASON",
     "VERSION",
     "Ack",
+    "Answer",
     "Bye",
+    "Command",
     "DataPost",
     "Event",
     "Greeting",
@@ -56,8 +62,14 @@ VERSION: Final = 1
 MAX_NAME: Final = 64
 #: The longest reason of a goodbye, refusal or rejection, in code points.
 MAX_REASON: Final = 500
+#: The longest token of an invite, in characters.
+MAX_INVITE: Final = 1024
 #: The most names in one Present.
 MAX_PRESENT: Final = 256
+#: The longest name of a command, its longest argument, and the longest answer, in code points.
+MAX_COMMAND: Final = 32
+MAX_ARGUMENT: Final = 1000
+MAX_ANSWER: Final = 4000
 
 #: The highest number of a post.
 MAX_NUMBER: Final = 2**63 - 1
@@ -68,6 +80,7 @@ Id = Annotated[bytes, Meta(min_length=16, max_length=16)]
 Name = Annotated[str, Meta(max_length=MAX_NAME)]
 Code = Annotated[int, Meta(ge=1000, le=4999)]
 Reason = Annotated[str, Meta(max_length=MAX_REASON)]
+Key = Annotated[bytes, Meta(max_length=32)]
 
 
 class MalformedMessage(ValueError):
@@ -130,9 +143,9 @@ class Hello(Struct, array_like=True, frozen=True, tag=2):
     after: tuple[Count, Count] = (0, 0)
     history: Count = 0
     limits: Limits = Limits()
-    key: Annotated[bytes, Meta(max_length=32)] = b""
+    key: Key = b""
     signature: Annotated[bytes, Meta(max_length=64)] = b""
-    invite: Annotated[str, Meta(max_length=1024)] = ""
+    invite: Annotated[str, Meta(max_length=MAX_INVITE)] = ""
 
 
 class Welcome(Struct, array_like=True, frozen=True, tag=3):
@@ -148,6 +161,8 @@ class Welcome(Struct, array_like=True, frozen=True, tag=3):
         head: The number of its last entry; 0 without a log.
         after: Number and time of the entry behind which the server's posts begin; (0, 0) without
             a log.
+        next_key: SHA-256 of the key that the server will have next, so that its callers know it
+            then; empty if it will keep the one that it has.
     """
 
     session: Id
@@ -157,6 +172,7 @@ class Welcome(Struct, array_like=True, frozen=True, tag=3):
     floor: Count = 0
     head: Count = 0
     after: tuple[Count, Count] = (0, 0)
+    next_key: Key = b""
 
 
 class Refused(Struct, array_like=True, frozen=True, tag=4):
@@ -177,6 +193,8 @@ class Post(Struct, array_like=True, frozen=True, gc=False):
         to: Whom it is for, if it is not for everyone.
         own: The number that it had in the lane of the one who receives it, if it is that one's own
             post, come back in the room's order; else 0.
+        key: The public key of the one who said it, if it is not the side that sends it and has one.
+            Servers ignore it.
     """
 
     number: Number
@@ -185,6 +203,7 @@ class Post(Struct, array_like=True, frozen=True, gc=False):
     sender: Name = ""
     to: Name = ""
     own: Count = 0
+    key: Key = b""
 
 
 class TextPost(Post, array_like=True, frozen=True, gc=False, tag=5):
@@ -232,11 +251,13 @@ class Event(Struct, array_like=True, frozen=True, tag=11):
         kind: `joined`, `left` or `typing`; others are ignored.
         nick: Whom it is about.
         address: Where they call from; told to the host alone.
+        key: Their public key, or empty.
     """
 
     kind: Annotated[str, Meta(max_length=32)]
     nick: Name = ""
     address: Annotated[str, Meta(max_length=64)] = ""
+    key: Key = b""
 
 
 class Bye(Struct, array_like=True, frozen=True, tag=12):
@@ -247,9 +268,43 @@ class Bye(Struct, array_like=True, frozen=True, tag=12):
 
 
 class Present(Struct, array_like=True, frozen=True, tag=13):
-    """Who is in the room already. As passing as an Event; of many, more than one is sent."""
+    """Who is in the room already. As passing as an Event; of many, more than one is sent.
+
+    Attributes:
+        nicks: Their names.
+        keys: Their public keys, in the same order, empty for those who have none.
+    """
 
     nicks: Annotated[tuple[Name, ...], Meta(max_length=MAX_PRESENT)] = ()
+    keys: Annotated[tuple[Key, ...], Meta(max_length=MAX_PRESENT)] = ()
+
+
+class Command(Struct, array_like=True, frozen=True, tag=14):
+    """A client asks the server to do something: what operators do, say.
+
+    Attributes:
+        id: By which the answer names it; not used twice on a link.
+        name: What to do.
+        argument: With what, or to whom.
+    """
+
+    id: Count
+    name: Annotated[str, Meta(max_length=MAX_COMMAND)]
+    argument: Annotated[str, Meta(max_length=MAX_ARGUMENT)] = ""
+
+
+class Answer(Struct, array_like=True, frozen=True, tag=15):
+    """What became of command `id`.
+
+    Attributes:
+        id: The command's.
+        code: 1000 if it was done, else why not.
+        text: What there is to say, for people to read.
+    """
+
+    id: Count
+    code: Code
+    text: Annotated[str, Meta(max_length=MAX_ANSWER)] = ""
 
 
 WireMessage: TypeAlias = (
@@ -266,13 +321,15 @@ WireMessage: TypeAlias = (
     | Event
     | Bye
     | Present
+    | Command
+    | Answer
 )
 
 _encode = msgspec.msgpack.Encoder().encode
 #: Decodes a message of a known kind, and raises whatever msgspec raises for all else: for the hot
 #: path, which then asks `decode` what was wrong.
 decode_known: Callable[[bytes], WireMessage] = msgspec.msgpack.Decoder(WireMessage).decode
-_LAST_KIND = 13
+_LAST_KIND = 15
 
 
 class _Head(Struct, array_like=True):

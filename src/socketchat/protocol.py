@@ -22,6 +22,7 @@ from socketchat.core_events import (
     Greeted,
     HelloReceived,
     Passed,
+    Passing,
     Ponged,
     Received,
     RefusedByPeer,
@@ -39,7 +40,9 @@ from socketchat.messages import (
     MAX_REASON,
     VERSION,
     Ack,
+    Answer,
     Bye,
+    Command,
     DataPost,
     Event,
     Greeting,
@@ -290,7 +293,7 @@ class Protocol:
                 answered = self._keepalive.answer(number, now)
                 if answered is not None:
                     events.append(Ponged(*answered))
-            case Event() | Present():
+            case Event() | Present() | Command() | Answer():
                 events.append(Passed(message))
             case Bye(code, reason):
                 self.received_bye = Close(code, reason)
@@ -385,9 +388,9 @@ class Protocol:
             self._out.append(frame)
             self._out_size += len(frame)
 
-    def send_event(self, event: Event | Present) -> bool:
-        """Queue a passing event; False if it was dropped, because too many wait already."""
-        return self.send_events(encode(event))
+    def send_event(self, event: Passing) -> bool:
+        """Queue something that passes; False if it was dropped, because too many wait already."""
+        return type(event) in self._ours and self.send_events(encode(event))
 
     def send_events(self, frames: bytes, count: int = 1) -> bool:
         """Queue the frames of so many passing events, or none of them: then it returns False."""

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from socketchat import messages as wire
-from socketchat.errors import Close, CloseCode, SessionClosed, SessionClosedOK
+from socketchat.errors import Close, CloseCode, CommandFailed, SessionClosed, SessionClosedOK
 from socketchat.events import Event, Joined, Left, Message, Typing
 from socketchat.lanes import Body
 from socketchat.lifecycle import Peer, Prover, SessionLifecycle, SessionState
@@ -74,6 +74,8 @@ class Session(SessionLifecycle):
         """For `connect`, `serve` and `from_streams` alone."""
         super().__init__(side, options, lane=lane, resumable=resumable, outbox=outbox)
         self._send_order = asyncio.Lock()
+        self._command_order = asyncio.Lock()
+        self._commands = 0
         self._driver: asyncio.Task[None] | None = None
 
     @classmethod
@@ -338,9 +340,55 @@ class Session(SessionLifecycle):
             post.to,
             replayed=post.number < self.earlier.stop,
             own=bool(post.own),
+            public=post.key,
         )
 
-    # ---- liveness ----
+    # ---- commands and liveness ----
+
+    async def command(self, name: str, argument: str = "") -> str:
+        """Ask the server to do something, and return what it says to that.
+
+        What a chat server does for its operators is in `docs/protocol.md`, "Commands". It waits
+        through a lost link before the command is sent, and is never sent twice.
+
+        Cancellation: the command may be carried out all the same.
+
+        Concurrency: commands of several tasks are sent one after the other.
+
+        Args:
+            name: What to do, at most 32 characters.
+            argument: With what, or to whom, at most 1000 characters.
+
+        Raises:
+            CommandFailed: The server did not do it, or the link was lost before it answered.
+            SessionClosed: The session is closed or closing, or ended first.
+            ValueError: An argument is too long.
+        """
+        if len(name) > wire.MAX_COMMAND or len(argument) > wire.MAX_ARGUMENT:
+            raise ValueError(
+                f"a command has at most {wire.MAX_COMMAND} characters, "
+                f"its argument {wire.MAX_ARGUMENT}"
+            )
+        async with self._command_order:
+            while self._link is None or not self._linked.is_set():
+                if not self._accepting:
+                    raise self._closed_error()
+                await self._linked.wait()
+            if not self._accepting:
+                raise self._closed_error()
+            asked = self._commands = self._commands + 1
+            future: asyncio.Future[wire.Answer] = self._loop.create_future()
+            self._asked[asked] = future
+            try:
+                if not self._link.protocol.send_event(wire.Command(asked, name, argument)):
+                    raise CommandFailed(CloseCode.TRY_AGAIN_LATER, "too much waits to be sent")
+                self._link.flush_soon()
+                answer = await future
+            finally:
+                self._asked.pop(asked, None)
+        if answer.code != CloseCode.OK:
+            raise CommandFailed(answer.code, answer.text)
+        return answer.text
 
     async def ping(self) -> float:
         """Return the seconds that a ping takes, there and back; waits through a lost link.

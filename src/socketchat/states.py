@@ -21,7 +21,9 @@ from typing import Final, TypeAlias
 
 from socketchat.messages import (
     Ack,
+    Answer,
     Bye,
+    Command,
     DataPost,
     Event,
     Greeting,
@@ -67,6 +69,9 @@ _Rules: TypeAlias = dict[type, State]
 
 _C, _S = Side.CLIENT, Side.SERVER
 _TALK: Final = (TextPost, DataPost, Event, Present)
+#: Commands are for servers, who answer them.
+_CLIENT_TALK: Final = (*_TALK, Command)
+_SERVER_TALK: Final = (*_TALK, Answer)
 #: What still passes after a goodbye. Ping too: it asks whether the other side has heard an answer.
 _ANSWERS: Final = (Ack, Reject, Ping, Pong)
 
@@ -90,16 +95,16 @@ TRANSITIONS: Final[dict[State, dict[Side, _Rules]]] = {
         _C: {Bye: State.FAILED},
     },
     State.OPEN: {
-        _S: _stay(State.OPEN, *_TALK, *_ANSWERS) | {Bye: State.SERVER_LEFT},
-        _C: _stay(State.OPEN, *_TALK, *_ANSWERS) | {Bye: State.CLIENT_LEFT},
+        _S: _stay(State.OPEN, *_SERVER_TALK, *_ANSWERS) | {Bye: State.SERVER_LEFT},
+        _C: _stay(State.OPEN, *_CLIENT_TALK, *_ANSWERS) | {Bye: State.CLIENT_LEFT},
     },
     State.CLIENT_LEFT: {
-        _S: _stay(State.CLIENT_LEFT, *_TALK, *_ANSWERS) | {Bye: State.BOTH_LEFT},
+        _S: _stay(State.CLIENT_LEFT, *_SERVER_TALK, *_ANSWERS) | {Bye: State.BOTH_LEFT},
         _C: _stay(State.CLIENT_LEFT, *_ANSWERS),
     },
     State.SERVER_LEFT: {
         _S: _stay(State.SERVER_LEFT, *_ANSWERS),
-        _C: _stay(State.SERVER_LEFT, *_TALK, *_ANSWERS) | {Bye: State.BOTH_LEFT},
+        _C: _stay(State.SERVER_LEFT, *_CLIENT_TALK, *_ANSWERS) | {Bye: State.BOTH_LEFT},
     },
     State.BOTH_LEFT: {
         _S: _stay(State.BOTH_LEFT, *_ANSWERS),

@@ -15,6 +15,8 @@ import pytest
 
 from socketchat import Event, Message, Session, SessionState, Side
 from socketchat.chat import ChatServer, Rules
+from socketchat.chat.registry import Registry
+from socketchat.chat.server import Invites
 from socketchat.logged import LoggedSession
 from socketchat.messages import VERSION, Ack, Greeting, Hello, Post, TextPost, Welcome
 from socketchat.options import OptionArgs
@@ -166,6 +168,8 @@ async def chat(
     *,
     rules: Rules = FREE,
     room: str = "lobby",
+    registry: Registry | None = None,
+    invites: Invites | None = None,
     **options: Unpack[OptionArgs],
 ) -> AsyncIterator[Chat]:
     """Open a chat server; at the end all who called are cut off, and it is closed."""
@@ -173,7 +177,7 @@ async def chat(
         it = Chat(
             MemoryNetwork(monkeypatch),
             stack,
-            lambda log: ChatServer(log, room=room, rules=rules),
+            lambda log: ChatServer(log, room=room, rules=rules, registry=registry, invites=invites),
             options,
         )
         await it.open(log or new_log())

@@ -123,6 +123,11 @@ class SlowLog(MemoryLog):
         await self._wait_readable()
         return await super().mark(room, lane)
 
+    async def owner(self, room: str, lane: bytes) -> bytes:
+        """See `Log.owner`."""
+        await self._wait_readable()
+        return await super().owner(room, lane)
+
     async def span(self, room: str) -> Span:
         """See `Log.span`."""
         await self._wait_readable()

@@ -10,7 +10,7 @@ import pytest
 
 from socketchat import HandshakeRefused, Joined, Left, Message, Session
 from socketchat.chat import ChatServer, Rules
-from socketchat.chat.room import LINGER
+from socketchat.chat.roster import LINGER
 from socketchat.errors import LogUnavailable
 from socketchat.messages import (
     Bye,

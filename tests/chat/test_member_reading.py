@@ -288,7 +288,7 @@ async def test_however_links_stall_and_are_cut_each_gets_all_that_is_for_it_once
             theirs = [
                 (entry.number, entry.body, entry.lane == session._lanes.lane)
                 for entry in log._rooms["lobby"].entries
-                if not entry.to or session._lanes.lane in (entry.lane, entry.to_lane)
+                if not entry.to or session._lanes.lane in (entry.lane, entry.to_id)
             ]
             assert [(one.number, one.body, one.own) for one in got] == theirs
 

@@ -16,9 +16,8 @@ from socketchat import (
     Present,
     SessionState,
 )
-from socketchat.chat import ChatServer, MemoryLog, Rules
-from socketchat.chat.room import LINGER, Room
-from socketchat.chat.rules import nick_of
+from socketchat.chat.names import candidates, name_key, nick_of
+from socketchat.chat.roster import LINGER, Roster
 from socketchat.messages import MAX_NAME, MAX_PRESENT, TextPost
 from socketchat.messages import Present as WirePresent
 from socketchat.testing import End
@@ -141,9 +140,13 @@ async def test_names_that_are_long_or_many_can_all_be_given(
 
 @given(st.lists(st.text(max_size=MAX_NAME), min_size=1, max_size=20))
 def test_whatever_names_are_asked_for_no_two_get_the_same(asked: list[str]) -> None:
-    room = Room("lobby", MemoryLog(), Rules(), ChatServer())
-    names = [room.reserve(nick_of(nick), bytes([n] * 16)) for n, nick in enumerate(asked * 2)]
-    assert len({name.casefold() for name in names}) == len(names)
+    roster = Roster(lambda _: None)
+    names: list[str] = []
+    for number, nick in enumerate(asked * 2):
+        key = bytes([number] * 32) if number % 3 else b""
+        wanted = (roster.reserve(name, bytes([number])) for name in candidates(nick_of(nick), key))
+        names.append(next(name for name in wanted if name is not None))
+    assert len({name_key(name) for name in names}) == len(names)
     for name in names:
         assert 0 < len(name) <= MAX_NAME
         assert width(name) <= NAME_COLUMNS

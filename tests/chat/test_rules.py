@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketchat.chat.rate import Rate
-from socketchat.chat.rules import Rules, Verdict, nick_of, room_name_of, with_suffix
+from socketchat.chat.rules import Rules, Verdict, room_name_of
 from socketchat.errors import CloseCode
 from socketchat.messages import MAX_NAME
-from socketchat.text import NAME_COLUMNS, clean, clean_name, width
+from socketchat.text import clean
 
 # What may be said
 
@@ -50,57 +50,7 @@ def test_exactly_what_is_within_both_bounds_is_taken(body: str) -> None:
     assert taken is (len(body.encode()) <= 50 and body.count("\n") < 5)
 
 
-# Names
-
-HOSTILE = {
-    "\x1b[2Jroot": "␛[2Jroot",
-    "a\nb": "a b",
-    "a\u202eb": "ab",
-    "ad\u200ba": "ada",
-    " \t ": "?",
-    "\u200b": "?",
-    "x" * 64: "x" * 23 + "…",
-    "日" * 64: "日" * 11 + "…",
-    "z" + "\u0301" * 63: "ź\u0301\u0301",
-    "bob: I quit": "bob_ I quit",  # or it could put words into bob's mouth
-}
-
-
-@pytest.mark.parametrize("nick", list(HOSTILE))
-def test_a_hostile_name_becomes_a_harmless_one(nick: str) -> None:
-    assert nick_of(nick) == HOSTILE[nick]
-
-
-@given(st.text(max_size=MAX_NAME), st.integers(2, 10**6))
-def test_whatever_is_asked_for_a_name_is_one_that_can_be_sent_and_shown(
-    asked: str, number: int
-) -> None:
-    for name in (nick_of(asked), with_suffix(nick_of(asked), f"-{number}")):
-        assert 0 < len(name) <= MAX_NAME
-        assert width(name) <= NAME_COLUMNS
-        assert clean_name(name) == name
-        assert ":" not in name
-
-
-@given(st.text(max_size=MAX_NAME))
-def test_a_suffix_is_seen_to_the_end(asked: str) -> None:
-    assert with_suffix(nick_of(asked), "-12").endswith("-12")
-
-
-LONG = (
-    "n" * NAME_COLUMNS,
-    "n" * MAX_NAME,
-    "n\u0316\u0317" * 21,
-    "日" * MAX_NAME,
-    "नि" * 32,
-    "a\u0301" * 32,
-)
-
-
-@pytest.mark.parametrize("nick", LONG)
-def test_long_names_can_be_told_apart_on_the_screen(nick: str) -> None:
-    name = nick_of(nick)
-    assert len({clean_name(with_suffix(name, f"-{number}")) for number in range(12)}) == 12
+# Rooms' names
 
 
 @given(st.text(max_size=MAX_NAME))

@@ -14,7 +14,7 @@ import pytest
 
 from socketchat import HandshakeRefused, Left, SessionClosed
 from socketchat.chat import ChatServer
-from socketchat.chat.room import LINGER
+from socketchat.chat.roster import LINGER
 from socketchat.chat.server import LOG_PAUSE
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 from socketchat.messages import (

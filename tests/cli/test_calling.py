@@ -6,13 +6,24 @@ That what is not delivered stays in a file is claimed in `test_leftovers.py`, an
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from socketchat.cli.calling import Call, CallerSettings, target_of
 from socketchat.cli.failures import ExitCode, Failure
+from socketchat.session import Peer
+from socketchat.trust.identity import Identity
+from socketchat.trust.invites import Invite, make_token
+from socketchat.trust.known_hosts import KnownHosts
+
+IDENTITY = Identity.generate()
+TOKEN = make_token(IDENTITY.key, room="tea", expires=2_000_000_000, token_id=bytes(16))
+INVITE = Invite("localhost", 7625, "tea", IDENTITY.fingerprint, TOKEN).url
+OTHER = "SHA256:LHQ08yQDYpA5t7xi8hn0c2nw1vakp3+e5mLmmrKZAV4"
 
 PIN = "SHA256:" + "A" * 43
 
@@ -71,13 +82,70 @@ def test_outboxes_are_where_the_data_is() -> None:
         ({"ca": True, "fingerprint": PIN}, "^--fingerprint and --ca exclude each other: either"),
         ({"ca": True, "no_tls": True, "target": "::1"}, "^--ca and --no-tls .* without TLS no key"),
         ({"fingerprint": PIN, "no_tls": True}, "^--fingerprint and --no-tls exclude each other"),
+        ({"target": INVITE, "ca": True}, "--ca does not go with an invite"),
+        ({"target": INVITE, "no_tls": True}, "--no-tls does not go with an invite"),
+        ({"target": INVITE, "fingerprint": OTHER}, "--fingerprint is not the key in the invite"),
+        ({"target": INVITE + "="}, "incomplete"),
     ],
 )
 def test_what_cannot_be_called_is_told(asked: dict[str, Any], words: str) -> None:
     with pytest.raises(Failure, match=words) as caught:
         call(**asked)
     assert caught.value.code is ExitCode.USAGE
+    assert TOKEN[:-1] not in str(caught.value)
 
 
 def test_this_machine_may_be_called_in_the_clear() -> None:
     assert call(no_tls=True, target="[::1]:80").target.port == 80
+
+
+def test_a_fingerprint_that_is_the_one_in_the_invite_does_no_harm() -> None:
+    assert call(target=INVITE, fingerprint=IDENTITY.fingerprint).target.token == TOKEN
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Have every call succeed at once, and note how it was made."""
+    calls: list[dict[str, Any]] = []
+
+    async def connect(*_: object, **asked: Any) -> object:
+        calls.append(asked)
+        return SimpleNamespace(peer=Peer("maple", IDENTITY.fingerprint, "127.0.0.1:7625"))
+
+    monkeypatch.setattr("socketchat.cli.calling.connect", connect)
+    return calls
+
+
+@pytest.mark.parametrize("trust", ["strict", "accept-new"])
+def test_an_invite_is_trusted_and_used_once_and_its_server_known_from_then_on(
+    tmp_path: Path,
+    dialled: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    trust: str,
+) -> None:
+    calling = call(target=INVITE, trust=trust, data=tmp_path)
+    for _ in range(2):
+        asyncio.run(calling.open())
+    assert [asked["trust"] for asked in dialled] == [IDENTITY.fingerprint] * 2
+    assert [asked["invite"] for asked in dialled] == [TOKEN, ""]
+    known = tmp_path / "known_hosts"
+    assert known.read_text() == f"localhost:7625 {IDENTITY.fingerprint}\n"
+    err = capsys.readouterr().err
+    assert "calling localhost/tea\n" in err
+    assert "is new here; it is remembered from now on" in err
+    assert TOKEN not in err
+    asyncio.run(call(target=INVITE, data=tmp_path).open())
+    assert known.read_text().count("\n") == 1
+
+
+def test_a_server_that_is_known_by_another_key_is_not_called_at_an_invite(
+    tmp_path: Path, dialled: list[dict[str, Any]]
+) -> None:
+    KnownHosts(tmp_path / "known_hosts").add("localhost:7625", OTHER)
+    with pytest.raises(Failure, match="one of them is another server") as caught:
+        asyncio.run(call(target=INVITE, data=tmp_path).open())
+    assert caught.value.code is ExitCode.NOT_TRUSTED
+    for told in (OTHER, IDENTITY.fingerprint, "line 1 of", str(tmp_path / "known_hosts")):
+        assert told in str(caught.value)
+    assert TOKEN not in str(caught.value)
+    assert dialled == []

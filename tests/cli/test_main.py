@@ -16,10 +16,12 @@ from click.testing import CliRunner
 
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.main import _CleanFormatter, cli, trust
+from socketchat.trust.identity import Identity
+from socketchat.trust.invites import Invite, make_token
 from tests.cli.processes import Piped, Stage, stage, status
 
 HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
-COMMANDS = ["serve", "connect", "send", "tail", "history", "identity"]
+COMMANDS = ["serve", "connect", "send", "tail", "history", "identity", "invite"]
 #: Every command by what is typed for it, the ones of groups too.
 ALL: dict[str, click.Command] = {
     **cli.commands,
@@ -78,6 +80,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
         "identity": "--next --rotate --json --data",
         "trust list": "--json --data",
         "trust forget": "--data",
+        "invite": "--room --expires --host --port --json --data",
     }
     for name, options in promised.items():
         names = {option for parameter in ALL[name].params for option in parameter.opts}
@@ -154,6 +157,11 @@ def test_the_version_is_told() -> None:
         (["history", "extra"], "extra"),
         (["history", "--data", "/nowhere/at/all"], "no server has kept a log there"),
         (["serve", "--retain", "soon"], "length of time"),
+        (["invite", "extra"], "extra"),
+        (["invite", "--expires", "soon"], "length of time"),
+        (["invite", "--expires", "59s"], "1m to 365d"),
+        (["invite", "--expires", "365d1s"], "1m to 365d"),
+        (["invite", "--data", "/nowhere/at/all"], "socketchat serve"),
         (["serve", "--rate", "-1"], "-1"),
         (["connect", "::1"], "brackets"),
         (["trust", "frob"], "No such command 'frob'"),
@@ -387,3 +395,61 @@ def test_a_log_line_stays_one_line_whatever_it_quotes() -> None:
     line = _CleanFormatter("%(name)s: %(message)s").format(record)
     assert line.startswith("socketchat: closed: bye 2026")
     assert line.isprintable()
+
+
+# Invites
+
+
+IDENTITY = Identity.generate()
+TOKEN = make_token(IDENTITY.key, room="tea", expires=2_000_000_000, token_id=bytes(range(16)))
+INVITE = Invite("maple", 7625, "tea", IDENTITY.fingerprint, TOKEN).url
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [INVITE],
+        ["--trust", INVITE, "maple"],
+        ["connect", "maple", INVITE],
+        ["connect", "--fingerprint", INVITE, "maple"],
+        ["connect", "--history", TOKEN, "maple"],
+        ["connect", INVITE.replace("/tea", "/tea/cups")],
+        ["connect", INVITE.replace("socketchat", "http")],
+        ["connect", INVITE.replace("//", "/")],
+        ["connect", INVITE.replace("#", " #")],
+        ["connect", "#" + INVITE],
+        ["connect", TOKEN],
+        ["connect", "x" + TOKEN],
+        ["serve", "--port", INVITE],
+        ["history", "--data", f"/nowhere/{TOKEN}"],
+    ],
+)
+def test_no_wrong_question_is_answered_with_the_token_in_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert status(monkeypatch, *arguments) in (ExitCode.USAGE, ExitCode.CANNOT_REACH)
+    out, err = capfd.readouterr()
+    assert TOKEN[:100] not in out + err
+    assert TOKEN[-100:] not in out + err
+
+
+@pytest.mark.parametrize("flag", ["-v", "-vv"])
+def test_no_error_or_log_line_has_a_token_in_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], flag: str
+) -> None:
+    def run(**_: object) -> int:
+        log = logging.getLogger("socketchat")
+        log.info("called by %s", INVITE)
+        error = ZeroDivisionError(INVITE)
+        log.error("bad token %s", TOKEN, exc_info=error)
+        raise error
+
+    monkeypatch.setattr("socketchat.cli.connect.run_connect", run)
+    assert status(monkeypatch, "connect", "localhost", flag) == ExitCode.INTERNAL_ERROR
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert TOKEN[-100:] not in err
+    assert err.count("ZeroDivisionError: socketchat://maple:7625/tea#") == (
+        2 if flag == "-v" else 3
+    )
+    assert "called by socketchat://maple:7625/tea#" in err

@@ -132,7 +132,7 @@ def test_the_environment_may_say_it_all(tmp_path: Path) -> None:
         assert {value["room"] for value in client.objects} == {"tea"}
         assert "ada" in server.err
         assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {
-            *("server.pem", "known_hosts", "known_hosts.lock", "outbox"),
+            *("server.pem", "address", "known_hosts", "known_hosts.lock", "outbox"),
             *("server.lock", "log.db", "log.db-wal", "log.db-shm"),
         }
 

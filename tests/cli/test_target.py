@@ -7,6 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from socketchat.cli.target import Target, is_loopback, parse_target
+from socketchat.trust.identity import Identity
+from socketchat.trust.invites import Invite, make_token
 
 GOOD = {
     "localhost": Target("localhost"),
@@ -108,6 +110,55 @@ def test_a_target_is_shown_as_short_as_it_can_be() -> None:
     assert str(Target("localhost", 7625, "")) == "localhost"
     assert str(Target("localhost", 80, "tea")) == "localhost:80/tea"
     assert str(Target("::1", 80)) == "[::1]:80"
+
+
+PIN = "SHA256:LHQ08yQDYpA5t7xi8hn0c2nw1vakp3+e5mLmmrKZAV4"
+TOKEN = make_token(Identity.generate().key, room="", expires=2_000_000_000, token_id=bytes(16))
+INVITE = Invite("maple.example", 80, "tea room", PIN, TOKEN).url
+
+
+def test_an_invite_is_a_target_with_a_pin_and_a_token() -> None:
+    target = parse_target(f" {INVITE}\n")
+    assert target == Target("maple.example", 80, "tea room", PIN, TOKEN)
+    assert parse_target(INVITE.replace("socketchat", "SOCKETCHAT")) == target
+
+
+def test_a_target_does_not_show_its_token() -> None:
+    target = parse_target(INVITE)
+    assert str(target) == "maple.example:80/tea room"
+    assert TOKEN not in repr(target)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        INVITE.partition(".A")[0],
+        INVITE + "=",
+        INVITE.replace("/tea", "?tea"),
+        INVITE.replace("maple", "m@ple"),
+        INVITE.replace("#", "#x"),
+        INVITE.replace("#", "%23"),
+        INVITE.replace("//", "/"),
+        INVITE.replace("socketchat", "http"),
+        INVITE.replace("#", " # "),
+        INVITE.partition("//")[2],
+        INVITE.partition("#")[2],
+        "x" + INVITE,
+        TOKEN,
+        "maple#" + TOKEN,
+        "maple/" + TOKEN,
+    ],
+)
+def test_what_is_no_invite_is_refused_without_a_word_of_its_token(text: str) -> None:
+    with pytest.raises(ValueError, match="invite") as caught:
+        parse_target(text)
+    assert str(caught.value).isprintable()
+    assert TOKEN[:-1] not in str(caught.value)
+    assert TOKEN[20:50] not in str(caught.value)
+
+
+def test_a_host_may_be_called_as_the_program_is() -> None:
+    assert parse_target("socketchat:80/#tea") == Target("socketchat", 80, "#tea")
 
 
 @given(st.text() | st.text("[]:/%.0123456789abcdef \n\udcff"))

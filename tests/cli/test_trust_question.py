@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -119,6 +120,7 @@ def test_yes_lets_the_call_go_on_and_is_remembered(tmp_path: Path) -> None:
         client.write("\x04")
         assert client.wait() == 0
         assert known(it) == f"{server.address} {server.key}\n"
+        assert stat.S_IMODE((tmp_path / "client").stat().st_mode) == 0o700
         again = call(it, server)
         again.shows("connected to")
         assert QUESTION not in "\n".join(again.everything)

@@ -109,7 +109,7 @@ class _Member:
         self.ended = False
 
     def sees(self, entry: Entry) -> bool:
-        return not entry.to or self.joined.lane in (entry.lane, entry.to_lane)
+        return not entry.to or self.joined.lane in (entry.lane, entry.to_id)
 
 
 class _Checker:

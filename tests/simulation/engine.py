@@ -36,6 +36,7 @@ class RoomOnDisk:
         self.entries: list[Entry] = []
         self.floor = 1
         self.marks: dict[bytes, int] = {}
+        self.owners: dict[bytes, bytes] = {}
 
     @property
     def head(self) -> int:
@@ -90,9 +91,11 @@ class Disk:
             draft.body,
             draft.sender,
             draft.to,
-            draft.to_lane,
+            draft.to_id,
+            draft.key,
         )
         room.entries.append(entry)
+        room.owners.setdefault(lane, draft.key)
         self.history.add(Committed(self.history.now(), name, entry))
         return entry
 
@@ -274,6 +277,11 @@ class SimulatedLog:
         """See `Log.mark`."""
         await self._reach(room)
         return self.known_mark(room, lane)
+
+    async def owner(self, room: str, lane: bytes) -> bytes:
+        """See `Log.owner`."""
+        await self._reach(room)
+        return self.disk.room(room).owners.get(lane, b"")
 
     async def span(self, room: str) -> Span:
         """See `Log.span`."""

@@ -170,7 +170,7 @@ def _short(value: object) -> str:
         case bytes():
             return value.hex()[:6]
         case Entry():
-            to = f" to {value.to} ({value.to_lane.hex()[:6]})" if value.to else ""
+            to = f" to {value.to} ({value.to_id.hex()[:6]})" if value.to else ""
             text = _short(value.body)
             return f"{value.number} = {value.lane.hex()[:6]}:{value.lane_number} {text}{to}"
         case Fate():

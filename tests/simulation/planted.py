@@ -75,7 +75,15 @@ class ShowingEarly(SimulatedLog):
         self._heads[room] = number
         self._times[room, lane, draft.number] = at
         return Entry(
-            number, at, lane, draft.number, draft.body, draft.sender, draft.to, draft.to_lane
+            number,
+            at,
+            lane,
+            draft.number,
+            draft.body,
+            draft.sender,
+            draft.to,
+            draft.to_id,
+            draft.key,
         )
 
     def store(self, request: Request, draft: Draft) -> Entry:

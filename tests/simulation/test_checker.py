@@ -116,7 +116,7 @@ def test_a_gap_excuses_what_is_gone() -> None:
 
 
 def test_a_direct_message_is_shown_to_its_two_ends_alone() -> None:
-    direct = committed(1, 1, to="bob", to_lane=BOB)
+    direct = committed(1, 1, to="bob", to_id=BOB)
     told_all = [shown(1, 1), shown(1, 1, "ada.1", own=True)]
     members = [joined(), joined("ada.1", ADA), joined("cy.1", CY)]
     assert found(*members, said(1), direct, told(1), *told_all) == []
@@ -222,7 +222,7 @@ def test_what_was_refused_must_not_be_said() -> None:
 
 
 def test_what_is_for_others_must_not_be_shown() -> None:
-    direct = committed(1, 1, to="cy", to_lane=CY)
+    direct = committed(1, 1, to="cy", to_id=CY)
     assert found(joined(), said(1), direct, told(1), shown(1, 1)) == [Kind.OVERHEARD]
 
 

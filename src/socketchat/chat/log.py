@@ -28,14 +28,16 @@ class Draft(Struct, frozen=True, gc=False):
         body: What is said.
         sender: The author's name.
         to: The name of the one whom it is for; empty is everyone.
-        to_lane: The lane of the one whom it is for; empty is everyone.
+        to_id: Who that is: the key, or the lane of one without a key; empty is everyone.
+        key: The author's key, or empty.
     """
 
     number: int
     body: str | bytes
     sender: str = ""
     to: str = ""
-    to_lane: bytes = b""
+    to_id: bytes = b""
+    key: bytes = b""
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -50,7 +52,8 @@ class Entry(Struct, frozen=True, gc=False):
         body: What is said.
         sender: The author's name.
         to: The name of the one whom it is for; empty is everyone.
-        to_lane: The lane of the one whom it is for; empty is everyone.
+        to_id: Who that is: the key, or the lane of one without a key; empty is everyone.
+        key: The author's key, or empty.
     """
 
     number: int
@@ -60,7 +63,8 @@ class Entry(Struct, frozen=True, gc=False):
     body: str | bytes
     sender: str = ""
     to: str = ""
-    to_lane: bytes = b""
+    to_id: bytes = b""
+    key: bytes = b""
 
 
 class Span(Struct, frozen=True, gc=False):
@@ -126,6 +130,12 @@ class Log(Protocol):
         """Return the highest number of a lane that is committed in a room; 0 if there is none.
 
         It is kept at least as long as the log holds an entry of that lane.
+        """
+
+    async def owner(self, room: str, lane: bytes) -> bytes:
+        """Return the key of the first entry of a lane in a room, to whom the lane belongs.
+
+        Empty if it had none, or if the lane has no mark.
         """
 
     async def span(self, room: str) -> Span:

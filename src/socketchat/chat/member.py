@@ -18,9 +18,10 @@ from socketchat.chat.log import READ_SIZE, Draft, Entry
 from socketchat.chat.rate import TokenBucket
 from socketchat.errors import CloseCode, LogError
 from socketchat.logged import LoggedSession
-from socketchat.messages import DataPost, Event, Post, TextPost, encode
+from socketchat.messages import Command, DataPost, Event, Post, TextPost, encode
 
 if TYPE_CHECKING:
+    from socketchat.chat.registry import Standing
     from socketchat.chat.room import Room
 
 __all__ = ["MAX_UNCOMMITTED", "Member", "frame_of"]
@@ -38,7 +39,9 @@ TYPING_INTERVAL = 1.0
 def frame_of(entry: Entry, own: int = 0) -> bytes:
     """Return the frame of a post that tells of an entry."""
     kind = TextPost if isinstance(entry.body, str) else DataPost
-    return encode(kind(entry.number, entry.body, entry.at, entry.sender, entry.to, own))  # type: ignore[arg-type]
+    return encode(
+        kind(entry.number, entry.body, entry.at, entry.sender, entry.to, own, entry.key)  # type: ignore[arg-type]
+    )
 
 
 class Member:
@@ -47,14 +50,22 @@ class Member:
     Attributes:
         session: The session.
         lane: The name of its lane, by which the room knows it.
+        identity: Who that is: the device's key, or the lane of one that has none.
+        standing: What it may do.
+        asked: Commands of its that are not answered yet.
+        command_order: Held while one of them is carried out.
         nick: Its name in the room.
         place: The number of the last entry that it was given.
         told: How much of what passes in this turn of the loop had passed when it came.
     """
 
-    def __init__(self, room: Room, session: LoggedSession) -> None:
+    def __init__(self, room: Room, session: LoggedSession, standing: Standing) -> None:
         self.session = session
         self.lane = session.lane
+        self.identity = session.key or session.lane
+        self.standing = standing
+        self.asked = 0
+        self.command_order = asyncio.Lock()
         self.nick = session.nick
         self.place = session.place.after[0]
         self.told = 0
@@ -64,7 +75,7 @@ class Member:
         self._waiting: deque[Post] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._appending = 0
-        self._appended_to = session.place.mark
+        self._appended_to = 0
         self._refused = 0
         # What may be said by the rate, of what waits; the rest of it, if any, waits for `_heard`.
         self._granted = 0
@@ -147,8 +158,10 @@ class Member:
             self._release()
 
     def _append(self, drafts: list[Draft]) -> None:
+        # What came before is in the log, unless it is on its way; its mark may be gone by then.
+        after = self._appended_to if self._appending else 0
+        self._appended_to = drafts[-1].number
         self._appending += len(drafts)
-        after, self._appended_to = self._appended_to, drafts[-1].number
         appended = self._room.append(self.lane, drafts, after)
         appended.add_done_callback(lambda future: self._appended(future, len(drafts)))
 
@@ -185,6 +198,10 @@ class Member:
             self._typed = now
             self._room.announce("typing", self)
 
+    def obey(self, command: Command) -> None:
+        """Have carried out what it asks for."""
+        self._room.host.obey(self, command)
+
     # ---- what it is given ----
 
     @property
@@ -194,7 +211,7 @@ class Member:
 
     def sees(self, entry: Entry) -> bool:
         """Tell whether an entry is for this member."""
-        return not entry.to or self.lane in (entry.lane, entry.to_lane)
+        return not entry.to or self.identity in (entry.to_id, entry.key or entry.lane)
 
     def frame(self, entry: Entry, common: bytes = b"") -> bytes:
         """Return an entry's frame for this member, empty if it is not for it.

@@ -24,6 +24,7 @@ class _RoomLog:
         self.head = 0
         self.at = 0
         self.marks: dict[bytes, int] = {}
+        self.owners: dict[bytes, bytes] = {}
         #: How many entries of each lane are held.
         self.held: dict[bytes, int] = {}
         self.watchers: list[Watcher] = []
@@ -79,6 +80,7 @@ class MemoryLog:
                 added.append(self._add(log, lane, draft))
         if added:
             log.marks[lane] = mark
+            log.owners.setdefault(lane, added[0].key)
             self._trim(log)
             for watcher in list(log.watchers):
                 watcher(added)
@@ -96,7 +98,8 @@ class MemoryLog:
             draft.body,
             draft.sender,
             draft.to,
-            draft.to_lane,
+            draft.to_id,
+            draft.key,
         )
         log.entries.append(entry)
         log.size += len(entry.body)
@@ -112,11 +115,15 @@ class MemoryLog:
             log.size -= len(entry.body)
             log.held[entry.lane] -= 1
             if not log.held[entry.lane]:
-                del log.held[entry.lane], log.marks[entry.lane]
+                del log.held[entry.lane], log.marks[entry.lane], log.owners[entry.lane]
 
     async def mark(self, room: str, lane: bytes) -> int:
         """See `Log.mark`."""
         return self._room(room).marks.get(lane, 0)
+
+    async def owner(self, room: str, lane: bytes) -> bytes:
+        """See `Log.owner`."""
+        return self._room(room).owners.get(lane, b"")
 
     async def span(self, room: str) -> Span:
         """See `Log.span`."""

@@ -9,23 +9,22 @@ without harm. `server.py` opens rooms and lets callers in.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log
 from socketchat.chat.member import Member, frame_of
-from socketchat.chat.rules import Rules, Verdict, with_suffix
+from socketchat.chat.registry import Standing
+from socketchat.chat.roster import Holder, Roster
+from socketchat.chat.rules import Rules, Verdict
 from socketchat.errors import CloseCode
 from socketchat.logged import LoggedSession, LogPlace
-from socketchat.messages import MAX_PRESENT, Event, Hello, Post, Present, encode
+from socketchat.messages import MAX_PRESENT, Command, Event, Hello, Post, Present, encode
 
-__all__ = ["LINGER", "Room", "RoomHost"]
+__all__ = ["Room", "RoomHost"]
 
-#: Seconds for which one whose link was lost still counts as present, so that a short cut is not
-#: told as a leave and a join; somebody else who wants its name gets it all the same.
-LINGER = 10.0
 #: How much a room remembers of what was said last, for members that are a little behind.
 MAX_RECENT = 2048
 MAX_RECENT_SIZE = 2**20
@@ -41,15 +40,11 @@ class _Passing(NamedTuple):
     frame_for_host: bytes
 
 
-class _Absent(NamedTuple):
-    """One whose link was lost a moment ago."""
-
-    nick: str
-    timer: asyncio.TimerHandle
-
-
 class RoomHost(Protocol):
     """Who opens rooms, and is told what concerns more than one of them."""
+
+    def obey(self, member: Member, command: Command) -> None:
+        """Carry out what a member asks for, and answer."""
 
     def log_failed(self, member: Member, error: BaseException) -> None:
         """Deal with a log that did not do what was asked of it for a member."""
@@ -66,7 +61,8 @@ class Room:
         log: The log of all rooms.
         rules: What its members may do.
         host: Who is told what concerns more than this room.
-        members: Who is in it, by the name of the lane.
+        members: The sessions in it, by the name of the lane.
+        roster: Who is in it, by which name.
         head: The number of the last entry that it knows of.
     """
 
@@ -77,11 +73,9 @@ class Room:
         self.host = host
         self.members: dict[bytes, Member] = {}
         self.head = 0
-        # Names are given before their owners are seated, and kept for a while after them.
-        self._names: dict[str, bytes] = {}
-        # How many sessions were given a name and are neither seated yet nor known to have ended.
-        self._reserved: Counter[str] = Counter()
-        self._absent: dict[bytes, _Absent] = {}
+        self.roster = Roster(self._lingered)
+        # The lanes of those who are seated, by who they are.
+        self._lanes: dict[bytes, set[bytes]] = {}
         # The last append of each lane that has one on its way to the log.
         self._on_their_way: dict[bytes, asyncio.Future[int]] = {}
         self._recent: deque[tuple[Entry, bytes]] = deque()
@@ -108,13 +102,12 @@ class Room:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
-        for absent in self._absent.values():
-            absent.timer.cancel()
+        self.roster.close()
 
     @property
     def deserted(self) -> bool:
         """Whether nobody has a name here."""
-        return not self._names
+        return not self.roster
 
     # ---- coming in ----
 
@@ -163,103 +156,55 @@ class Room:
             return known
         return await self.log.at(self.name, number) or 0
 
-    def reserve(self, wanted: str, lane: bytes) -> str:
-        """Give the owner of a lane the name that it wants, or one that is free.
-
-        It is kept for a session, which is seated then, or vacated.
-        """
-        name, count = wanted, 1
-        while not self._may_have(name.casefold(), lane):
-            count += 1
-            name = with_suffix(wanted, f"-{count}")
-        self._names[name.casefold()] = lane
-        self._reserved[name.casefold()] += 1
-        return name
-
-    def _may_have(self, key: str, lane: bytes) -> bool:
-        """Tell whether a name is free; who was lost must give it up, unless about to be back."""
-        owner = self._names.get(key)
-        if owner is None or owner == lane:
-            return True
-        if owner in self._absent and not self._reserved[key]:
-            self._forget(owner)
-            return True
-        return False
-
-    def seat(self, session: LoggedSession) -> Member:
+    def seat(self, session: LoggedSession, standing: Standing) -> Member:
         """Seat a session whose name is reserved.
 
         Raises:
             SessionClosed: It has ended already.
         """
-        member = Member(self, session)
+        member = Member(self, session, standing)
         session.keep(member)
-        absent = self._absent.get(member.lane)
-        if absent is not None and absent.nick != member.nick:
-            self._forget(member.lane)
-            absent = None
         self.members[member.lane] = member
-        self._redeem(member.nick)
+        self._lanes.setdefault(member.identity, set()).add(member.lane)
+        is_news = self.roster.seat(member.nick)
         member.told = len(self._passing)
         self._tell_who_is_here(member)
-        if absent is None:
+        if is_news:
             self.announce("joined", member)
-        else:
-            del self._absent[member.lane]
-            absent.timer.cancel()
         member.read_on()
         return member
 
     def leave(self, member: Member, *, lost: bool) -> None:
         """Free a seat; for its member alone."""
         if self.members.get(member.lane) is not member:
-            return  # a newer link has it
+            return
         del self.members[member.lane]
-        if lost:
-            self._linger(member.nick, member.lane)
-        else:
-            self._free_name(member.nick, member.lane)
+        lanes = self._lanes[member.identity]
+        lanes.discard(member.lane)
+        if not lanes:
+            del self._lanes[member.identity]
+        if self.roster.leave(member.nick, lost=lost):
             self.announce("left", member)
+        self._look_if_deserted()
 
     def vacate(self, session: LoggedSession) -> None:
         """Free the name of a session that ended before it was seated."""
-        self._redeem(session.nick)
-        owner = self.members.get(session.lane) or self._absent.get(session.lane)
-        if owner is None or owner.nick.casefold() != session.nick.casefold():
-            self._free_name(session.nick, session.lane)
+        self.roster.vacate(session.nick)
+        self._look_if_deserted()
 
-    def _redeem(self, nick: str) -> None:
-        """Take notice that a session which was given this name is seated, or has ended."""
-        key = nick.casefold()
-        self._reserved[key] -= 1
-        if not self._reserved[key]:
-            del self._reserved[key]
+    def _lingered(self, holder: Holder) -> None:
+        """Take notice that one whose link was lost is gone."""
+        event = Event("left", holder.nick, key=holder.public)
+        self._pass(b"", event, event)
+        self._look_if_deserted()
 
-    def _linger(self, nick: str, lane: bytes) -> None:
-        """Count one whose link was lost as present for a while."""
-        timer = asyncio.get_running_loop().call_later(LINGER, self._give_up, lane)
-        self._absent[lane] = _Absent(nick, timer)
-
-    def _give_up(self, lane: bytes) -> None:
-        nick = self._absent[lane].nick
-        if self._reserved[nick.casefold()]:
-            self._linger(nick, lane)  # it is about to be back
-        else:
-            self._forget(lane)
-
-    def _forget(self, lane: bytes) -> None:
-        """Count one whose link was lost as gone."""
-        nick, timer = self._absent.pop(lane)
-        timer.cancel()
-        self._free_name(nick, lane)
-        self._pass(lane, Event("left", nick), Event("left", nick))
-
-    def _free_name(self, nick: str, lane: bytes) -> None:
-        key = nick.casefold()
-        if self._names.get(key) == lane and not self._reserved[key]:
-            del self._names[key]
+    def _look_if_deserted(self) -> None:
         if self.deserted:
             self.host.deserted(self)
+
+    def sessions_of(self, identity: bytes) -> list[Member]:
+        """Return the seats of one who is in the room, of whom there may be several sessions."""
+        return [self.members[lane] for lane in self._lanes.get(identity, ())]
 
     # ---- what is said ----
 
@@ -276,19 +221,18 @@ class Room:
 
     def judge(self, member: Member, post: Post) -> Draft | Verdict:
         """Make a draft of what a member posts, or say why it is refused."""
+        if member.standing.is_muted:
+            return Verdict(CloseCode.POLICY_VIOLATION, "you are muted here")
         objection = self.rules.objection(post.body)
         if objection is not None:
             return objection
+        key = member.session.key
         if not post.to:
-            return Draft(post.number, post.body, member.nick)
-        lane = self._names.get(post.to.casefold(), b"")
-        if lane in self.members:
-            nick = self.members[lane].nick
-        elif lane in self._absent:
-            nick = self._absent[lane].nick
-        else:
+            return Draft(post.number, post.body, member.nick, key=key)
+        whom = self.roster.find(post.to)
+        if whom is None:
             return Verdict(CloseCode.POLICY_VIOLATION, f"nobody here is called {post.to!r}")
-        return Draft(post.number, post.body, member.nick, nick, lane)
+        return Draft(post.number, post.body, member.nick, whom.nick, whom.identity, key)
 
     def _on_entries(self, entries: Sequence[Entry]) -> None:
         """Acknowledge and give what was committed."""
@@ -312,7 +256,10 @@ class Room:
         self._remember(entries, frames)
         # Who is given something else than the others: authors, and the ends of direct messages.
         special = {entry.lane for entry in entries}
-        special.update(entry.to_lane for entry in entries if entry.to)
+        for entry in entries:
+            if entry.to:
+                special.update(self._lanes.get(entry.to_id, ()))
+                special.update(self._lanes.get(entry.key or entry.lane, ()))
         common = b"".join(
             frame for entry, frame in zip(entries, frames, strict=True) if not entry.to
         )
@@ -344,10 +291,10 @@ class Room:
 
     def announce(self, kind: str, member: Member) -> None:
         """Tell all others that a member has come, has gone, or is typing."""
-        event = Event(kind, member.nick)
-        for_host = event
+        key = member.session.key
+        event = for_host = Event(kind, member.nick, key=key)
         if kind != "typing":
-            for_host = Event(kind, member.nick, member.session.peer.address)
+            for_host = Event(kind, member.nick, member.session.peer.address, key)
         self._pass(member.lane, event, for_host)
 
     def _pass(self, about: bytes, event: Event, for_host: Event) -> None:
@@ -372,10 +319,11 @@ class Room:
             member.session.pass_frames(b"".join(frames), len(frames))
 
     def _tell_who_is_here(self, member: Member) -> None:
-        names = [other.nick for other in self.members.values() if other is not member]
-        names += [one.nick for lane, one in self._absent.items() if lane != member.lane]
-        for start in range(0, len(names), MAX_PRESENT):
-            present = Present(tuple(names[start : start + MAX_PRESENT]))
+        others = [one for one in self.roster if one.identity != member.identity]
+        for start in range(0, len(others), MAX_PRESENT):
+            told = others[start : start + MAX_PRESENT]
+            keys = tuple(one.public for one in told)
+            present = Present(tuple(one.nick for one in told), keys if any(keys) else ())
             member.session.pass_frames(encode(present), 1)
 
 

@@ -1,4 +1,4 @@
-"""What may be said in a room and how fast, and how rooms and people may be named.
+"""What may be said in a room and how fast, and how rooms may be named.
 
 Values and pure functions: `room.py` and `server.py` ask them.
 """
@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 from socketchat.chat.rate import Rate
 from socketchat.errors import CloseCode
-from socketchat.messages import MAX_NAME
-from socketchat.text import NAME_COLUMNS, clean, clean_name, clip
+from socketchat.text import clean
 
-__all__ = ["Rules", "Verdict", "nick_of", "room_name_of", "with_suffix"]
+__all__ = ["Rules", "Verdict", "room_name_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +64,3 @@ class Rules:
 def room_name_of(asked: str) -> str:
     """Make a room's name harmless, and never the same as another that can be told from it."""
     return " ".join(clean(asked, multiline=False).split())
-
-
-def nick_of(wanted: str) -> str:
-    """Make a name harmless, and short enough to be sent."""
-    # With a colon it could put words into the mouth of another.
-    return clean_name(wanted.replace(":", "_"))[:MAX_NAME]
-
-
-def with_suffix(name: str, suffix: str) -> str:
-    """Shorten a name so that with its suffix it can be sent, and shown to the end."""
-    return clip(name[: MAX_NAME - len(suffix)], NAME_COLUMNS - len(suffix)).rstrip() + suffix

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from socketchat.chat.log import Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
+from socketchat.chat.moderation import Moderator, host_of
+from socketchat.chat.names import candidates, nick_of
+from socketchat.chat.registry import Registry, Standing
 from socketchat.chat.room import Room
-from socketchat.chat.rules import Rules, nick_of, room_name_of
+from socketchat.chat.rules import Rules, room_name_of
 from socketchat.errors import (
     CloseCode,
+    CommandFailed,
     HandshakeRefused,
     LogError,
     LogFailed,
@@ -24,7 +29,7 @@ from socketchat.errors import (
     SessionClosed,
 )
 from socketchat.logged import LoggedSession
-from socketchat.messages import MAX_NAME, Hello
+from socketchat.messages import MAX_NAME, Answer, Command, Hello
 from socketchat.server import Admission
 from socketchat.session import Session
 
@@ -33,9 +38,26 @@ __all__ = ["ChatServer"]
 #: Seconds for which nobody is let in after the log could not be written: all would come at once.
 LOG_PAUSE = 1.0
 
+#: Commands of one member that may wait to be carried out.
+MAX_COMMANDS = 16
+
 _TOO_LONG = f"a room's name has at most {MAX_NAME} characters"
 
 _log = logging.getLogger("socketchat.chat")
+
+
+class Invites(Protocol):
+    """Makes invites, and tells what is one; `cli/serve.py` has them made with the server's key."""
+
+    def make(self, room: str, seconds: int) -> str:
+        """Return the URL of a new invite to a room, or to all, that is valid for so long."""
+
+    def check(self, token: str) -> tuple[str, str]:
+        """Return by which name an invite is known, and for which room it is, empty for all.
+
+        Raises:
+            HandshakeRefused: It is none of this server's, or has expired; the reason says which.
+        """
 
 
 class ChatServer:
@@ -46,13 +68,22 @@ class ChatServer:
             server.
         room: The room of callers who ask for none.
         rules: What may be said, and how fast; None is the defaults of `Rules`.
+        registry: Names, bans and the like; None keeps them in memory. It is opened and closed with
+            the server.
+        invites: Makes invites, and tells what is one; None has none.
 
     Raises:
         ValueError: The room's name is too long, or empty.
     """
 
     def __init__(
-        self, log: Log | None = None, *, room: str = "lobby", rules: Rules | None = None
+        self,
+        log: Log | None = None,
+        *,
+        room: str = "lobby",
+        rules: Rules | None = None,
+        registry: Registry | None = None,
+        invites: Invites | None = None,
     ) -> None:
         self._default_room = room_name_of(room)
         if not self._default_room:
@@ -61,7 +92,11 @@ class ChatServer:
             raise ValueError(_TOO_LONG)
         self._log: Log = log if log is not None else MemoryLog()
         self._rules = rules or Rules()
+        self._registry = registry or Registry()
+        self._invites = invites
         self._rooms: dict[str, Room] = {}
+        self._moderator = Moderator(self._registry, self._rooms, invites)
+        self._obeying: set[asyncio.Task[None]] = set()
         self._opening: dict[str, int] = {}
         # What was asked last on behalf of each lane that is about to come in.
         self._asked: dict[bytes, Hello] = {}
@@ -72,17 +107,25 @@ class ChatServer:
     # ---- with the server ----
 
     async def open(self) -> None:
-        """Open the log.
+        """Open the log and the registry.
 
         Raises:
-            OSError: It cannot be opened.
+            OSError: One cannot be opened.
         """
         await self._log.open()
+        try:
+            await self._registry.open()
+        except BaseException:
+            await self._log.close()
+            raise
 
     async def close(self) -> None:
-        """Finish the commits that are under way, and close the log."""
+        """Finish what is under way, and close the registry and the log."""
+        if self._obeying:
+            await asyncio.wait(self._obeying)
         for room in self._rooms.values():
             room.close()
+        await self._registry.close()
         await self._log.close()
 
     async def wait_failed(self) -> LogError:
@@ -98,11 +141,11 @@ class ChatServer:
 
     # ---- callers ----
 
-    async def admit(self, hello: Hello, address: str) -> Admission:  # noqa: ARG002 - not judged by it
+    async def admit(self, hello: Hello, address: str) -> Admission:
         """Find a caller's place in the room that it asks for, and a name: its own, or a free one.
 
         Raises:
-            HandshakeRefused: The room's name is too long, or the log is not to be had.
+            HandshakeRefused: It may not come in, or the log is not to be had.
         """
         name = room_name_of(hello.room) or self._default_room
         if len(name) > MAX_NAME:
@@ -113,12 +156,14 @@ class ChatServer:
         self._opening[name] = self._opening.get(name, 0) + 1
         self._asked[hello.lane] = hello
         try:
+            if address:  # who sits at the server itself is always let in
+                await self._let_in(hello, name, host_of(address))
             room = await self._open_room(name)
             place = await room.find_place(hello)
-            if self._asked.get(hello.lane) is not hello:
-                # The server lets nobody but the latest in: no name may be kept for this one.
-                raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "a newer link has come")
-            nick = room.reserve(nick_of(hello.nick or "guest"), hello.lane)
+            if place.mark and await self._log.owner(name, hello.lane) not in (b"", hello.key):
+                reason = "this lane belongs to another key"
+                raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
+            nick = await self._name(room, hello)
         except LogError as exc:
             raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, str(exc)) from exc
         finally:
@@ -130,6 +175,50 @@ class ChatServer:
                 if name in self._rooms:
                     self.deserted(self._rooms[name])
         return Admission(nick, name, place)
+
+    async def _let_in(self, hello: Hello, room: str, address: str) -> None:
+        """Check that a caller may come into a room: it is not banned, and known or invited.
+
+        Raises:
+            HandshakeRefused: It may not.
+            LogError: The registry cannot be asked.
+        """
+        await self._registry.check(hello.key, address)
+        if await self._registry.is_admitted(hello.key, room):
+            return
+        if not hello.invite or self._invites is None:
+            reason = "this server is private: ask its host for an invite"
+            raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
+        if not hello.key:
+            reason = "an invite is for a device's key, and this caller has shown none"
+            raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
+        invite, invited_to = self._invites.check(hello.invite)
+        if invited_to not in ("", room):
+            reason = f"this invite is for the room {invited_to}"
+            raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
+        if not await self._registry.redeem(invite, hello.key, invited_to):
+            raise HandshakeRefused(CloseCode.POLICY_VIOLATION, "this invite was used already")
+
+    async def _name(self, room: Room, hello: Hello) -> str:
+        """Reserve a name for a caller: the one that it wants, or one that resembles it.
+
+        Raises:
+            HandshakeRefused: It has called again meanwhile.
+            LogError: The registry cannot be asked.
+        """
+        wanted = nick_of(hello.nick) if hello.nick else ""
+        # A name that nobody has chosen is nobody's own.
+        key = hello.key if wanted else b""
+        for nick in candidates(wanted or "guest", hello.key):
+            is_free = await self._registry.claim(nick, key)
+            if self._asked.get(hello.lane) is not hello:
+                # The server lets nobody but the latest in: no name may be kept for this one.
+                raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "a newer link has come")
+            identity = hello.key or hello.lane
+            given = room.roster.reserve(nick, identity, hello.key) if is_free else None
+            if given is not None:
+                return given
+        raise AssertionError("unreachable")
 
     async def _open_room(self, name: str) -> Room:
         """Return the room, which follows its log.
@@ -158,13 +247,52 @@ class ChatServer:
         who = session.peer.address or "here"
         room = self._rooms[session.room]
         try:
-            room.seat(session)
+            standing = await self._standing(session)
+            room.seat(session, standing)
         except SessionClosed:
             room.vacate(session)
             raise
+        except LogError as exc:
+            room.vacate(session)
+            session.turn_away(CloseCode.TRY_AGAIN_LATER, str(exc))
+            return
         _log.info("%s (%s) is online", session.nick, who)
         await session.wait_closed()
         _log.info("%s (%s) has left", session.nick, who)
+
+    async def _standing(self, session: LoggedSession) -> Standing:
+        standing = await self._registry.standing(session.key)
+        # Who sits at the server itself need not be told from others by a key.
+        standing.is_operator |= not session.peer.address
+        return standing
+
+    # ---- what members ask for ----
+
+    def obey(self, member: Member, command: Command) -> None:
+        """Carry out what a member asks for, in the order in which it does, and answer."""
+        if member.asked >= MAX_COMMANDS:
+            reason = f"{MAX_COMMANDS} commands are on their way already"
+            member.session.answer(Answer(command.id, CloseCode.TRY_AGAIN_LATER, reason))
+            return
+        member.asked += 1
+        task = asyncio.create_task(self._obey(member, command))
+        self._obeying.add(task)
+        task.add_done_callback(self._obeying.discard)
+
+    async def _obey(self, member: Member, command: Command) -> None:
+        code, text = int(CloseCode.OK), ""
+        async with member.command_order:
+            try:
+                text = await self._moderator.carry_out(member, command.name, command.argument)
+            except CommandFailed as exc:
+                code, text = exc.code, exc.reason
+            except LogError as exc:
+                code, text = CloseCode.TRY_AGAIN_LATER, str(exc)
+            except Exception:  # noqa: BLE001 - one command's bug is not the server's end; it is logged
+                _log.exception("the command %r of %s failed", command.name, member.nick)
+                code, text = CloseCode.INTERNAL_ERROR, "internal error"
+        member.asked -= 1
+        member.session.answer(Answer(command.id, code, text))
 
     # ---- when the log does not do what it should ----
 

@@ -54,8 +54,8 @@ class Batch:
     size: int = 0
     rows: list[tuple[int, int, bytes]] = field(default_factory=list)
     heads: dict[str, _Head] = field(default_factory=dict)
-    #: Mark and last entry of each lane, by room and name.
-    lanes: dict[tuple[int, bytes], tuple[int, int]] = field(default_factory=dict)
+    #: Mark, last entry and owner of each lane, by room and name.
+    lanes: dict[tuple[int, bytes], tuple[int, int, bytes]] = field(default_factory=dict)
 
 
 class Heads:
@@ -108,7 +108,7 @@ class Heads:
         if added:
             self._marks[key] = mark
             batch.heads[append.room] = head
-            batch.lanes[key] = mark, head.number
+            batch.lanes[key] = mark, head.number, added[0].key
             batch.news.setdefault(append.room, []).extend(added)
             base = head.id << NUMBER_BITS
             for entry in added:
@@ -139,8 +139,9 @@ class Heads:
         insert(self._connection, "entries (id, at, record)", batch.rows)
         insert(
             self._connection,
-            "lanes (room, name, mark, last)",
+            "lanes (room, name, mark, last, owner)",
             [(*key, *lane) for key, lane in batch.lanes.items()],
+            # It stays its first owner's.
             "ON CONFLICT DO UPDATE SET mark = excluded.mark, last = excluded.last",
         )
         insert(
@@ -164,7 +165,8 @@ def _place(head: _Head, now: int, lane: bytes, draft: Draft) -> Entry:
         draft.body,
         draft.sender,
         draft.to,
-        draft.to_lane,
+        draft.to_id,
+        draft.key,
     )
 
 
@@ -178,6 +180,7 @@ def _record(entry: Entry) -> bytes:
             entry.body,
             entry.sender,
             entry.to,
-            entry.to_lane,
+            entry.to_id,
+            entry.key,
         )
     )

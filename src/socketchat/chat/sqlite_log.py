@@ -309,6 +309,10 @@ class SQLiteLog:
         """See `Log.mark`."""
         return await self._ask(queries.mark, room, lane)
 
+    async def owner(self, room: str, lane: bytes) -> bytes:
+        """See `Log.owner`."""
+        return await self._ask(queries.owner, room, lane)
+
     async def span(self, room: str) -> Span:
         """See `Log.span`."""
         return await self._ask(queries.span, room)

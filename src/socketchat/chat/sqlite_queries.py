@@ -13,7 +13,7 @@ from typing import Final
 from socketchat.chat.log import Entry, Span
 from socketchat.chat.sqlite_schema import MAX_NUMBER, NUMBER_BITS, insert, unpack
 
-__all__ = ["at", "before", "find", "mark", "read", "room_names", "span"]
+__all__ = ["at", "before", "find", "mark", "owner", "read", "room_names", "span"]
 
 #: Entries fetched at first for a page; it grows fourfold until the page is full.
 _FIRST_FETCH: Final = 64
@@ -76,6 +76,16 @@ def mark(connection: sqlite3.Connection, room: str, lane: bytes) -> int:
         (room, lane),
     ).fetchone()
     return row[0] if row else 0
+
+
+def owner(connection: sqlite3.Connection, room: str, lane: bytes) -> bytes:
+    """See `Log.owner`."""
+    row = connection.execute(
+        "SELECT owner FROM rooms CROSS JOIN lanes ON lanes.room = rooms.id"
+        " WHERE rooms.name = ? AND lanes.name = ?",
+        (room, lane),
+    ).fetchone()
+    return row[0] if row else b""
 
 
 def span(connection: sqlite3.Connection, room: str) -> Span:

@@ -54,10 +54,10 @@ _MIGRATIONS: Final = (
       id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, floor INTEGER NOT NULL,
       head INTEGER NOT NULL, at INTEGER NOT NULL, indexed INTEGER NOT NULL
     ) STRICT;
-    -- last: the number of the lane's last entry in the room.
+    -- last: the number of the lane's last entry in the room; owner: the key of its first one.
     CREATE TABLE lanes (
       room INTEGER NOT NULL, name BLOB NOT NULL, mark INTEGER NOT NULL, last INTEGER NOT NULL,
-      PRIMARY KEY (room, name)
+      owner BLOB NOT NULL, PRIMARY KEY (room, name)
     ) STRICT, WITHOUT ROWID;
     -- id: room << 40 | number.
     CREATE TABLE entries (
@@ -76,7 +76,7 @@ _TEMPORARY: Final = (
     sqlite3.SQLITE_INTERRUPT,
 )
 
-_Row = tuple[int, int, bytes, int, Any, str, str, bytes]
+_Row = tuple[int, int, bytes, int, Any, str, str, bytes, bytes]
 pack: Final[Callable[[_Row], bytes]] = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[_Row]).decode
 

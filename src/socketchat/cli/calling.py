@@ -37,7 +37,13 @@ from socketchat.messages import MAX_NAME
 from socketchat.options import Options
 from socketchat.session import Session, SessionState
 from socketchat.text import clean_name
-from socketchat.trust.known_hosts import KnownHosts, default_directory, host_and_port
+from socketchat.trust.known_hosts import (
+    KnownHost,
+    KnownHosts,
+    as_typed,
+    default_directory,
+    host_and_port,
+)
 from socketchat.trust.tls import public_context
 
 if TYPE_CHECKING:
@@ -78,6 +84,15 @@ def target_of(settings: CallerSettings) -> Target:
     if settings.no_tls and not is_loopback(target.host):
         what = "--no-tls is for this machine only: call localhost, or leave it out"
         raise Failure(ExitCode.USAGE, what)
+    if target.pin and settings.no_tls:
+        what = "--no-tls does not go with an invite, whose token is not said in the clear"
+        raise Failure(ExitCode.USAGE, what)
+    if target.pin and settings.ca:
+        what = "--ca does not go with an invite, which says whom to trust"
+        raise Failure(ExitCode.USAGE, what)
+    if target.pin and settings.fingerprint not in ("", target.pin):
+        what = f"--fingerprint is not the key in the invite, {target.pin}: leave one of them out"
+        raise Failure(ExitCode.USAGE, what)
     return target
 
 
@@ -101,11 +116,12 @@ def _check_trust(settings: CallerSettings) -> None:
         raise Failure(ExitCode.USAGE, what)
 
 
-def _trust_of(settings: CallerSettings) -> str | ssl.SSLContext:
+def _trust_of(settings: CallerSettings, target: Target) -> str | ssl.SSLContext:
     """Return whom the library is to trust: it asks nobody."""
     if settings.ca:
         return public_context()
-    return settings.fingerprint or ("strict" if settings.trust == "ask" else settings.trust)
+    pin = target.pin or settings.fingerprint
+    return pin or ("strict" if settings.trust == "ask" else settings.trust)
 
 
 class Call:
@@ -126,7 +142,7 @@ class Call:
         self._data = settings.data or default_directory()
         self._known = KnownHosts(self._data / "known_hosts")
         self._server = host_and_port(target.host, target.port)
-        self._trust = _trust_of(settings)
+        self._trust = _trust_of(settings, target)
         self._connected = False
 
     @property
@@ -170,9 +186,12 @@ class Call:
             history=history,
             since=since,
             outbox=outbox,
+            # One session lets us in; the token is of no use to those after it.
+            invite="" if self._connected else target.token,
         )
         try:
-            was_known = await asyncio.to_thread(self._known.find, self._server)
+            known = await asyncio.to_thread(self._known.find, self._server)
+            _check_invite(target, known, self._known)
             try:
                 session = await dial()
             except UntrustedPeer as exc:
@@ -181,17 +200,24 @@ class Call:
                 await introduce(exc, self._known, self._server, ask=not self._settings.as_json)
                 # What is known now is what the server must show at this call too.
                 session = await dial()
+            if target.pin and known is None:
+                await _remember(session, self._known, target)
         except UnicodeError as exc:
             raise Failure(ExitCode.USAGE, f"{target.host!r} is no host name") from exc
         except (OSError, HandshakeError) as exc:
             raise failure_to_connect(str(target), exc) from exc
         if not self._connected:
             self._connected = True
-            peer = session.peer
-            say(f"connected to {clean_name(peer.nick) if peer.nick else target} ({peer.address})")
-            if peer.key and was_known is None and self._trust == "accept-new":
-                say(f"its key {peer.key} is new here; it is remembered from now on")
+            remembered = bool(target.pin) or self._trust == "accept-new"
+            self._say_connected(session, new=known is None and remembered)
         return session
+
+    def _say_connected(self, session: Session, *, new: bool) -> None:
+        peer = session.peer
+        name = clean_name(peer.nick) if peer.nick else self.target
+        say(f"connected to {name} ({peer.address})")
+        if peer.key and new:
+            say(f"its key {peer.key} is new here; it is remembered from now on")
 
     @asynccontextmanager
     async def conversation(self, *, history: int = 0) -> AsyncIterator[Session]:
@@ -244,6 +270,31 @@ class Call:
             if outbox.undelivered and not told:
                 say(plain_notice(kept_words(outbox.undelivered)))
             await asyncio.to_thread(outbox.close)
+
+
+def _check_invite(target: Target, known: KnownHost | None, known_hosts: KnownHosts) -> None:
+    """Stop before anything is said, if an invite speaks of another key than the one known here.
+
+    Raises:
+        Failure: It does.
+    """
+    if target.pin and known is not None and target.pin not in (known.pin, known.next_pin):
+        what = (
+            f"the invite is for a server with the key {target.pin}, but {as_typed(known.host)} is "
+            f"known here by {known.pin}, in line {known.line} of {known_hosts.path}: one of them "
+            f"is another server. If the invite is right: {known_hosts.how_to_forget(known.host)}"
+        )
+        raise Failure(ExitCode.NOT_TRUSTED, what)
+
+
+async def _remember(session: Session, known_hosts: KnownHosts, target: Target) -> None:
+    """Have the server known from now on whose invite has let us in."""
+    host = host_and_port(target.host, target.port)
+    try:
+        await asyncio.to_thread(known_hosts.add, host, target.pin)
+    except BaseException:
+        session.abort()
+        raise
 
 
 def run_call(

@@ -189,7 +189,7 @@ def serve(**settings: Any) -> None:
 @_caller
 @_terminal
 def connect(**settings: Any) -> None:
-    """Call TARGET: HOST, HOST:PORT, HOST/ROOM or HOST:PORT/ROOM (IPv6 in brackets).
+    """Call TARGET: HOST, HOST:PORT, HOST/ROOM, HOST:PORT/ROOM (IPv6 in brackets) or an invite.
 
     Without TARGET the host name is asked for. If stdin is no terminal, each line of it is sent, and
     at its end the command waits until all is acknowledged. What cannot be delivered is kept, and
@@ -304,6 +304,46 @@ def identity(**settings: Any) -> None:
     _start(run_identity, settings)
 
 
+@cli.command()
+@_option(
+    "--room",
+    metavar="NAME",
+    default="",
+    help="The room that it is for; by default the server's first.",
+)
+@_option(
+    "--expires",
+    metavar="TIME",
+    callback=seconds_of,
+    default="24h",
+    show_default=True,
+    help="How long it is good, from 1m to 365d.",
+)
+@_option(
+    "--host",
+    metavar="ADDR",
+    default="",
+    help="The server as callers find it; by default as it was last started.",
+)
+@_option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Its TCP port; by default the one that it last had.",
+)
+@_JSON
+@_DATA
+@_VERBOSE
+def invite(**settings: Any) -> None:
+    """Make an invite to this host's own server, whether or not it runs.
+
+    It is a line that one person can connect with, once: give it to nobody else.
+    """
+    from socketchat.cli.invite import run_invite
+
+    _start(run_invite, settings)
+
+
 def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
     """Run a command; whatever goes wrong becomes one line and an exit code."""
     verbose: int = settings.pop("verbose")
@@ -323,7 +363,7 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
         code = ExitCode.INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - the last resort: a bug, or a machine out of order
         if verbose > 1:
-            traceback.print_exc()
+            click.echo(_masked(traceback.format_exc()), err=True, nl=False)
         what = f"{type(exc).__name__}: {exc}"
         click.echo(f"socketchat: internal error: {_one_line(what)} (-vv shows more)", err=True)
         code = ExitCode.INTERNAL_ERROR
@@ -331,20 +371,27 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
 
 
 class _CleanFormatter(logging.Formatter):
-    """Log lines may quote the other side."""
+    """Log lines may quote the other side, or an invite."""
 
     def format(self, record: logging.LogRecord) -> str:
         from socketchat.text import clean
 
         # One line but for a traceback, which is ours: nobody can forge another line.
         record.msg, record.args = clean(record.getMessage(), multiline=False), ()
-        return super().format(record)
+        return _masked(super().format(record))
 
 
 def _one_line(text: str) -> str:
+    """Make an error's text safe to show: it may quote the command line, or the other side."""
     from socketchat.text import clean
 
-    return clean(text, multiline=False)
+    return _masked(clean(text, multiline=False))
+
+
+def _masked(text: str) -> str:
+    from socketchat.trust.invites import mask
+
+    return mask(text)
 
 
 def _open_what_is_missing() -> None:

@@ -22,11 +22,12 @@ from typing import Any
 
 from socketchat.chat import ChatServer, Rate, Rules
 from socketchat.chat.sqlite_log import SQLiteLog
+from socketchat.cli.address import save_address
 from socketchat.cli.calling import HISTORY
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
 from socketchat.cli.render import closing_words, plain_notice
-from socketchat.cli.target import Target, is_loopback
+from socketchat.cli.target import Target, is_everywhere, is_loopback
 from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
 from socketchat.messages import MAX_NAME
@@ -42,7 +43,6 @@ __all__ = ["run_serve"]
 #: Seconds after which a host whose seat was lost, because the disk is full, takes it again.
 SEAT_PAUSE = 1.0
 _LOOPBACK = ("127.0.0.1", "::1")
-_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,9 @@ async def _serve_until(
     server = await _open(settings, chat, settings.name or machine)
     failed = asyncio.create_task(chat.wait_failed())
     try:
-        _announce(server, _callers_name(settings, machine), tls=not settings.no_tls)
+        host = _callers_name(settings, machine)
+        await _note_address(server, host, settings)
+        _announce(server, host, tls=not settings.no_tls)
         if settings.headless or not sys.stdin.isatty():
             if not settings.headless:
                 say("there is no terminal to chat at: only serving, as with --headless")
@@ -205,7 +207,7 @@ def _leave(front: Front, _ended: object) -> None:
 
 def _callers_name(settings: ServeSettings, machine: str) -> str:
     """Return by which name callers find this server."""
-    if settings.hosts and settings.hosts[0] not in _EVERYWHERE:
+    if settings.hosts and not is_everywhere(settings.hosts[0]):
         return settings.hosts[0]
     return "localhost" if settings.no_tls else machine
 
@@ -255,6 +257,17 @@ def _identity(settings: ServeSettings) -> Identity:
 
 def _where_keys_are(settings: ServeSettings) -> str:
     return "--data" if settings.cert is None else "--cert and --key"
+
+
+async def _note_address(server: Server, host: str, settings: ServeSettings) -> None:
+    """Note for invites where callers find this server; without TLS there are none."""
+    if settings.no_tls:
+        return
+    directory = settings.data or default_directory()
+    try:
+        await asyncio.to_thread(save_address, directory, host, server.port)
+    except OSError as exc:
+        say(plain_notice(f"invites will not know this server's address: {file_failure(exc)}"))
 
 
 def _announce(server: Server, host: str, *, tls: bool) -> None:

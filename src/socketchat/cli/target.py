@@ -1,15 +1,19 @@
-"""Where to call: `HOST`, `HOST:PORT`, `HOST/ROOM`, `HOST:PORT/ROOM`; IPv6 in brackets."""
+"""Where to call: `HOST`, `HOST:PORT`, `HOST/ROOM`, `HOST:PORT/ROOM` (IPv6 in brackets), an invite.
+
+What an invite is, and when it is whole, `trust/invites.py` knows.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from socketchat.messages import MAX_NAME
 from socketchat.options import DEFAULT_PORT
+from socketchat.trust.invites import SCHEME, Invite, mask
 
-__all__ = ["Target", "is_loopback", "parse_target"]
+__all__ = ["Target", "is_everywhere", "is_loopback", "parse_target"]
 
 _TARGET = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\[\]/\s]+)?)\]|(?P<host>[^\s:/\[\]]+))"
@@ -26,13 +30,18 @@ class Target:
         host: A name or an address.
         port: The TCP port.
         room: The room's name; empty is the server's first.
+        pin: The pin that the server's key must have, `SHA256:...`; empty if it was not told.
+        token: What lets its bearer in; empty if there is none; never shown.
     """
 
     host: str
     port: int = DEFAULT_PORT
     room: str = ""
+    pin: str = ""
+    token: str = field(default="", repr=False)
 
     def __str__(self) -> str:
+        """Return the place, as it can be typed."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port != DEFAULT_PORT else ""
         return host + port + (f"/{self.room}" if self.room else "")
@@ -42,10 +51,16 @@ def parse_target(text: str) -> Target:
     """Return the target that `text` names.
 
     Raises:
-        ValueError: It names none; the message says what would.
+        ValueError: It names none; the message says what would, and quotes no token.
     """
-    found = _TARGET.fullmatch(text.strip())
-    if found is None or not text.strip().isprintable():
+    text = text.strip()
+    if text.lower().startswith(SCHEME):
+        invite = Invite.parse(text)
+        return Target(invite.host, invite.port, invite.room, invite.pin, invite.token)
+    if mask(text) != text:
+        raise ValueError(f"this is a part of an invite: copy all of it, from {SCHEME} on")
+    found = _TARGET.fullmatch(text)
+    if found is None or not text.isprintable():
         hint = "; put an IPv6 address in brackets" if text.count(":") > 1 else ""
         raise ValueError(f"{text!r} is no HOST, HOST:PORT, HOST/ROOM or HOST:PORT/ROOM{hint}")
     port = int(found["port"] or DEFAULT_PORT)
@@ -63,3 +78,8 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def is_everywhere(host: str) -> bool:
+    """Tell whether `host` is every address of a machine: to listen on, not to call."""
+    return host in ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to

@@ -148,6 +148,16 @@ class Identity:
         return now
 
     @classmethod
+    def kept_in(cls, directory: Path) -> Self:
+        """Return the identity kept in `directory`.
+
+        Raises:
+            OSError: It cannot be read; `FileNotFoundError`, if none was made there yet.
+            ValueError: What lies there is no key and certificate.
+        """
+        return cls._read(directory / SERVER)
+
+    @classmethod
     def load(cls, certificate: Path, key: Path) -> Self:
         """Return the identity of a certificate, or a chain that begins with it, and its key.
 

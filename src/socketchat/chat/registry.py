@@ -1,0 +1,233 @@
+"""What a server knows about people beyond a visit: whose name it is, who may come in, who may not.
+
+Keys are Ed25519 keys of devices (`trust/device.py`), 32 bytes, or empty for callers without one.
+The facts are kept by a store (`facts.py`); what is in the room just now is `roster.py`'s to say.
+`server.py` asks at the door, `moderation.py` changes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from socketchat.chat.facts import Facts, MemoryFacts
+from socketchat.chat.names import name_key
+from socketchat.errors import CloseCode, HandshakeRefused
+from socketchat.fingerprint import fingerprint_of
+
+__all__ = ["Ban", "Registry", "Standing"]
+
+#: Names that one key may own; it may use more, which are then nobody's.
+MAX_NAMES: Final = 16
+#: Names that are owned, and keys that are known, in all.
+MAX_FACTS: Final = 100_000
+
+_NAME, _KNOWN, _OPERATOR = "name", "known", "operator"
+_BANNED_KEY, _BANNED_ADDRESS, _MUTED, _INVITE = "banned key", "banned address", "muted", "invite"
+#: What stands between the parts of a value; no name holds it.
+_SEPARATOR: Final = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """Somebody who may not come in.
+
+    Attributes:
+        whom: A key's fingerprint, or an address.
+        nick: By which name they were known; may be empty.
+        reason: Why; may be empty.
+    """
+
+    whom: str
+    nick: str
+    reason: str
+
+    def __str__(self) -> str:
+        who = f"{self.nick} ({self.whom})" if self.nick else self.whom
+        return f"{who}: {self.reason}" if self.reason else who
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a member may do; it changes while it is in the room.
+
+    Attributes:
+        is_operator: Whether it may do what operators do.
+        is_muted: Whether what it says is refused.
+    """
+
+    is_operator: bool = False
+    is_muted: bool = False
+
+
+class Registry:
+    """Names, known keys, operators, bans, and invites that were used.
+
+    Whatever is not said to raise raises `LogError`, as a log does.
+
+    Args:
+        facts: Where it is kept; None keeps it in memory.
+        private: Whether only known keys may come in.
+        operators: Fingerprints of keys that are operators in any case.
+    """
+
+    def __init__(
+        self,
+        facts: Facts | None = None,
+        *,
+        private: bool = False,
+        operators: frozenset[str] = frozenset(),
+    ) -> None:
+        self._facts: Facts = facts if facts is not None else MemoryFacts()
+        self._private = private
+        self._operators = operators
+        # How many names each key owns.
+        self._owned: dict[str, int] = {}
+
+    async def open(self) -> None:
+        """Make ready.
+
+        Raises:
+            OSError: The facts cannot be opened.
+        """
+        await self._facts.open()
+        self._owned.clear()
+        for owner in (await self._facts.all(_NAME)).values():
+            self._owned[owner] = self._owned.get(owner, 0) + 1
+
+    async def close(self) -> None:
+        """Let everything go."""
+        await self._facts.close()
+
+    # ---- at the door ----
+
+    async def check(self, key: bytes, address: str) -> None:
+        """Check that a caller is not banned.
+
+        Args:
+            key: Its key.
+            address: Its address without the port, or empty.
+
+        Raises:
+            HandshakeRefused: It is; the reason tells why.
+        """
+        for kind, whom in ((_BANNED_KEY, fingerprint_of(key)), (_BANNED_ADDRESS, address)):
+            value = await self._facts.get(kind, whom) if whom else None
+            if value is not None:
+                reason = _ban(whom, value).reason
+                text = f"you are banned here: {reason}" if reason else "you are banned here"
+                raise HandshakeRefused(CloseCode.POLICY_VIOLATION, text)
+
+    async def is_admitted(self, key: bytes, room: str) -> bool:
+        """Tell whether a caller may come into a room without an invite."""
+        if not self._private or await self.is_operator(key):
+            return True
+        rooms = await self._facts.get(_KNOWN, fingerprint_of(key)) if key else None
+        return rooms is not None and (not rooms or room in rooms.split(_SEPARATOR))
+
+    async def redeem(self, invite: str, key: bytes, room: str) -> bool:
+        """Put a key on the list of those who may come in, by an invite that was not used yet.
+
+        The same key may use it again, so that one who has lost the answer is not locked out.
+
+        Args:
+            invite: By which the invite is known, the same each time.
+            key: Who shows it; not empty.
+            room: Which room it is for; empty is all.
+
+        Returns:
+            Whether it was not used by another before.
+        """
+        mine = fingerprint_of(key)
+        if await self._facts.add(_INVITE, invite, mine) != mine:
+            return False
+        rooms = await self._facts.get(_KNOWN, mine)
+        if rooms != "":  # who may come into all rooms is not kept out of any by it
+            known = {room, *rooms.split(_SEPARATOR)} if rooms and room else {room}
+            await self._facts.put(_KNOWN, mine, _SEPARATOR.join(sorted(known)))
+        return True
+
+    # ---- names ----
+
+    async def owner(self, nick: str) -> str:
+        """Return the fingerprint of the key that owns a name, or empty if nobody does."""
+        return await self._facts.get(_NAME, name_key(nick)) or ""
+
+    async def claim(self, nick: str, key: bytes) -> bool:
+        """Ask for a name: the first key that does so owns it.
+
+        Returns:
+            Whether it may be used: it is the key's own, or nobody's.
+        """
+        mine = fingerprint_of(key)
+        owner = await self.owner(nick)
+        if owner or not mine:
+            return owner == mine
+        if self._owned.get(mine, 0) >= MAX_NAMES or len(self._owned) >= MAX_FACTS:
+            return True
+        owner = await self._facts.add(_NAME, name_key(nick), mine)
+        if owner == mine:
+            self._owned[mine] = self._owned.get(mine, 0) + 1
+        return owner == mine
+
+    # ---- who may do what ----
+
+    async def standing(self, key: bytes) -> Standing:
+        """Return what a key may do."""
+        return Standing(await self.is_operator(key), await self.is_muted(key))
+
+    async def is_operator(self, key: bytes) -> bool:
+        """Tell whether a key is that of an operator."""
+        mine = fingerprint_of(key)
+        return bool(mine) and (
+            mine in self._operators or await self._facts.get(_OPERATOR, mine) is not None
+        )
+
+    async def set_operator(self, whom: str, *, is_one: bool) -> bool:
+        """Make the key of a fingerprint an operator's, or not any more; tell if that is new."""
+        return await self._set(_OPERATOR, whom, is_one)
+
+    async def is_muted(self, key: bytes) -> bool:
+        """Tell whether what a key says is refused."""
+        return bool(key) and await self._facts.get(_MUTED, fingerprint_of(key)) is not None
+
+    async def set_muted(self, whom: str, *, is_muted: bool) -> bool:
+        """Refuse what the key of a fingerprint says, or not any more; tell if that is new."""
+        return await self._set(_MUTED, whom, is_muted)
+
+    async def _set(self, kind: str, whom: str, holds: bool) -> bool:  # noqa: FBT001
+        if not holds:
+            return await self._facts.remove(kind, whom)
+        if await self._facts.get(kind, whom) is not None:
+            return False
+        await self._facts.put(kind, whom, "")
+        return True
+
+    async def ban(self, ban: Ban) -> None:
+        """Let somebody come in no more."""
+        kind = _BANNED_KEY if ban.whom.startswith("SHA256:") else _BANNED_ADDRESS
+        await self._facts.put(kind, ban.whom, ban.nick + _SEPARATOR + ban.reason)
+
+    async def bans(self) -> list[Ban]:
+        """Return who is banned."""
+        return [
+            _ban(whom, value)
+            for kind in (_BANNED_KEY, _BANNED_ADDRESS)
+            for whom, value in (await self._facts.all(kind)).items()
+        ]
+
+    async def unban(self, whom: str) -> list[Ban]:
+        """Lift the bans of a key, an address or a name; return them."""
+        lifted = []
+        for ban in await self.bans():
+            is_name = bool(ban.nick) and name_key(ban.nick) == name_key(whom)
+            if ban.whom == whom or is_name:
+                kind = _BANNED_KEY if ban.whom.startswith("SHA256:") else _BANNED_ADDRESS
+                await self._facts.remove(kind, ban.whom)
+                lifted.append(ban)
+        return lifted
+
+
+def _ban(whom: str, value: str) -> Ban:
+    nick, _, reason = value.partition(_SEPARATOR)
+    return Ban(whom, nick, reason)

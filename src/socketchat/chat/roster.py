@@ -1,0 +1,170 @@
+"""Who is in a room, by which name: names given out, and those whose link was lost a moment ago.
+
+A name is held by one identity at a time: a device's key, or the lane of one that has none. Several
+sessions of one identity may share it. It is given before a session is seated, and kept for a while
+after one was lost. The roster knows neither sessions nor the log; `room.py` keeps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from socketchat.chat.names import name_key
+
+__all__ = ["LINGER", "Holder", "Roster"]
+
+#: Seconds for which one whose link was lost still counts as present, so that a short cut is not
+#: told as a leave and a join; somebody else who wants its name gets it all the same.
+LINGER: Final = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Holder:
+    """One who has a name in a room.
+
+    Attributes:
+        nick: The name.
+        identity: Who that is: the device's key, or the lane of one that has none.
+        public: The device's key, or empty.
+        reserved: Sessions that were given the name, and are neither seated yet nor known to have
+            ended.
+        seated: Sessions that are seated under it.
+        lingering: Ends the time in which it counts as present though nobody is seated.
+    """
+
+    nick: str
+    identity: bytes
+    public: bytes = b""
+    reserved: int = 0
+    seated: int = 0
+    lingering: asyncio.TimerHandle | None = None
+
+    @property
+    def is_present(self) -> bool:
+        """Whether it counts as being in the room."""
+        return self.seated > 0 or self.lingering is not None
+
+
+class Roster:
+    """The names of a room.
+
+    Args:
+        on_left: Called with each who lingered, and counts as gone now.
+    """
+
+    def __init__(self, on_left: Callable[[Holder], object]) -> None:
+        self._on_left = on_left
+        self._holders: dict[str, Holder] = {}
+        # Who lingers, by identity: one that is back under another name does not linger on.
+        self._lingering: dict[bytes, Holder] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._holders)
+
+    def __iter__(self) -> Iterator[Holder]:
+        """Iterate over those who are present."""
+        return (holder for holder in self._holders.values() if holder.is_present)
+
+    def find(self, name: str) -> Holder | None:
+        """Return who is present under a name, or under one that looks like it."""
+        holder = self._holders.get(name_key(name))
+        return holder if holder is not None and holder.is_present else None
+
+    def reserve(self, nick: str, identity: bytes, public: bytes = b"") -> str | None:
+        """Give a session a name, until it is seated or vacated.
+
+        Who lingers must give it up, unless a session of its own is about to be seated.
+
+        Returns:
+            The name, as other sessions of the same identity have it; None if it is another's.
+        """
+        holder = self._holders.get(name_key(nick))
+        if holder is not None and (holder.identity, holder.nick) != (identity, nick):
+            if not (holder.seated or holder.reserved):
+                self._let_go(holder)
+                holder = None
+            elif holder.identity != identity:
+                return None
+        if holder is None:
+            holder = self._holders[name_key(nick)] = Holder(nick, identity, public)
+        holder.reserved += 1
+        return holder.nick
+
+    def vacate(self, nick: str) -> None:
+        """Take notice that a session has ended before it was seated."""
+        holder = self._holders[name_key(nick)]
+        holder.reserved -= 1
+        self._drop(holder)
+
+    def seat(self, nick: str) -> bool:
+        """Seat a session; tell whether it is news that somebody of this name is here."""
+        holder = self._holders[name_key(nick)]
+        elsewhere = self._lingering.get(holder.identity)
+        if elsewhere is not None and elsewhere is not holder:
+            self._let_go(elsewhere)
+        is_news = not holder.is_present
+        self._stay(holder)
+        holder.reserved -= 1
+        holder.seated += 1
+        return is_news
+
+    def leave(self, nick: str, *, lost: bool) -> bool:
+        """Free a session's seat; tell whether nobody of this name is here any more.
+
+        One whose link was `lost` lingers first.
+        """
+        holder = self._holders[name_key(nick)]
+        holder.seated -= 1
+        if holder.seated:
+            return False
+        if lost:
+            self._linger(holder)
+            return False
+        self._drop(holder)
+        return True
+
+    def close(self) -> None:
+        """Wait for nobody any more."""
+        for holder in self._lingering.values():
+            self._stop(holder)
+        self._lingering.clear()
+
+    def _linger(self, holder: Holder) -> None:
+        elsewhere = self._lingering.get(holder.identity)
+        if elsewhere is not None and elsewhere is not holder:
+            self._let_go(elsewhere)
+        self._lingering[holder.identity] = holder
+        loop = asyncio.get_running_loop()
+        holder.lingering = loop.call_later(LINGER, self._give_up, holder)
+
+    def _give_up(self, holder: Holder) -> None:
+        if holder.reserved:
+            self._linger(holder)  # it is about to be back
+        else:
+            self._let_go(holder)
+
+    def _let_go(self, holder: Holder) -> None:
+        """Count one who lingers as gone."""
+        self._stay(holder)
+        self._drop(holder)
+        self._on_left(holder)
+
+    def _stay(self, holder: Holder) -> None:
+        """Stop the time for one who lingers, if it does."""
+        if holder.lingering is not None:
+            self._stop(holder)
+            del self._lingering[holder.identity]
+
+    @staticmethod
+    def _stop(holder: Holder) -> None:
+        if holder.lingering is not None:
+            holder.lingering.cancel()
+            holder.lingering = None
+
+    def _drop(self, holder: Holder) -> None:
+        """Free a name that nobody needs."""
+        if not (holder.is_present or holder.reserved):
+            self._holders.pop(name_key(holder.nick), None)

@@ -1,0 +1,114 @@
+"""`socketchat invite`: make an invite to this host's own server, whether or not it runs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from socketchat.chat.rules import room_name_of
+from socketchat.cli.address import load_address
+from socketchat.cli.failures import ExitCode, Failure, file_failure
+from socketchat.cli.output import write_out
+from socketchat.cli.render import plain_notice
+from socketchat.cli.render_json import json_line
+from socketchat.cli.target import Target, is_everywhere
+from socketchat.cli.terminal import say
+from socketchat.trust.identity import Identity
+from socketchat.trust.invites import TOKEN_ID_SIZE, Invite, make_token
+from socketchat.trust.known_hosts import default_directory
+
+__all__ = ["run_invite"]
+
+#: How long an invite may be good, in seconds: a minute to a year.
+_SHORTEST, _LONGEST = 60, 365 * 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteSettings:
+    """What the command line asks for; see `main.py`."""
+
+    room: str
+    expires: float
+    host: str
+    port: int
+    as_json: bool
+    data: Path | None
+
+
+def run_invite(**settings: Any) -> int:
+    """Print an invite; return the exit code."""
+    checked = InviteSettings(**settings)
+    if not _SHORTEST <= checked.expires <= _LONGEST:
+        raise Failure(ExitCode.USAGE, "--expires: an invite is good for 1m to 365d")
+    expires = int(time.time() + checked.expires)
+    directory = checked.data or default_directory()
+    identity = _identity_in(directory)
+    place = _place(checked, directory)
+    try:
+        room = room_name_of(checked.room)
+        token_id = os.urandom(TOKEN_ID_SIZE)
+        token = make_token(identity.key, room=room, expires=expires, token_id=token_id)
+        invite = Invite(place.host.lower(), place.port, room, identity.fingerprint, token)
+    except ValueError as exc:
+        what = f"{exc}; see --host, --port and --room"
+        raise Failure(ExitCode.USAGE, what) from exc
+    _print(invite, expires, as_json=checked.as_json)
+    return ExitCode.DONE
+
+
+def _identity_in(directory: Path) -> Identity:
+    try:
+        return Identity.kept_in(directory)
+    except FileNotFoundError as exc:
+        what = (
+            f"no server has a key in {directory} yet: start one first with socketchat serve, "
+            "or name its directory with --data"
+        )
+        raise Failure(ExitCode.USAGE, what) from exc
+    except OSError as exc:
+        raise file_failure(exc) from exc
+    except ValueError as exc:
+        raise Failure(ExitCode.USAGE, f"the server's key: {exc}; see --data") from exc
+
+
+def _place(settings: InviteSettings, directory: Path) -> Target:
+    """Return where callers find the server: as asked for, else as it has said itself."""
+    # What serve listens on may be in the environment, and be no address that anybody can call.
+    host = "" if is_everywhere(settings.host) else settings.host
+    port = settings.port
+    if host and port:
+        return Target(host, port)
+    try:
+        noted = load_address(directory)
+    except OSError as exc:
+        raise file_failure(exc) from exc
+    except ValueError as exc:
+        raise Failure(ExitCode.USAGE, str(exc)) from exc
+    place = noted or Target(socket.gethostname())
+    place = Target(host or place.host, port or place.port)
+    if noted is None:
+        _notice(
+            f"the server has not said yet where it is: the invite names {place.host}, port "
+            f"{place.port}; --host and --port name another place"
+        )
+    return place
+
+
+def _print(invite: Invite, expires: int, *, as_json: bool) -> None:
+    line = f"{invite.url}\n".encode()
+    if as_json:
+        until = datetime.fromtimestamp(expires, UTC).isoformat().replace("+00:00", "Z")
+        place: dict[str, Any] = {"host": invite.host, "port": invite.port, "room": invite.room}
+        line = json_line({"type": "invite", "url": invite.url, **place, "expires": until})
+    write_out([line])
+    local = datetime.fromtimestamp(expires, UTC).astimezone()
+    _notice(f"it works once, until {local:%Y-%m-%d %H:%M %Z}; give it to one person alone")
+
+
+def _notice(text: str) -> None:
+    say(plain_notice(text))
