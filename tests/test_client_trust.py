@@ -9,15 +9,10 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from socketchat import (
     HandshakeError,
@@ -34,6 +29,7 @@ from socketchat.messages import VERSION, Greeting, Hello, decode, encode
 from socketchat.streams import accept_streams
 from socketchat.trust.known_hosts import KnownHosts
 from socketchat.trust.tls import server_context
+from tests.certificates import issue
 from tests.sessions import echo, receive, say_nothing, until
 
 IDENTITY, OTHER = Identity.generate(), Identity.generate()
@@ -46,8 +42,9 @@ def known(tmp_path: Path) -> KnownHosts:
 
 
 async def find(known: KnownHosts, host: str) -> tuple[str, int] | None:
-    """Look a host up, without holding up the loop."""
-    return await asyncio.to_thread(known.find, host)
+    """Return the pin of a host and its line, without holding up the loop."""
+    found = await asyncio.to_thread(known.find, host)
+    return (found.pin, found.line) if found is not None else None
 
 
 async def add(known: KnownHosts, host: str, pin: str) -> None:
@@ -153,7 +150,7 @@ async def test_a_server_whose_key_has_changed_is_refused_with_the_line_to_delete
         host = f"127.0.0.1:{server.port}"
         await add(known, "elsewhere:7625", IDENTITY.fingerprint)
         await add(known, host, OTHER.fingerprint)
-        with pytest.raises(UntrustedPeer, match=f"delete line 2 of {known.path}"):
+        with pytest.raises(UntrustedPeer, match=f"Line 2 of {known.path}"):
             await connect("127.0.0.1", server.port, trust=trust, known_hosts=known.path)
         assert await find(known, host) == (OTHER.fingerprint, 2)
 
@@ -232,53 +229,6 @@ async def test_a_file_that_cannot_be_read_any_more_ends_the_session(
 
 
 # Public certificates
-
-
-def issue(names: list[x509.GeneralName]) -> tuple[bytes, Identity]:
-    """Make an authority, and a server's identity that it vouches for."""
-    authority = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
-    start = datetime.now(UTC) - timedelta(days=1)
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=True,
-        crl_sign=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-    def certificate(
-        name: x509.Name, key: ec.EllipticCurvePrivateKey, extensions: list[x509.ExtensionType]
-    ) -> bytes:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start)
-            .not_valid_after(start + timedelta(days=10))
-        )
-        public = authority.public_key()
-        for extension in (
-            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(public),
-            *extensions,
-        ):
-            critical = isinstance(extension, x509.BasicConstraints | x509.KeyUsage)
-            builder = builder.add_extension(extension, critical)
-        return builder.sign(authority, hashes.SHA256()).public_bytes(Encoding.PEM)
-
-    ca = certificate(subject, authority, [x509.BasicConstraints(ca=True, path_length=0), usage])
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server")])
-    leaf = certificate(name, key, [x509.SubjectAlternativeName(names)])
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return ca, Identity(leaf, pem, "SHA256:" + "A" * 43)
 
 
 @pytest.mark.both_loops

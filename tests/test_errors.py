@@ -26,8 +26,14 @@ from socketchat.errors import (
     SessionClosedOK,
     SocketChatError,
     UnsupportedVersion,
+    UntrustedBecause,
     UntrustedPeer,
 )
+
+UNKNOWN = UntrustedBecause.UNKNOWN
+
+#: What is no error itself.
+VALUES = ("Close", "CloseCode", "UntrustedBecause")
 
 ONE_OF_EACH: list[SocketChatError] = [
     SocketChatError("text"),
@@ -37,7 +43,7 @@ ONE_OF_EACH: list[SocketChatError] = [
     HandshakeError("text"),
     HandshakeRefused(1008, "go away"),
     UnsupportedVersion(2, 1),
-    UntrustedPeer("text", fingerprint="SHA256:x"),
+    UntrustedPeer("text", fingerprint="SHA256:x", reason=UNKNOWN),
     InvalidInvite("this is no invite"),
     ProtocolError("text"),
     LocalProtocolError("text"),
@@ -64,7 +70,7 @@ def test_a_failed_log_is_said_to_have_failed_once() -> None:
 
 
 def test_one_of_each_error_is_looked_at() -> None:
-    names = {name for name in errors.__all__ if name not in ("Close", "CloseCode")}
+    names = {name for name in errors.__all__ if name not in VALUES}
     assert {type(error).__name__ for error in ONE_OF_EACH} == names
 
 
@@ -148,7 +154,7 @@ def test_a_goodbye_is_put_into_words(close: Close, text: str) -> None:
         ),
         (MessageTooBig(5000, 4096), "the message takes 5000 bytes, the other side at most 4096"),
         (MessageRejected(7, 4001, "muted"), "message 7 was rejected: 4001 (application): muted"),
-        (UntrustedPeer("another key", fingerprint="SHA256:x"), "another key"),
+        (UntrustedPeer("another key", fingerprint="SHA256:x", reason=UNKNOWN), "another key"),
     ],
 )
 def test_errors_say_what_happened(error: SocketChatError, text: str) -> None:
@@ -167,5 +173,6 @@ def test_errors_bear_what_a_program_needs() -> None:
     assert (remote.code, remote.reason) == (1002, "bad")
     rejected = MessageRejected(7, 1008, "no")
     assert (rejected.number, rejected.code, rejected.reason) == (7, 1008, "no")
-    assert UntrustedPeer("text", fingerprint="SHA256:x").fingerprint == "SHA256:x"
+    untrusted = UntrustedPeer("text", fingerprint="SHA256:x", reason=UNKNOWN)
+    assert (untrusted.fingerprint, untrusted.reason) == ("SHA256:x", UNKNOWN)
     assert InvalidInvite("this is no invite").reason == "this is no invite"

@@ -26,6 +26,7 @@ from socketchat.errors import (
     SessionClosedOK,
     SocketChatError,
     UnsupportedVersion,
+    UntrustedBecause,
     UntrustedPeer,
 )
 from socketchat.events import (
@@ -91,6 +92,7 @@ __all__ = [
     "SocketChatError",
     "Typing",
     "UnsupportedVersion",
+    "UntrustedBecause",
     "UntrustedPeer",
     "connect",
     "serve",

@@ -8,7 +8,7 @@ the library, `RemoteProtocolError` is something that the other side did.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import NamedTuple
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "SessionClosedOK",
     "SocketChatError",
     "UnsupportedVersion",
+    "UntrustedBecause",
     "UntrustedPeer",
 ]
 
@@ -160,16 +161,29 @@ class UnsupportedVersion(HandshakeError):
         )
 
 
+class UntrustedBecause(Enum):
+    """Why a server is not trusted."""
+
+    #: It was never met here: its key may well be right, and nobody has said so.
+    UNKNOWN = "unknown"
+    #: It has another key than the one that it had before: it may be another server.
+    CHANGED = "changed"
+    #: It has another key than the one that was asked for.
+    NOT_THE_PIN = "not the pin"
+
+
 class UntrustedPeer(HandshakeError):
-    """The server's key is not the one that was expected, or not known.
+    """The server's key is not the one that was expected, or not known; nothing was sent to it.
 
     Attributes:
         fingerprint: The key that the server showed, as `SHA256:...`.
+        reason: Why it is not trusted.
     """
 
-    def __init__(self, message: str, *, fingerprint: str) -> None:
+    def __init__(self, message: str, *, fingerprint: str, reason: UntrustedBecause) -> None:
         super().__init__(message)
         self.fingerprint = fingerprint
+        self.reason = reason
 
 
 class InvalidInvite(SocketChatError, ValueError):

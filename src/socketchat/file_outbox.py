@@ -130,7 +130,9 @@ class FileOutbox(MemoryOutbox):
             OSError: The file cannot be made or written.
         """
         directory = directory.absolute()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Those that are made above it do not get the mode, and keys may come to lie beside it.
+        for each in (directory.parent, directory):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
         lane = os.urandom(16), label, time.time_ns()
         for _ in range(_ATTEMPTS):
             # Its name does not tell the lane's: names of files are logged.

@@ -25,6 +25,8 @@ TOKEN = make_token(IDENTITY.key, room="tea", expires=2_000_000_000, token_id=byt
 INVITE = Invite("localhost", 7625, "tea", IDENTITY.fingerprint, TOKEN).url
 OTHER = "SHA256:LHQ08yQDYpA5t7xi8hn0c2nw1vakp3+e5mLmmrKZAV4"
 
+PIN = "SHA256:" + "A" * 43
+
 
 def settings(**asked: Any) -> CallerSettings:
     usual: dict[str, Any] = {
@@ -32,6 +34,7 @@ def settings(**asked: Any) -> CallerSettings:
         "nick": "ada",
         "trust": "strict",
         "fingerprint": "",
+        "ca": False,
         "no_reconnect": False,
         "no_tls": False,
         "as_json": False,
@@ -76,6 +79,10 @@ def test_outboxes_are_where_the_data_is() -> None:
         ({"target": "not a host"}, "HOST:PORT"),
         ({"fingerprint": "x"}, "--fingerprint"),
         ({"no_tls": True}, "--no-tls"),
+        ({"ca": True, "fingerprint": PIN}, "^--fingerprint and --ca exclude each other: either"),
+        ({"ca": True, "no_tls": True, "target": "::1"}, "^--ca and --no-tls .* without TLS no key"),
+        ({"fingerprint": PIN, "no_tls": True}, "^--fingerprint and --no-tls exclude each other"),
+        ({"target": INVITE, "ca": True}, "--ca does not go with an invite"),
         ({"target": INVITE, "no_tls": True}, "--no-tls does not go with an invite"),
         ({"target": INVITE, "fingerprint": OTHER}, "--fingerprint is not the key in the invite"),
         ({"target": INVITE + "="}, "incomplete"),

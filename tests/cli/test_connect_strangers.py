@@ -189,7 +189,7 @@ def test_a_key_is_remembered_and_another_stops_it_before_it_has_sent_anything(
             line = last_line(client)
             assert address in line
             assert "has changed" in line
-            assert f"line 2 of {known}" in line
+            assert f"Line 2 of {known}" in line
         assert received in ([b""], [])
 
 

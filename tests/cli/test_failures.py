@@ -17,6 +17,7 @@ from socketchat import (
     HandshakeRefused,
     Session,
     SessionClosedError,
+    UntrustedBecause,
     UntrustedPeer,
 )
 from socketchat.cli.failures import (
@@ -40,7 +41,11 @@ REACHING: list[tuple[OSError | HandshakeError, int, str]] = [
     (OSError("Multiple exceptions: [Errno 111] a, [Errno 111] b"), 3, "socketchat serve"),
     (HandshakeError("not a socketchat server: malformed"), 3, "not a socketchat server"),
     (HandshakeRefused(1008, "you are banned"), 5, "you are banned"),
-    (UntrustedPeer("the key has changed", fingerprint="SHA256:x"), 4, "the key has changed"),
+    (
+        UntrustedPeer("it has changed", fingerprint="SHA256:x", reason=UntrustedBecause.CHANGED),
+        4,
+        "it has changed",
+    ),
 ]
 
 

@@ -15,13 +15,18 @@ import pytest
 from click.testing import CliRunner
 
 from socketchat.cli.failures import ExitCode, Failure
-from socketchat.cli.main import _CleanFormatter, cli
+from socketchat.cli.main import _CleanFormatter, cli, trust
 from socketchat.trust.identity import Identity
 from socketchat.trust.invites import Invite, make_token
 from tests.cli.processes import Piped, Stage, stage, status
 
 HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
-COMMANDS = ["serve", "connect", "send", "tail", "history", "invite"]
+COMMANDS = ["serve", "connect", "send", "tail", "history", "identity", "invite"]
+#: Every command by what is typed for it, the ones of groups too.
+ALL: dict[str, click.Command] = {
+    **cli.commands,
+    **{f"trust {name}": command for name, command in trust.commands.items()},
+}
 
 
 def imported(process: Piped) -> set[str]:
@@ -51,12 +56,12 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
             assert f"\n  {name} " in help_.out
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", list(ALL))
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_the_help_of_a_command_names_and_explains_every_option(name: str, flag: str) -> None:
-    result = CliRunner().invoke(cli, [name, flag], prog_name="socketchat")
+    result = CliRunner().invoke(cli, [*name.split(), flag], prog_name="socketchat")
     assert result.exit_code == 0
-    for parameter in cli.commands[name].params:
+    for parameter in ALL[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help
             assert all(option in result.output for option in parameter.opts)
@@ -64,17 +69,21 @@ def test_the_help_of_a_command_names_and_explains_every_option(name: str, flag: 
 
 
 def test_the_commands_have_the_options_that_are_promised() -> None:
-    caller = "--nick --trust --fingerprint --no-reconnect --no-tls --json --data --verbose"
+    caller = "--nick --trust --fingerprint --ca --no-reconnect --no-tls --json --data --verbose"
     promised = {
-        "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate",
+        "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate "
+        "--cert --key",
         "connect": f"{caller} --history --plain --no-color",
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
         "history": "--room --search --since --limit --json --data",
+        "identity": "--next --rotate --json --data",
+        "trust list": "--json --data",
+        "trust forget": "--data",
         "invite": "--room --expires --host --port --json --data",
     }
     for name, options in promised.items():
-        names = {option for parameter in cli.commands[name].params for option in parameter.opts}
+        names = {option for parameter in ALL[name].params for option in parameter.opts}
         assert set(options.split()) <= names
 
 
@@ -100,10 +109,11 @@ def test_a_client_at_a_pipe_loads_no_console(tmp_path: Path) -> None:
 
 def test_no_command_gets_the_help_and_an_error(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
-        asked = ended(it.start())
-        assert asked.popen.returncode == ExitCode.USAGE
-        assert asked.out == ""
-        assert "connect" in asked.err
+        for arguments, words in (([], "connect"), (["trust"], "forget")):
+            asked = ended(it.start(*arguments))
+            assert asked.popen.returncode == ExitCode.USAGE
+            assert asked.out == ""
+            assert words in asked.err
 
 
 def test_the_version_is_told() -> None:
@@ -154,8 +164,19 @@ def test_the_version_is_told() -> None:
         (["invite", "--data", "/nowhere/at/all"], "socketchat serve"),
         (["serve", "--rate", "-1"], "-1"),
         (["connect", "::1"], "brackets"),
+        (["trust", "frob"], "No such command 'frob'"),
+        (["trust", "forget"], "HOST"),
+        (["trust", "forget", "::1"], "brackets"),
+        (["trust", "forget", "maple/tea"], "leave out /tea"),
+        (["identity", "extra"], "extra"),
+        (["identity", "--next", "--rotate"], "exclude each other"),
         (["connect", "--no-tls", "example.org"], "--no-tls"),
         (["serve", "--no-tls", "--host", "0.0.0.0"], "--no-tls"),
+        (["serve", "--cert", "x"], "--cert needs --key too"),
+        (["serve", "--key", "x"], "--key needs --cert too"),
+        (["serve", "--no-tls", "--host", "::1", "--cert", "x", "--key", "y"], "exclude each"),
+        (["connect", "localhost", "--ca", "--fingerprint", "SHA256:" + "A" * 43], "exclude each"),
+        (["send", "localhost", "--ca", "--no-tls", "hi"], "without TLS no key is shown"),
         (["serve", "--room", "r" * 65], "room's name"),
         (["serve", "--no-tls", "--host", "127.0.0.1", "--host", "::"], "--no-tls"),
     ],
@@ -236,10 +257,12 @@ def test_a_traceback_is_shown_to_who_asks_for_it(
 # The environment
 
 
-@pytest.mark.parametrize("name", list(cli.commands))
-def test_every_option_has_its_variable(name: str) -> None:
-    for parameter in cli.commands[name].params:
-        if isinstance(parameter, click.Option) and parameter.name != "help":
+@pytest.mark.parametrize("name", list(ALL))
+def test_every_option_has_its_variable_but_those_that_do_something_once(name: str) -> None:
+    for parameter in ALL[name].params:
+        if isinstance(parameter, click.Option) and parameter.name in ("make_next", "rotate"):
+            assert parameter.envvar is None
+        elif isinstance(parameter, click.Option) and parameter.name != "help":
             (long,) = (option for option in parameter.opts if option.startswith("--"))
             assert parameter.envvar == "SOCKETCHAT_" + long[2:].replace("-", "_").upper()
 
@@ -262,6 +285,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "RETAIN": "90d",
         "RATE": "2.5",
         "NO_TLS": "true",
+        "CERT": "/cert.pem",
+        "KEY": "/key.pem",
         "DATA": "/somewhere",
         "PLAIN": "0",
         "NO_COLOR": "yes",
@@ -279,6 +304,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "retain": 90 * 86_400,
         "rate": 2.5,
         "no_tls": True,
+        "cert": Path("/cert.pem"),
+        "key": Path("/key.pem"),
         "data": Path("/somewhere"),
         "plain": False,
         "no_color": True,

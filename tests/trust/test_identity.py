@@ -6,21 +6,28 @@ import base64
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
 )
 
 from socketchat.fingerprint import is_pin
-from socketchat.trust.identity import Identity, create_secret, pin_of
+from socketchat.trust.identity import Identity, pin_of
+from socketchat.trust.secret_files import create_secret
+from socketchat.trust.tls import server_context
 
 needs_modes = pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
 
@@ -130,38 +137,43 @@ def test_a_file_that_is_no_identity_is_an_error_that_names_it_and_stays(
     assert path.read_bytes() == content
 
 
-def test_a_broken_certificate_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["server.pem", "server-next.pem"])
+@pytest.mark.parametrize("kind", ["broken certificate", "broken key", "another key"])
+def test_a_file_that_is_damaged_is_an_error_of_one_line_that_names_it(
+    tmp_path: Path, kind: str, name: str
+) -> None:
     identity = Identity.generate()
-    broken = identity.certificate.replace(b"MII", b"XXX", 1)
-    (tmp_path / "server.pem").write_bytes(identity.key + broken)
-    with pytest.raises(ValueError):  # noqa: PT011 - the words are those of cryptography
-        Identity.load_or_generate(tmp_path)
+    key, certificate = identity.key, identity.certificate
+    match kind:
+        case "broken certificate":
+            certificate = certificate.replace(b"MII", b"XXX", 1)
+        case "broken key":
+            key = key.replace(b"MIG", b"XXX", 1)
+        case _:
+            key = Identity.generate().key
+    (tmp_path / name).write_bytes(key + certificate)
+    look = Identity.load_or_generate if name == "server.pem" else Identity.next
+    with pytest.raises(ValueError, match=rf"{name} holds no key and certificate") as caught:
+        look(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@needs_modes
+def test_a_key_that_others_can_read_is_used_and_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = Identity.load_or_generate(tmp_path)
+    assert caplog.messages == []
+    (tmp_path / "server.pem").chmod(0o644)
+    assert Identity.load_or_generate(tmp_path) == made
+    (message,) = caplog.messages
+    assert "server.pem can be read by others" in message
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         Identity.load_or_generate(tmp_path / "file" / "folder")
-
-
-# Writing secrets
-
-
-@needs_modes
-def test_a_secret_is_written_whole_and_for_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "secret"
-    assert create_secret(path, b"one" * 100_000)
-    assert path.read_bytes() == b"one" * 100_000
-    assert mode_of(path) == 0o600
-    assert [each.name for each in path.parent.iterdir()] == ["secret"]
-
-
-def test_a_secret_that_is_there_already_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    assert create_secret(path, b"first")
-    assert not create_secret(path, b"second")
-    assert path.read_bytes() == b"first"
-    assert [each.name for each in tmp_path.iterdir()] == ["secret"]
 
 
 def test_two_first_starts_at_once_agree_on_one_identity(
@@ -180,13 +192,180 @@ def test_two_first_starts_at_once_agree_on_one_identity(
     assert Racing.load_or_generate(tmp_path).fingerprint == other.fingerprint
 
 
-def test_a_secret_that_cannot_be_written_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fsync(_: int) -> None:
-        raise OSError(28, "No space left on device")
+# The next one
 
-    monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(OSError, match="No space left"):
-        create_secret(tmp_path / "secret", b"new")
-    assert list(tmp_path.iterdir()) == []
+
+def test_without_a_next_key_there_is_no_pin_of_one(tmp_path: Path) -> None:
+    assert Identity.next_pin(tmp_path / "nowhere") == ""
+    Identity.load_or_generate(tmp_path)
+    assert Identity.next_pin(tmp_path) == ""
+
+
+@needs_modes
+def test_a_next_key_is_made_once_and_kept_beside_the_one_in_use(tmp_path: Path) -> None:
+    current = Identity.load_or_generate(tmp_path)
+    following = Identity.next(tmp_path)
+    assert following.fingerprint != current.fingerprint
+    assert Identity.next(tmp_path) == following
+    assert Identity.next_pin(tmp_path) == following.fingerprint
+    assert Identity.load_or_generate(tmp_path) == current
+    assert mode_of(tmp_path / "server-next.pem") == 0o600
+
+
+def test_rotating_makes_the_next_key_the_one_in_use_and_keeps_the_old_one(tmp_path: Path) -> None:
+    first = Identity.load_or_generate(tmp_path)
+    second = Identity.next(tmp_path)
+    assert Identity.rotate(tmp_path) == second
+    assert Identity.load_or_generate(tmp_path) == second
+    assert Identity.next_pin(tmp_path) == ""
+    assert (tmp_path / "server-old.pem").read_bytes() == first.key + first.certificate
+    third = Identity.next(tmp_path)
+    Identity.rotate(tmp_path)
+    assert Identity.pin_in(tmp_path / "server-old.pem") == second.fingerprint
+    assert Identity.load_or_generate(tmp_path) == third
+    assert {path.name for path in tmp_path.iterdir()} == {"server.pem", "server-old.pem"}
+
+
+def test_without_a_next_key_there_is_nothing_to_rotate(tmp_path: Path) -> None:
+    current = Identity.load_or_generate(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        Identity.rotate(tmp_path)
+    assert Identity.load_or_generate(tmp_path) == current
+    assert [path.name for path in tmp_path.iterdir()] == ["server.pem"]
+
+
+def test_a_next_key_that_is_damaged_is_not_put_into_use(tmp_path: Path) -> None:
+    current = Identity.load_or_generate(tmp_path)
+    (tmp_path / "server-next.pem").write_bytes(b"garbage")
+    with pytest.raises(ValueError, match=r"server-next\.pem holds no key"):
+        Identity.rotate(tmp_path)
+    assert Identity.load_or_generate(tmp_path) == current
+
+
+def test_a_next_key_may_be_the_first_one(tmp_path: Path) -> None:
+    following = Identity.next(tmp_path)
+    assert Identity.rotate(tmp_path) == following
+    assert [path.name for path in tmp_path.iterdir()] == ["server.pem"]
+
+
+# A certificate of one's own
+
+
+def write(folder: Path, **files: bytes) -> tuple[Path, Path]:
+    """Write a certificate and a key, and return their paths."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+        (folder / name).chmod(0o600)
+    return folder / "cert", folder / "key"
+
+
+def self_signed(key: CertificateIssuerPrivateKeyTypes) -> bytes:
+    """Make a certificate for a key of any kind, in PEM."""
+    name, start = x509.Name([]), datetime.now(UTC)
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(start - timedelta(days=2))
+        .not_valid_after(start - timedelta(days=1))
+        .sign(key, algorithm)
+        .public_bytes(Encoding.PEM)
+    )
+
+
+KINDS: dict[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "RSA": lambda: rsa.generate_private_key(65537, 2048),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL], ids=str)
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_certificate_and_its_key_may_be_given(
+    tmp_path: Path, kind: str, form: PrivateFormat
+) -> None:
+    made = KINDS[kind]()
+    if kind == "Ed25519":
+        form = PrivateFormat.PKCS8  # there is no other
+    key, certificate = made.private_bytes(Encoding.PEM, form, NoEncryption()), self_signed(made)
+    loaded = Identity.load(*write(tmp_path, cert=certificate, key=key))
+    assert loaded.certificate == certificate
+    der = x509.load_pem_x509_certificate(certificate).public_bytes(Encoding.DER)
+    assert loaded.fingerprint == pin_of(der)
+    assert loaded.valid_until < datetime.now(UTC)
+    server_context(loaded)
+
+
+def test_a_chain_is_taken_whole_and_what_stands_between_is_left_out(tmp_path: Path) -> None:
+    leaf, issuer = Identity.generate(), Identity.generate()
+    chain = b"a leaf\n" + leaf.certificate + b"its issuer\n" + issuer.certificate
+    loaded = Identity.load(*write(tmp_path, cert=chain, key=b"the key\n" + leaf.key))
+    assert loaded == Identity(leaf.certificate + issuer.certificate, leaf.key, leaf.fingerprint)
+
+
+def test_both_may_lie_in_one_file(tmp_path: Path) -> None:
+    made = Identity.generate()
+    for content in (made.key + made.certificate, made.certificate + made.key):
+        path, _ = write(tmp_path, cert=content)
+        assert Identity.load(path, path) == made
+
+
+MADE, OTHER = Identity.generate(), Identity.generate()
+ENCRYPTED = load_pem_private_key(MADE.key, None).private_bytes(
+    Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+)
+OLD_ENCRYPTED = load_pem_private_key(MADE.key, None).private_bytes(
+    Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"secret")
+)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "words"),
+    [
+        (MADE.certificate, OTHER.key, "the key in {key} is not the one of the certificate"),
+        (MADE.certificate, ENCRYPTED, "the key in {key} is encrypted"),
+        (MADE.certificate, OLD_ENCRYPTED, "the key in {key} is encrypted"),
+        (MADE.key, MADE.certificate, "{cert} holds a key, and {key} a certificate: swap them"),
+        (MADE.certificate, MADE.certificate, "{key} holds no key in PEM"),
+        (MADE.certificate, b"", "{key} holds no key in PEM"),
+        (MADE.certificate, MADE.key.replace(b"MIG", b"XXX"), "{key} holds no key in PEM"),
+        (b"", MADE.key, "{cert} holds no certificate in PEM"),
+        (b"garbage", MADE.key, "{cert} holds no certificate in PEM"),
+        (b"\x30\x82", b"\xff", "{cert} holds no certificate in PEM"),
+        (MADE.certificate.replace(b"MII", b"XXX"), MADE.key, "{cert} holds no certificate"),
+    ],
+)
+def test_what_is_no_certificate_and_key_is_told_in_one_line(
+    tmp_path: Path, certificate: bytes, key: bytes, words: str
+) -> None:
+    paths = write(tmp_path, cert=certificate, key=key)
+    with pytest.raises(ValueError, match=r".") as caught:
+        Identity.load(*paths)
+    assert words.format(cert=paths[0], key=paths[1]) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["cert", "key"])
+def test_a_file_that_is_missing_is_an_error_of_the_system(tmp_path: Path, missing: str) -> None:
+    paths = write(tmp_path, cert=MADE.certificate, key=MADE.key)
+    (tmp_path / missing).unlink()
+    with pytest.raises(FileNotFoundError, match=missing):
+        Identity.load(*paths)
+
+
+@needs_modes
+def test_a_given_key_that_others_can_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = write(tmp_path, cert=MADE.certificate, key=MADE.key)
+    paths[0].chmod(0o644)
+    Identity.load(*paths)
+    assert caplog.messages == []
+    paths[1].chmod(0o644)
+    Identity.load(*paths)
+    assert "key can be read by others" in caplog.text

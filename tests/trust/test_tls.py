@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from socketchat.trust.identity import Identity, pin_of
-from socketchat.trust.tls import client_context, server_context
+from socketchat.trust.tls import client_context, public_context, server_context
 
 IDENTITY = Identity.generate()
 
@@ -66,3 +66,10 @@ def test_a_key_and_a_certificate_that_do_not_belong_together_are_an_error() -> N
     other = Identity.generate()
     with pytest.raises(ssl.SSLError):
         server_context(Identity(IDENTITY.certificate, other.key, IDENTITY.fingerprint))
+
+
+def test_a_public_certificate_is_checked_with_its_name_under_tls_1_3_alone() -> None:
+    context = public_context()
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_3
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from socketchat.cli.target import Target, parse_target
 from socketchat.trust.known_hosts import host_and_port
+from socketchat.trust.secret_files import replace_secret
 
 __all__ = ["load_address", "save_address"]
 
@@ -23,15 +22,7 @@ def save_address(directory: Path, host: str, port: int) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    # mkstemp makes the file 0600.
-    handle, temporary = tempfile.mkstemp(dir=directory, prefix=_FILE)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(host_and_port(host, port) + "\n")
-        Path(temporary).replace(directory / _FILE)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_secret(directory / _FILE, f"{host_and_port(host, port)}\n".encode())
 
 
 def load_address(directory: Path) -> Target | None:

@@ -8,7 +8,9 @@ there goes out first (`leftovers.py`). What is talked about is the commands' own
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,14 +29,22 @@ from socketchat.cli.failures import (
 from socketchat.cli.render import plain_notice
 from socketchat.cli.target import Target, is_loopback, parse_target
 from socketchat.cli.terminal import on_signals, say
+from socketchat.cli.trust_question import introduce
 from socketchat.client import connect
-from socketchat.errors import HandshakeError, SessionClosed
+from socketchat.errors import HandshakeError, SessionClosed, UntrustedBecause, UntrustedPeer
 from socketchat.fingerprint import is_pin
 from socketchat.messages import MAX_NAME
 from socketchat.options import Options
 from socketchat.session import Session, SessionState
 from socketchat.text import clean_name
-from socketchat.trust.known_hosts import KnownHosts, default_directory, host_and_port
+from socketchat.trust.known_hosts import (
+    KnownHost,
+    KnownHosts,
+    as_typed,
+    default_directory,
+    host_and_port,
+)
+from socketchat.trust.tls import public_context
 
 if TYPE_CHECKING:
     from socketchat.file_outbox import FileOutbox  # loads sqlite3: not for --help
@@ -53,6 +63,7 @@ class CallerSettings:
     nick: str
     trust: str
     fingerprint: str
+    ca: bool
     no_reconnect: bool
     no_tls: bool
     as_json: bool
@@ -65,9 +76,7 @@ def target_of(settings: CallerSettings) -> Target:
     Raises:
         Failure: The settings are contradictory, or name nobody.
     """
-    if settings.fingerprint and not is_pin(settings.fingerprint):
-        what = "--fingerprint wants SHA256:... as the server shows it when it starts"
-        raise Failure(ExitCode.USAGE, what)
+    _check_trust(settings)
     try:
         target = parse_target(settings.target)
     except ValueError as exc:
@@ -78,10 +87,41 @@ def target_of(settings: CallerSettings) -> Target:
     if target.pin and settings.no_tls:
         what = "--no-tls does not go with an invite, whose token is not said in the clear"
         raise Failure(ExitCode.USAGE, what)
+    if target.pin and settings.ca:
+        what = "--ca does not go with an invite, which says whom to trust"
+        raise Failure(ExitCode.USAGE, what)
     if target.pin and settings.fingerprint not in ("", target.pin):
         what = f"--fingerprint is not the key in the invite, {target.pin}: leave one of them out"
         raise Failure(ExitCode.USAGE, what)
     return target
+
+
+def _check_trust(settings: CallerSettings) -> None:
+    """Check that one thing is asked for, and no other, of the server's key.
+
+    Raises:
+        Failure: It is not so.
+    """
+    asked = {
+        "--fingerprint": bool(settings.fingerprint),
+        "--ca": settings.ca,
+        "--no-tls": settings.no_tls,
+    }
+    names = [name for name, is_asked in asked.items() if is_asked]
+    if len(names) > 1:
+        why = "without TLS no key is shown" if settings.no_tls else "either one says whom to trust"
+        raise Failure(ExitCode.USAGE, f"{' and '.join(names)} exclude each other: {why}")
+    if settings.fingerprint and not is_pin(settings.fingerprint):
+        what = "--fingerprint wants SHA256:... as the server shows it when it starts"
+        raise Failure(ExitCode.USAGE, what)
+
+
+def _trust_of(settings: CallerSettings, target: Target) -> str | ssl.SSLContext:
+    """Return whom the library is to trust: it asks nobody."""
+    if settings.ca:
+        return public_context()
+    pin = target.pin or settings.fingerprint
+    return pin or ("strict" if settings.trust == "ask" else settings.trust)
 
 
 class Call:
@@ -100,6 +140,9 @@ class Call:
         self._settings = settings
         self._nick = clean_name(settings.nick)[:MAX_NAME] if settings.nick else ""
         self._data = settings.data or default_directory()
+        self._known = KnownHosts(self._data / "known_hosts")
+        self._server = host_and_port(target.host, target.port)
+        self._trust = _trust_of(settings, target)
         self._connected = False
 
     @property
@@ -113,8 +156,7 @@ class Call:
 
         What one had to say must not be said by another, though both use the same directory.
         """
-        server = host_and_port(self.target.host, self.target.port)
-        return f"{self._nick}@{server}/{self.target.room}"
+        return f"{self._nick}@{self._server}/{self.target.room}"
 
     async def open(
         self,
@@ -128,38 +170,45 @@ class Call:
         Raises:
             Failure: That cannot be done.
         """
-        settings, target = self._settings, self.target
-        known_hosts = KnownHosts(self._data / "known_hosts")
+        target = self.target
         if not self._connected:
             say(f"calling {target}")
+        dial = functools.partial(
+            connect,
+            target.host,
+            target.port,
+            room=target.room,
+            nick=self._nick,
+            trust=self._trust,
+            known_hosts=self._known.path,
+            tls=not self._settings.no_tls,
+            reconnect=not self._settings.no_reconnect,
+            history=history,
+            since=since,
+            outbox=outbox,
+            # One session lets us in; the token is of no use to those after it.
+            invite="" if self._connected else target.token,
+        )
         try:
-            host = host_and_port(target.host, target.port)
-            known = await asyncio.to_thread(known_hosts.find, host)
-            _check_invite(target, known, known_hosts.path)
-            session = await connect(
-                target.host,
-                target.port,
-                room=target.room,
-                nick=self._nick,
-                trust=target.pin or settings.fingerprint or settings.trust,
-                known_hosts=known_hosts.path,
-                tls=not settings.no_tls,
-                reconnect=not settings.no_reconnect,
-                history=history,
-                since=since,
-                outbox=outbox,
-                # One session lets us in; the token is of no use to those after it.
-                invite="" if self._connected else target.token,
-            )
+            known = await asyncio.to_thread(self._known.find, self._server)
+            _check_invite(target, known, self._known)
+            try:
+                session = await dial()
+            except UntrustedPeer as exc:
+                if exc.reason is not UntrustedBecause.UNKNOWN or self._settings.trust != "ask":
+                    raise
+                await introduce(exc, self._known, self._server, ask=not self._settings.as_json)
+                # What is known now is what the server must show at this call too.
+                session = await dial()
             if target.pin and known is None:
-                await _remember(session, known_hosts, target)
+                await _remember(session, self._known, target)
         except UnicodeError as exc:
             raise Failure(ExitCode.USAGE, f"{target.host!r} is no host name") from exc
         except (OSError, HandshakeError) as exc:
             raise failure_to_connect(str(target), exc) from exc
         if not self._connected:
             self._connected = True
-            remembered = bool(target.pin) or not settings.fingerprint
+            remembered = bool(target.pin) or self._trust == "accept-new"
             self._say_connected(session, new=known is None and remembered)
         return session
 
@@ -223,18 +272,17 @@ class Call:
             await asyncio.to_thread(outbox.close)
 
 
-def _check_invite(target: Target, known: tuple[str, int] | None, path: Path) -> None:
+def _check_invite(target: Target, known: KnownHost | None, known_hosts: KnownHosts) -> None:
     """Stop before anything is said, if an invite speaks of another key than the one known here.
 
     Raises:
         Failure: It does.
     """
-    if target.pin and known is not None and known[0] != target.pin:
-        host, (pin, line) = host_and_port(target.host, target.port), known
+    if target.pin and known is not None and target.pin not in (known.pin, known.next_pin):
         what = (
-            f"the invite is for a server with the key {target.pin}, but {host} is known here by "
-            f"{pin}: one of them is another server. If the invite is right, delete line {line} of "
-            f"{path}"
+            f"the invite is for a server with the key {target.pin}, but {as_typed(known.host)} is "
+            f"known here by {known.pin}, in line {known.line} of {known_hosts.path}: one of them "
+            f"is another server. If the invite is right: {known_hosts.how_to_forget(known.host)}"
         )
         raise Failure(ExitCode.NOT_TRUSTED, what)
 

@@ -62,6 +62,8 @@ def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
     match exc:
         case UntrustedPeer():
             return Failure(ExitCode.NOT_TRUSTED, str(exc))
+        case ssl.SSLCertVerificationError():
+            return Failure(ExitCode.NOT_TRUSTED, f"{target}: {_certificate_words(exc)}")
         case HandshakeRefused():
             return Failure(ExitCode.REFUSED, f"{target}: {exc}")
         case HandshakeError():
@@ -82,6 +84,11 @@ def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
         case _:
             why = exc.strerror or str(exc)
     return Failure(ExitCode.CANNOT_REACH, f"cannot reach {target}: {why}")
+
+
+def _certificate_words(exc: ssl.SSLCertVerificationError) -> str:
+    why = exc.verify_message.rstrip(".")
+    return f"its certificate cannot be trusted: {why}; without --ca its key is what counts"
 
 
 def _last_of(exc: OSError) -> OSError:
@@ -113,8 +120,11 @@ def file_failure(exc: OSError) -> Failure:
 
 def session_failure(target: str, exc: SessionClosed) -> Failure:
     """Say why the session with `target` ended, which was not in good order."""
-    if isinstance(exc.__cause__, UntrustedPeer):  # the one that was found on coming back
-        return Failure(ExitCode.NOT_TRUSTED, str(exc.__cause__))
+    match exc.__cause__:  # the one that was found on coming back
+        case UntrustedPeer() as cause:
+            return Failure(ExitCode.NOT_TRUSTED, str(cause))
+        case ssl.SSLCertVerificationError() as cause:
+            return Failure(ExitCode.NOT_TRUSTED, f"{target}: {_certificate_words(cause)}")
     # With a good code, something of ours was on its way when it ended.
     code = _exit_code(exc.code) or ExitCode.NOT_ACKNOWLEDGED
     return Failure(code, f"{target}: {closing_words(exc.code, exc.reason)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 from socketchat.chat.history import read_history, room_names
 from socketchat.chat.log import Entry
 from socketchat.chat.rules import room_name_of
-from socketchat.cli.failures import ExitCode, Failure, file_failure
+from socketchat.cli.failures import ExitCode, file_failure
+from socketchat.cli.output import write_out
 from socketchat.cli.render import dated, plain_notice
 from socketchat.cli.render_json import json_line, to_json
 from socketchat.cli.terminal import say
@@ -53,16 +53,7 @@ def run_history(**settings: Any) -> int:
         del found[0]
         _notice("earlier messages are left out; --limit 0 shows all")
     named = room is None and len(rooms) > 1
-    try:
-        with open(sys.stdout.fileno(), "wb", closefd=False) as output:
-            output.writelines(
-                _line(name, entry, named=named, as_json=checked.as_json) for name, entry in found
-            )
-    except BrokenPipeError:
-        pass  # as after `| head`
-    except OSError as exc:
-        what = f"cannot write the output: {exc.strerror}"
-        raise Failure(ExitCode.INTERNAL_ERROR, what) from exc
+    write_out(_line(name, entry, named=named, as_json=checked.as_json) for name, entry in found)
     return ExitCode.DONE
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from socketchat.chat.inviter import Inviter
 from socketchat.chat.rules import room_name_of
 from socketchat.cli.address import load_address
 from socketchat.cli.failures import ExitCode, Failure, file_failure
+from socketchat.cli.output import write_out
 from socketchat.cli.render import plain_notice
 from socketchat.cli.render_json import json_line
 from socketchat.cli.target import Target, is_everywhere
@@ -61,7 +61,7 @@ def run_invite(**settings: Any) -> int:
 
 def _identity_in(directory: Path) -> Identity:
     try:
-        return Identity.load(directory)
+        return Identity.kept_in(directory)
     except FileNotFoundError as exc:
         what = (
             f"no server has a key in {directory} yet: start one first with socketchat serve, "
@@ -103,12 +103,7 @@ def _print(invite: Invite, expires: int, *, as_json: bool) -> None:
         until = datetime.fromtimestamp(expires, UTC).isoformat().replace("+00:00", "Z")
         place: dict[str, Any] = {"host": invite.host, "port": invite.port, "room": invite.room}
         line = json_line({"type": "invite", "url": invite.url, **place, "expires": until})
-    try:
-        with open(sys.stdout.fileno(), "wb", closefd=False) as output:
-            output.write(line)
-    except OSError as exc:
-        what = f"cannot write the output: {exc.strerror}"
-        raise Failure(ExitCode.INTERNAL_ERROR, what) from exc
+    write_out([line])
     local = datetime.fromtimestamp(expires, UTC).astimezone()
     _notice(f"it works once, until {local:%Y-%m-%d %H:%M %Z}; give it to one person alone")
 

@@ -85,10 +85,11 @@ _terminal = _options(
 _caller = _options(
     _option(
         "--trust",
-        type=click.Choice(["accept-new", "strict"]),
-        default="accept-new",
+        type=click.Choice(["ask", "accept-new", "strict"]),
+        default="ask",
         show_default=True,
-        help="Whether a server that is not known yet is taken on trust.",
+        help="What is done about a server that is not known yet: you are asked at a terminal, "
+        "it is taken on trust, or it is refused.",
     ),
     _option(
         "--fingerprint",
@@ -96,6 +97,7 @@ _caller = _options(
         default="",
         help="The key that the server must have.",
     ),
+    _option("--ca", is_flag=True, help="The server has a public certificate: check that."),
     _option("--no-reconnect", is_flag=True, help="End when the link is lost."),
     _JSON,
     _NICK,
@@ -113,6 +115,11 @@ _caller = _options(
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Full-duplex chat between machines: one waits for callers, another calls."""
+    _help_unless_asked(context)
+
+
+def _help_unless_asked(context: click.Context) -> None:
+    """Show the help of a group of commands to those who have named none of them."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(ExitCode.USAGE)
@@ -157,6 +164,13 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="Messages a second that a member may send, after a burst of 30; 0 is no limit.",
 )
+@_option(
+    "--cert",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A certificate of your own, with its chain, in PEM; --key must go with it.",
+)
+@_option("--key", metavar="FILE", type=click.Path(path_type=Path), help="Its key, in PEM.")
 @_NICK
 @_NO_TLS
 @_DATA
@@ -240,6 +254,56 @@ def history(**settings: Any) -> None:
     _start(run_history, settings)
 
 
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def trust(context: click.Context) -> None:
+    """Look at the servers that this device knows, or forget one."""
+    _help_unless_asked(context)
+
+
+@trust.command("list")
+@_JSON
+@_DATA
+@_VERBOSE
+def trust_list(**settings: Any) -> None:
+    """List the servers that this device knows, with their keys."""
+    from socketchat.cli.trust import run_trust_list
+
+    _start(run_trust_list, settings)
+
+
+@trust.command("forget")
+@click.argument("host")
+@_DATA
+@_VERBOSE
+def trust_forget(**settings: Any) -> None:
+    """Forget the key of HOST or HOST:PORT.
+
+    This is for a server that has a new key, and has not announced it. IPv6 stands in brackets.
+    """
+    from socketchat.cli.trust import run_trust_forget
+
+    _start(run_trust_forget, settings)
+
+
+@cli.command()
+# No variables for these two: what is to be done once must not be done at every call.
+@click.option("--next", "make_next", is_flag=True, help="Make the key that the server has next.")
+@click.option("--rotate", is_flag=True, help="Have the server use its next key.")
+@_JSON
+@_DATA
+@_VERBOSE
+def identity(**settings: Any) -> None:
+    """Show the keys of this device and of its server, and where they lie.
+
+    A server's key can be changed without its callers being stopped: make the next one, let the
+    server announce it to them, and only then put it into use.
+    """
+    from socketchat.cli.identity import run_identity
+
+    _start(run_identity, settings)
+
+
 @cli.command()
 @_option(
     "--room",
@@ -287,6 +351,9 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_CleanFormatter("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=levels[min(verbose, 2)], handlers=[handler])
+    if not verbose:
+        # What endangers a key is said though nobody has asked to be told more.
+        logging.getLogger("socketchat.trust").setLevel(logging.WARNING)
     try:
         code = run(**settings)
     except Failure as exc:

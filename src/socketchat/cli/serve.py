@@ -16,6 +16,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ class ServeSettings:
     retain: float | None
     rate: float
     no_tls: bool
+    cert: Path | None
+    key: Path | None
     data: Path | None
     plain: bool
     no_color: bool
@@ -65,8 +68,7 @@ class ServeSettings:
 def run_serve(**settings: Any) -> int:
     """Run the server until its host leaves or a signal comes; return the exit code."""
     checked = ServeSettings(**settings)
-    if checked.no_tls and not all(is_loopback(host) for host in checked.hosts):
-        raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
+    _check(checked)
     log = SQLiteLog(checked.data or default_directory(), retain=checked.retain)
     try:
         chat = ChatServer(log, room=checked.room, rules=Rules(rate=_rate(checked.rate)))
@@ -74,6 +76,21 @@ def run_serve(**settings: Any) -> int:
         raise Failure(ExitCode.USAGE, str(exc)) from exc
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(checked, chat))
+
+
+def _check(settings: ServeSettings) -> None:
+    """Check that nothing contradicts itself.
+
+    Raises:
+        Failure: Something does.
+    """
+    if settings.no_tls and not all(is_loopback(host) for host in settings.hosts):
+        raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
+    if (settings.cert is None) != (settings.key is None):
+        given, missing = ("--cert", "--key") if settings.key is None else ("--key", "--cert")
+        raise Failure(ExitCode.USAGE, f"{given} needs {missing} too")
+    if settings.cert is not None and settings.no_tls:
+        raise Failure(ExitCode.USAGE, "--cert and --no-tls exclude each other")
 
 
 def _rate(per_second: float) -> Rate | None:
@@ -196,13 +213,7 @@ def _callers_name(settings: ServeSettings, machine: str) -> str:
 
 
 async def _open(settings: ServeSettings, chat: ChatServer, name: str) -> Server:
-    identity = None
-    if not settings.no_tls:
-        directory = settings.data or default_directory()
-        try:
-            identity = await asyncio.to_thread(Identity.load_or_generate, directory)
-        except (OSError, ValueError) as exc:
-            raise Failure(ExitCode.USAGE, f"the server's key: {exc}; see --data") from exc
+    identity = None if settings.no_tls else await asyncio.to_thread(_identity, settings)
     hosts = settings.hosts or (_LOOPBACK if settings.no_tls else None)
     try:
         return await listen_and_serve(
@@ -214,12 +225,38 @@ async def _open(settings: ServeSettings, chat: ChatServer, name: str) -> Server:
             tls=not settings.no_tls,
         )
     except ssl.SSLError as exc:
-        what = f"the server's key cannot be used: {exc}; see --data"
+        what = f"the server's key cannot be used: {exc}; see {_where_keys_are(settings)}"
         raise Failure(ExitCode.USAGE, what) from exc
     except OSError as exc:
         if exc.filename is not None:  # no socket bears a name: it is the log
             raise file_failure(exc) from exc
         raise failure_to_listen(exc) from exc
+
+
+def _identity(settings: ServeSettings) -> Identity:
+    """Return the server's key and certificate: what is given, or what lies in its directory.
+
+    Raises:
+        Failure: It cannot be used.
+    """
+    try:
+        if settings.cert is None or settings.key is None:
+            return Identity.load_or_generate(settings.data or default_directory())
+        identity = Identity.load(settings.cert, settings.key)
+    except OSError as exc:
+        what = f"the server's key: {exc.filename}: {exc.strerror}; see {_where_keys_are(settings)}"
+        raise Failure(ExitCode.USAGE, what) from exc
+    except ValueError as exc:
+        what = f"the server's key: {exc}; see {_where_keys_are(settings)}"
+        raise Failure(ExitCode.USAGE, what) from exc
+    if identity.valid_until < datetime.now(UTC):
+        ended = f"{settings.cert} is out of date since {identity.valid_until:%Y-%m-%d}"
+        say(f"{ended}: callers with --ca will refuse it")
+    return identity
+
+
+def _where_keys_are(settings: ServeSettings) -> str:
+    return "--data" if settings.cert is None else "--cert and --key"
 
 
 async def _note_address(server: Server, host: str, settings: ServeSettings) -> None:
@@ -240,8 +277,8 @@ def _announce(server: Server, host: str, *, tls: bool) -> None:
     print(f"listening on {host} port {server.port}", flush=True)
     if server.fingerprint:
         say(f"key {server.fingerprint}")
-    how = "" if tls else "--no-tls "
-    say(f"waiting for callers: socketchat connect {how}{Target(host, server.port)}")
+    how = f"--fingerprint {server.fingerprint}" if tls else "--no-tls"
+    say(f"waiting for callers: socketchat connect {Target(host, server.port)} {how}")
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["is_interactive", "logs_shown_by", "on_signals", "say", "wants_color"]
+__all__ = ["can_be_asked", "is_interactive", "logs_shown_by", "on_signals", "say", "wants_color"]
 
 
 def is_interactive(*, plain: bool) -> bool:
@@ -19,6 +19,11 @@ def is_interactive(*, plain: bool) -> bool:
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     return os.name == "nt" or os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def can_be_asked() -> bool:
+    """Tell whether somebody is there to read a question on stderr and to answer it on stdin."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def wants_color(*, no_color: bool) -> bool:

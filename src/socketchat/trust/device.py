@@ -24,9 +24,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from socketchat.fingerprint import digest_of_pin, fingerprint_of
-from socketchat.trust.identity import create_secret
+from socketchat.trust.secret_files import create_secret, warn_if_exposed
 
-__all__ = ["Device", "is_proof"]
+__all__ = ["DEVICE", "Device", "is_proof"]
+
+#: The name of the file.
+DEVICE: Final = "device.key"
 
 #: What is signed begins with it, so that it can be taken for nothing else.
 _CONTEXT: Final = b"socketchat device proof 1\0"
@@ -56,7 +59,7 @@ class Device:
             OSError: The directory cannot be read or written.
             ValueError: What lies there is no Ed25519 key.
         """
-        path = directory / "device.key"
+        path = directory / DEVICE
         try:
             pem = path.read_bytes()
         except FileNotFoundError:
@@ -71,6 +74,7 @@ class Device:
             raise ValueError(_no_key(path)) from exc
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError(_no_key(path))  # noqa: TRY004 - a file is of the wrong kind
+        warn_if_exposed(path)
         return cls._of(key)
 
     @classmethod

@@ -1,36 +1,52 @@
 """The server's identity: a P-256 key and a self-signed certificate, and the pin of that key.
 
+It lies in `server.pem`. Beside it may lie the key that comes after it, `server-next.pem`, which the
+server announces before it uses it, and the one that came before, `server-old.pem`. Or the identity
+is given, as a certificate and a key in files of their own.
+
 The pin is that of the public key (`fingerprint.py`): it outlives a renewed certificate.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificatePublicKeyTypes,
+    PublicKeyTypes,
+)
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_pem_private_key,
 )
 from cryptography.x509.oid import NameOID
 
 from socketchat.fingerprint import pin_of_spki
+from socketchat.trust.secret_files import create_secret, replace_secret, warn_if_exposed
 
-__all__ = ["Identity", "create_secret", "pin_of"]
+__all__ = ["NEXT", "OLD", "SERVER", "Identity", "pin_of"]
+
+#: The names of the files: of the identity in use, of the one after it, and of the one before.
+SERVER, NEXT, OLD = "server.pem", "server-next.pem", "server-old.pem"
 
 #: A certificate that nobody vouches for gains nothing from running out; the pin is what counts.
 _VALID_FOR = timedelta(days=365 * 50)
-#: Where an identity lies in its directory: the key, and the certificate behind it.
-_FILE = "server.pem"
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_KEY = re.compile(
+    rb"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----.*?-----END (?P=kind)PRIVATE KEY-----", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,11 @@ class Identity:
     certificate: bytes
     key: bytes = field(repr=False)
     fingerprint: str
+
+    @property
+    def valid_until(self) -> datetime:
+        """When the certificate runs out, which matters to callers that check it, not the pin."""
+        return x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc
 
     @classmethod
     def generate(cls) -> Self:
@@ -65,7 +86,7 @@ class Identity:
             .sign(key, hashes.SHA256())
         )
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return cls._of(certificate.public_bytes(Encoding.PEM), pem)
+        return cls._of(certificate.public_bytes(Encoding.PEM), pem, "memory")
 
     @classmethod
     def load_or_generate(cls, directory: Path) -> Self:
@@ -73,64 +94,155 @@ class Identity:
 
         Raises:
             OSError: The directory cannot be read or written.
-            ValueError: What lies there is no certificate.
+            ValueError: What lies there is no key and certificate.
         """
-        try:
-            return cls.load(directory)
-        except FileNotFoundError:
-            made = cls.generate()
-            if create_secret(directory / _FILE, made.key + made.certificate):
-                return made
-            return cls.load(directory)  # another program was first
+        return cls._load_or_generate(directory / SERVER)
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def next(cls, directory: Path) -> Self:
+        """Return the identity that comes after the one in `directory`, made at the first call.
+
+        Raises:
+            OSError: The directory cannot be read or written.
+            ValueError: What lies there is no key and certificate.
+        """
+        return cls._load_or_generate(directory / NEXT)
+
+    @classmethod
+    def next_pin(cls, directory: Path) -> str:
+        """Return the pin of the key that comes after the one in `directory`; empty if none is made.
+
+        Raises:
+            OSError: The directory cannot be read.
+            ValueError: What lies there is no key and certificate.
+        """
+        return cls.pin_in(directory / NEXT)
+
+    @classmethod
+    def pin_in(cls, path: Path) -> str:
+        """Return the pin of the identity in a file; empty if there is no such file.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It holds no key and certificate.
+        """
+        try:
+            return cls._read(path).fingerprint
+        except FileNotFoundError:
+            return ""
+
+    @classmethod
+    def rotate(cls, directory: Path) -> Self:
+        """Make the next identity the one in use, and keep that one as the old one.
+
+        Raises:
+            FileNotFoundError: No next one was made.
+            OSError: The directory cannot be read or written.
+            ValueError: What lies there is no key and certificate.
+        """
+        now = cls._read(directory / NEXT)
+        # At each moment there is a whole server.pem: the old one is copied, not moved.
+        with suppress(FileNotFoundError):  # there may be none in use yet
+            replace_secret(directory / OLD, (directory / SERVER).read_bytes())
+        (directory / NEXT).replace(directory / SERVER)
+        return now
+
+    @classmethod
+    def kept_in(cls, directory: Path) -> Self:
         """Return the identity kept in `directory`.
 
         Raises:
             OSError: It cannot be read; `FileNotFoundError`, if none was made there yet.
-            ValueError: What lies there is no certificate.
+            ValueError: What lies there is no key and certificate.
         """
-        path = directory / _FILE
-        pem = path.read_bytes()
-        marker = pem.find(b"-----BEGIN CERTIFICATE-----")
-        if marker <= 0:
-            raise ValueError(f"{path} holds no key and certificate: move it away to have them made")
-        return cls._of(pem[marker:], pem[:marker])
+        return cls._read(directory / SERVER)
 
     @classmethod
-    def _of(cls, certificate: bytes, key: bytes) -> Self:
+    def load(cls, certificate: Path, key: Path) -> Self:
+        """Return the identity of a certificate, or a chain that begins with it, and its key.
+
+        Args:
+            certificate: The file of the chain, in PEM.
+            key: The file of the key, in PEM and not encrypted; it may be the same one.
+
+        Raises:
+            OSError: One of them cannot be read.
+            ValueError: They are no certificate and key, or not of each other; the message names the
+                file.
+        """
+        chain, pem = certificate.read_bytes(), key.read_bytes()
+        if _CERTIFICATE not in chain and _CERTIFICATE in pem and _key_in(chain):
+            raise ValueError(f"{certificate} holds a key, and {key} a certificate: swap them")
+        identity = cls._of(_certificates_in(chain, certificate), _key_in(pem), str(key))
+        warn_if_exposed(key)
+        return identity
+
+    @classmethod
+    def _load_or_generate(cls, path: Path) -> Self:
+        try:
+            return cls._read(path)
+        except FileNotFoundError:
+            made = cls.generate()
+            if create_secret(path, made.key + made.certificate):
+                return made
+            return cls._read(path)  # another program was first
+
+    @classmethod
+    def _read(cls, path: Path) -> Self:
+        """Read an identity from a file of ours, a key and its certificates in one."""
+        pem = path.read_bytes()
+        marker = pem.find(_CERTIFICATE)
+        try:
+            identity = cls._of(pem[max(marker, 0) :], pem[: max(marker, 0)], str(path))
+        except ValueError as exc:
+            what = f"{path} holds no key and certificate: move it away to have them made"
+            raise ValueError(what) from exc
+        warn_if_exposed(path)
+        return identity
+
+    @classmethod
+    def _of(cls, certificate: bytes, key: bytes, name: str) -> Self:
+        """Put an identity together.
+
+        Raises:
+            ValueError: That is none; the message calls the key's file `name`.
+        """
         parsed = x509.load_pem_x509_certificate(certificate)
+        try:
+            private = load_pem_private_key(key, None)
+        except TypeError as exc:
+            what = f"the key in {name} is encrypted: decrypt it, as with openssl pkey -in {name}"
+            raise ValueError(what) from exc
+        except (ValueError, UnsupportedAlgorithm) as exc:
+            raise ValueError(f"{name} holds no key in PEM that can be used") from exc
+        if _spki(private.public_key()) != _spki(parsed.public_key()):
+            raise ValueError(f"the key in {name} is not the one of the certificate")
         return cls(certificate, key, pin_of(parsed.public_bytes(Encoding.DER)))
+
+
+def _certificates_in(chain: bytes, path: Path) -> bytes:
+    """Return the certificates of a file alone, without what may stand around them.
+
+    Raises:
+        ValueError: There is none.
+    """
+    try:
+        certificates = x509.load_pem_x509_certificates(chain)
+    except ValueError as exc:
+        raise ValueError(f"{path} holds no certificate in PEM") from exc
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def _key_in(pem: bytes) -> bytes:
+    """Return the key of a file alone; empty if there is none."""
+    found = _KEY.search(pem)
+    return found[0] + b"\n" if found is not None else b""
+
+
+def _spki(public: PublicKeyTypes | CertificatePublicKeyTypes) -> bytes:
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def pin_of(certificate: bytes) -> str:
     """Return the pin of the key in a DER certificate, `SHA256:...`."""
-    public = x509.load_der_x509_certificate(certificate).public_key()
-    return pin_of_spki(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-
-
-def create_secret(path: Path, data: bytes) -> bool:
-    """Put `data` into a new file that only its owner can read, whole or not at all.
-
-    Returns:
-        Whether it was made: False if there is one already.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # mkstemp makes the file 0600.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            return False
-        return True
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    return pin_of_spki(_spki(x509.load_der_x509_certificate(certificate).public_key()))

@@ -1,7 +1,8 @@
 """TLS contexts for both ends: TLS 1.3 and nothing older.
 
-The client's context checks no name and no chain: who the server is, is decided by the pin of its
-key, which `known_hosts.py` looks up before the first byte is written.
+The client's usual context checks no name and no chain: who the server is, is decided by the pin of
+its key, which `known_hosts.py` looks up before the first byte is written. The other one is for
+servers with a public certificate.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from socketchat.trust.identity import Identity
 
-__all__ = ["client_context", "server_context"]
+__all__ = ["client_context", "public_context", "server_context"]
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:
@@ -36,4 +37,14 @@ def client_context() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def public_context() -> ssl.SSLContext:
+    """Return a client's context under which this system's authorities vouch for the certificate.
+
+    It must also bear the name by which the server was called.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context

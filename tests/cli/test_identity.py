@@ -1,0 +1,129 @@
+"""Claims about `socketchat.cli.identity`: the keys that lie here, and how a server gets another."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from socketchat import Identity
+from socketchat.fingerprint import tag_of
+from socketchat.trust.device import Device
+from socketchat.trust.known_hosts import KnownHosts
+from tests.cli.processes import stage, status
+
+
+class Ask:
+    """Runs `socketchat identity`, and returns its status, its stdout and its stderr."""
+
+    def __init__(
+        self, data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        self._data = str(data)
+        self._monkeypatch = monkeypatch
+        self._capfd = capfd
+
+    def __call__(self, *arguments: str) -> tuple[object, str, str]:
+        code = status(self._monkeypatch, "identity", *arguments, "--data", self._data)
+        return (code, *self._capfd.readouterr())
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
+    return Ask(tmp_path, monkeypatch, capfd)
+
+
+def test_a_device_has_a_key_and_a_tag_and_is_told_where_it_lies(tmp_path: Path, ask: Ask) -> None:
+    code, out, err = ask()
+    device = Device.load_or_generate(tmp_path)
+    assert code == 0
+    path = tmp_path / "device.key"
+    assert out == f"device {device.fingerprint} (tag {tag_of(device.public)}) in {path}\n"
+    assert "there is no server here" in err
+    assert ask()[1] == out
+    assert not (tmp_path / "server.pem").exists()
+
+
+def test_a_server_and_its_next_key_are_shown(tmp_path: Path, ask: Ask) -> None:
+    server, following = Identity.load_or_generate(tmp_path), Identity.next(tmp_path)
+    code, out, err = ask()
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1:] == [
+        f"server {server.fingerprint} in {tmp_path / 'server.pem'}",
+        f"next {following.fingerprint} in {tmp_path / 'server-next.pem'}",
+    ]
+
+
+def test_it_is_for_programs_too(tmp_path: Path, ask: Ask) -> None:
+    _, out, _ = ask("--json")
+    device = Device.load_or_generate(tmp_path)
+    usual = {
+        "type": "identity",
+        "device": device.fingerprint,
+        "tag": tag_of(device.public),
+        "directory": str(tmp_path),
+    }
+    assert json.loads(out) == {**usual, "server": None, "next": None}
+    server = Identity.load_or_generate(tmp_path)
+    _, out, _ = ask("--next", "--json")
+    next_pin = Identity.next_pin(tmp_path)
+    assert json.loads(out) == {**usual, "server": server.fingerprint, "next": next_pin}
+
+
+def test_a_next_key_is_made_once_and_its_fingerprint_printed(tmp_path: Path, ask: Ask) -> None:
+    code, out, _ = ask("--next")
+    assert code == 0
+    assert out == f"{Identity.next_pin(tmp_path)}\n"
+    assert ask("--next")[1] == out
+
+
+def test_rotating_puts_it_into_use_and_keeps_the_one_before(tmp_path: Path, ask: Ask) -> None:
+    before = Identity.load_or_generate(tmp_path)
+    _, made, _ = ask("--next")
+    code, out, err = ask("--rotate")
+    assert code == 0
+    assert out == made == f"{Identity.load_or_generate(tmp_path).fingerprint}\n"
+    assert str(tmp_path / "server-old.pem") in err
+    assert Identity.pin_in(tmp_path / "server-old.pem") == before.fingerprint
+
+
+def test_without_a_next_key_nothing_is_rotated(tmp_path: Path, ask: Ask) -> None:
+    before = Identity.load_or_generate(tmp_path)
+    code, out, err = ask("--rotate")
+    assert (code, out) == (2, "")
+    assert err == (
+        "socketchat: there is no next key: make it with --next, and let callers hear of it first\n"
+    )
+    assert Identity.load_or_generate(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["device.key", "server.pem", "server-next.pem"])
+def test_a_file_that_is_damaged_is_named(tmp_path: Path, ask: Ask, name: str) -> None:
+    (tmp_path / name).write_bytes(b"garbage")
+    code, out, err = ask()
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert f"{tmp_path / name} holds no" in line
+    assert line.endswith("; see --data")
+
+
+def test_a_server_that_has_announced_its_key_changes_it_without_a_word(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        known = KnownHosts(tmp_path / "client" / "known_hosts")
+        assert it.call(server.address, stdin=subprocess.DEVNULL).wait() == 0
+        data = ("--data", str(tmp_path / "server"))
+        made = it.start("identity", "--next", *data)
+        assert made.wait() == 0
+        known.announce(server.address, made.out.strip())
+        assert it.start("identity", "--rotate", *data).wait() == 0
+        server.signal(signal.SIGTERM)
+        server.wait()
+        again = it.serve(port=server.port)
+        assert again.key == made.out.strip()
+        strict = it.call(again.address, "--trust", "strict", stdin=subprocess.DEVNULL)
+        assert strict.wait() == 0
+        assert known.path.read_text() == f"{again.address} {again.key}\n"
