@@ -25,7 +25,7 @@ from socketchat.errors import (
     UnsupportedVersion,
     UntrustedPeer,
 )
-from socketchat.fingerprint import is_pin
+from socketchat.fingerprint import DIGEST_SIZE, is_pin, pin_of_digest
 from socketchat.link import Link
 from socketchat.messages import MAX_INVITE, check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
@@ -169,7 +169,11 @@ class Dialer:
         """Drive the session over this link, and over others after it, until it is closed."""
         try:
             while link is not None:
-                await session.drive(link)
+                noting = asyncio.create_task(self._note_next_key(session))
+                try:
+                    await session.drive(link)
+                finally:
+                    await asyncio.wait([noting])
                 link = await self._reopen(session)
         except Exception as exc:  # noqa: BLE001 - nobody awaits this task: the session must tell
             _log.exception("the session with %s failed", self.host)
@@ -232,6 +236,18 @@ class Dialer:
             writer.transport.abort()
             raise
         return link
+
+    async def _note_next_key(self, session: Session) -> None:
+        """Remember which key the server will have next, or that it keeps the one that it has."""
+        pin, digest = session.peer.key, session.next_key
+        if not pin or isinstance(self.trust, ssl.SSLContext):
+            return
+        host = host_and_port(self.host, self.port)
+        next_pin = pin_of_digest(digest) if len(digest) == DIGEST_SIZE else ""
+        try:
+            await asyncio.to_thread(self.known_hosts.note_next, host, pin, next_pin)
+        except OSError as exc:
+            _log.warning("the next key of %s is not remembered: %s", host, exc)
 
     def _context(self) -> ssl.SSLContext | None:
         if not self.tls:

@@ -13,7 +13,18 @@ import hashlib
 import re
 from typing import Final
 
-__all__ = ["digest_of_pin", "fingerprint_of", "is_pin", "pin_of_spki", "tag_of"]
+__all__ = [
+    "DIGEST_SIZE",
+    "digest_of_pin",
+    "fingerprint_of",
+    "is_pin",
+    "pin_of_digest",
+    "pin_of_spki",
+    "tag_of",
+]
+
+#: Bytes of a SHA-256.
+DIGEST_SIZE: Final = 32
 
 _PIN: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 #: What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410).
@@ -28,13 +39,17 @@ def is_pin(text: str) -> bool:
 
 def pin_of_spki(spki: bytes) -> str:
     """Return the fingerprint of a public key in DER."""
-    digest = hashlib.sha256(spki).digest()
+    return pin_of_digest(hashlib.sha256(spki).digest())
+
+
+def pin_of_digest(digest: bytes) -> str:
+    """Return the fingerprint that spells a SHA-256."""
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def digest_of_pin(pin: str) -> bytes:
     """Return the SHA-256 that a fingerprint spells, 32 bytes; of an empty one, zeros."""
-    return base64.b64decode(pin.removeprefix("SHA256:") + "=") if pin else bytes(32)
+    return base64.b64decode(pin.removeprefix("SHA256:") + "=") if pin else bytes(DIGEST_SIZE)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -118,6 +118,7 @@ class SessionLifecycle:
         latency: Seconds that the last ping took, there and back; 0.0 until there was one.
         earlier: The numbers of what was said in the room before the session came in, as far as it
             is given that; it is given none of what was meant for others.
+        next_key: SHA-256 of the key that the server will have next, as it has announced; or empty.
         on_end: Called once, when the session has ended.
     """
 
@@ -146,6 +147,7 @@ class SessionLifecycle:
         self.peer = Peer()
         self.latency = 0.0
         self.earlier = range(0)
+        self.next_key = b""
         self.on_end: Callable[[], object] | None = None
         self._options = options
         self._resumable = resumable
@@ -246,6 +248,7 @@ class SessionLifecycle:
         self.peer = Peer(greeted.greeting.server, key, link.address)
         if self.state is SessionState.CONNECTING or welcomed.resumed.restarted:
             self.earlier = range(welcome.after[0] + 1, welcome.head + 1)
+        self.next_key = welcome.next_key
         self._attach(link, welcomed.resumed, rest)
 
     def welcome(

@@ -102,6 +102,7 @@ class Protocol:
         hello: Hello | None = None,
         lanes: Lanes | None = None,
         prove: Callable[[bytes], bytes] | None = None,
+        next_key: bytes = b"",
     ) -> None:
         """Begin a link.
 
@@ -113,6 +114,7 @@ class Protocol:
             hello: What a client asks for.
             lanes: Its lanes, which go on over this link.
             prove: Returns the signature that goes into `hello`, given the server's nonce.
+            next_key: What a server announces as its next key in `Welcome`.
         """
         assert (greeting is not None) is (side is Side.SERVER)
         assert (hello is not None and lanes is not None) is (side is Side.CLIENT)
@@ -130,6 +132,7 @@ class Protocol:
         self._options = options
         self._hello = hello
         self._prove = prove
+        self._next_key = next_key
         self._lanes = lanes
         # Which of the links of its lanes this is, once it is open.
         self._link_number = 0
@@ -364,7 +367,8 @@ class Protocol:
         Raises:
             LocalProtocolError: No client has asked.
         """
-        self._say(Welcome(lanes.session, lanes.committed, nick, room, floor, head, after))
+        told = (nick, room, floor, head, after, self._next_key)
+        self._say(Welcome(lanes.session, lanes.committed, *told))
         # A client that claims what was never written gains nothing by it.
         mark = min(hello.after[0], lanes.written) if hello.session == lanes.session else 0
         acknowledged = lanes.resume(lanes.session, mark)

@@ -23,7 +23,7 @@ from typing import Protocol as TypingProtocol
 
 from socketchat.awaiting import Opening
 from socketchat.errors import Close, CloseCode, HandshakeError, HandshakeRefused, SessionClosed
-from socketchat.fingerprint import fingerprint_of
+from socketchat.fingerprint import digest_of_pin, fingerprint_of, is_pin
 from socketchat.link import Link, StreamReaderLike, StreamWriterLike
 from socketchat.listening import Acceptor, listen
 from socketchat.logged import LoggedSession, LogPlace
@@ -97,6 +97,7 @@ def serve(
     port: int = DEFAULT_PORT,
     *,
     identity: Identity | None = None,
+    next_pin: str = "",
     name: str = "",
     tls: bool = True,
     max_pending: tuple[int, int] = MAX_PENDING,
@@ -118,6 +119,8 @@ def serve(
         port: TCP port; 0 takes a free one, the same for every address.
         identity: The server's key; None makes one for this process, so that after a restart no
             client that has trusted it comes back (`Identity.load_or_generate` keeps one).
+        next_pin: The pin of the key that the server will have next, which callers remember; empty
+            if it keeps the one that it has.
         name: The server's name, for people to read, at most 64 characters.
         tls: False speaks in the clear.
         max_pending: Callers who may be in the greeting at once, in all and from one address; others
@@ -130,7 +133,10 @@ def serve(
     """
     check_names(name)
     checked = Options(**options)
-    server = Server(handler, checked, name=name, max_pending=max_pending)
+    if next_pin and not is_pin(next_pin):
+        raise ValueError(f'next_pin must be "SHA256:...": {next_pin!r}')
+    next_key = digest_of_pin(next_pin) if next_pin else b""
+    server = Server(handler, checked, name=name, max_pending=max_pending, next_key=next_key)
 
     async def start() -> Server:
         await server.start(host, port, identity, tls=tls)
@@ -147,7 +153,13 @@ class Server:
     """
 
     def __init__(
-        self, handler: Handler, options: Options, *, name: str, max_pending: tuple[int, int]
+        self,
+        handler: Handler,
+        options: Options,
+        *,
+        name: str,
+        max_pending: tuple[int, int],
+        next_key: bytes = b"",
     ) -> None:
         """For `serve` alone."""
         self.fingerprint = ""
@@ -155,6 +167,7 @@ class Server:
         self._options = options
         self._name = name
         self._max_pending = max_pending
+        self._next_key = next_key
         self._context: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
         self._hellos = itertools.count()
@@ -291,7 +304,10 @@ class Server:
     def _make_link(self, reader: StreamReaderLike, writer: StreamWriterLike) -> Link:
         greeting = Greeting(VERSION, os.urandom(32), self._name, Limits(self._options.max_size))
         now = asyncio.get_running_loop().time()
-        return Link(reader, writer, Protocol(Side.SERVER, self._options, now, greeting=greeting))
+        protocol = Protocol(
+            Side.SERVER, self._options, now, greeting=greeting, next_key=self._next_key
+        )
+        return Link(reader, writer, protocol)
 
     async def _greet(self, link: Link, pin: str) -> Session:
         """Give a caller its session back, or make it a new one, and welcome it.

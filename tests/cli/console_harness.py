@@ -55,6 +55,7 @@ class FakeSession:
         self.close_code: int | None = None
         self.close_reason = ""
         self.receipts: list[FakeReceipt] = []
+        self.commands: list[tuple[str, str]] = []
         self.confirm = True
         self.accepting = asyncio.Event()
         self.accepting.set()
@@ -72,6 +73,12 @@ class FakeSession:
         if self.confirm:
             receipt.settle()
         return receipt
+
+    async def command(self, name: str, argument: str = "") -> str:
+        self.commands.append((name, argument))
+        if self.refusal is not None:
+            raise self.refusal
+        return f"done: {name}"
 
     async def events(self) -> AsyncIterator[Event]:
         while True:

@@ -15,12 +15,16 @@ class Host:
     def __init__(self) -> None:
         self.notices: list[str] = []
         self.left = 0
+        self.asked: list[tuple[str, str]] = []
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
 
     def leave(self) -> None:
         self.left += 1
+
+    def ask(self, name: str, argument: str) -> None:
+        self.asked.append((name, argument))
 
 
 @pytest.mark.parametrize("line", ["hello", " /quit", "a/b", "", " ", "\\/quit", "\uff0f/"])
@@ -81,3 +85,24 @@ def test_a_line_is_sent_or_carried_out(line: str) -> None:
     else:
         assert sent is None
         assert host.left + len(host.notices) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("/kick eve enough", ("kick", "eve enough")),
+        ("/KICK eve", ("kick", "eve")),
+        ("/ban 192.0.2.1", ("ban", "192.0.2.1")),
+        ("/bans", ("bans", "")),
+        ("/mute eve of all people", ("mute", "eve of all people")),
+        ("/invite", ("invite", "")),
+        ("/invite red room", ("invite", "red room")),
+        ("/invite 2h", ("invite", "7200")),
+        ("/invite 1h30m red room", ("invite", "5400 red room")),
+    ],
+)
+def test_what_the_server_does_it_is_asked_for(line: str, asked: tuple[str, str]) -> None:
+    host = Host()
+    assert interpret(host, line) is None
+    assert host.asked == [asked]
+    assert host.notices == []

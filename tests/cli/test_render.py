@@ -47,6 +47,7 @@ from socketchat.events import (
     Restarted,
     Typing,
 )
+from socketchat.fingerprint import fingerprint_of
 from socketchat.text import width
 
 NOON = 12 * 3_600_000_000 + 60_000_000  # 12:01 on the first day of 1970
@@ -366,11 +367,12 @@ def test_times_are_exact_to_the_microsecond() -> None:
 
 
 def test_data_goes_out_in_base64() -> None:
-    value = to_json(message(b"\x00\xff"), "r", key="SHA256:abc")
+    key = bytes(range(32))
+    value = to_json(Message(b"\x00\xff", "ada", 1, 0, public=key), "r")
     assert value is not None
     assert value["data"] == "AP8="
     assert "text" not in value
-    assert value["key"] == "SHA256:abc"
+    assert value["key"] == fingerprint_of(key)
 
 
 @given(st.text(st.characters()), st.text(st.characters(), max_size=10))

@@ -26,6 +26,7 @@ from socketchat.cli.failures import ExitCode
 from socketchat.cli.serve import ServeSettings, _callers_name, _chat
 from socketchat.framing import FrameDecoder
 from socketchat.messages import VERSION, Greeting, Hello, Welcome, decode, encode
+from socketchat.trust.device import Device
 from tests.cli.processes import Piped, Server, stage
 
 STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
@@ -88,6 +89,8 @@ def settings(*, hosts: tuple[str, ...] = (), no_tls: bool = False, nick: str = "
         room="lobby",
         nick=nick,
         name="",
+        private=False,
+        operators=(),
         headless=True,
         retain=None,
         rate=0,
@@ -378,7 +381,9 @@ async def test_a_host_whom_a_full_disk_turned_away_is_seated_again(
     log = FullLog(2)
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with listen(ChatServer(log), "127.0.0.1", 0, tls=False) as server:
-        chatting = asyncio.create_task(_chat(server, settings(nick="ada"), [end]))
+        chatting = asyncio.create_task(
+            _chat(server, settings(nick="ada"), Device.generate(), [end])
+        )
         await log.kept.wait()
         assert [entry.body for entry in await log.read("lobby", 0)] == ["at seat 3"]
         end.set_result(None)
@@ -392,7 +397,7 @@ async def test_a_host_who_leaves_is_not_seated_again(monkeypatch: pytest.MonkeyP
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     end.set_result(None)
     async with listen(ChatServer(), "127.0.0.1", 0, tls=False) as server:
-        await _chat(server, settings(nick="ada"), [end])
+        await _chat(server, settings(nick="ada"), Device.generate(), [end])
     assert Seat.taken == 1
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socketchat.cli.delivery import kept_words
+from socketchat.cli.device import device_in
 from socketchat.cli.failures import (
     ExitCode,
     Failure,
@@ -37,6 +38,7 @@ from socketchat.messages import MAX_NAME
 from socketchat.options import Options
 from socketchat.session import Session, SessionState
 from socketchat.text import clean_name
+from socketchat.trust.device import Device
 from socketchat.trust.known_hosts import (
     KnownHost,
     KnownHosts,
@@ -143,6 +145,7 @@ class Call:
         self._known = KnownHosts(self._data / "known_hosts")
         self._server = host_and_port(target.host, target.port)
         self._trust = _trust_of(settings, target)
+        self._device: Device | None = None
         self._connected = False
 
     @property
@@ -186,6 +189,7 @@ class Call:
             history=history,
             since=since,
             outbox=outbox,
+            device=await self._load_device(),
             # One session lets us in; the token is of no use to those after it.
             invite="" if self._connected else target.token,
         )
@@ -211,6 +215,16 @@ class Call:
             remembered = bool(target.pin) or self._trust == "accept-new"
             self._say_connected(session, new=known is None and remembered)
         return session
+
+    async def _load_device(self) -> Device:
+        """Return this device's key, which is made at its first call.
+
+        Raises:
+            Failure: It cannot be used.
+        """
+        if self._device is None:
+            self._device = await asyncio.to_thread(device_in, self._data)
+        return self._device
 
     def _say_connected(self, session: Session, *, new: bool) -> None:
         peer = session.peer

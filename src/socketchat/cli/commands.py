@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from socketchat.cli.duration import parse_duration
+
 __all__ = ["COMMANDS", "Command", "CommandHost", "interpret"]
 
 
@@ -21,6 +23,9 @@ class CommandHost(Protocol):
 
     def leave(self) -> None:
         """Leave, as soon as what was typed is on its way."""
+
+    def ask(self, name: str, argument: str) -> None:
+        """Ask the server to do something, and print what it says to that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,30 @@ def _quit(host: CommandHost, _argument: str) -> None:
     host.leave()
 
 
+def _asks(name: str) -> Callable[[CommandHost, str], None]:
+    """Return what has the server do a thing of this name."""
+    return lambda host, argument: host.ask(name, argument)
+
+
+def _invite(host: CommandHost, argument: str) -> None:
+    first, _, room = argument.partition(" ")
+    seconds = parse_duration(first)
+    host.ask("invite", argument if seconds is None else f"{seconds} {room}".rstrip())
+
+
 COMMANDS: Mapping[str, Command] = {
     "help": Command("show this", _help),
+    "invite": Command("make an invite, for operators", _invite, "[24h] [ROOM]"),
+    "kick": Command("show somebody the door, for operators", _asks("kick"), "NAME [REASON]"),
+    "ban": Command(
+        "let a name, a key or an address in no more, for operators", _asks("ban"), "WHOM [REASON]"
+    ),
+    "unban": Command("lift a ban, for operators", _asks("unban"), "WHOM"),
+    "bans": Command("list who is banned, for operators", _asks("bans")),
+    "mute": Command("let somebody say nothing more, for operators", _asks("mute"), "NAME"),
+    "unmute": Command("let them speak again, for operators", _asks("unmute"), "NAME"),
+    "op": Command("make somebody an operator, for operators", _asks("op"), "NAME"),
+    "deop": Command("make them none any more, for operators", _asks("deop"), "NAME"),
     "quit": Command("leave", _quit),
 }
 

@@ -27,6 +27,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import Layout
 from prompt_toolkit.output import ColorDepth, Output
 
+from socketchat.cli.asking import Asker, Asking
 from socketchat.cli.commands import interpret
 from socketchat.cli.console_layout import STYLE, make_layout
 from socketchat.cli.console_printer import Printer
@@ -54,7 +55,7 @@ EVENTS_PER_TURN = 50
 TOOLBAR_INTERVAL = 1.0
 
 
-class ChatSession(Sender, Protocol):
+class ChatSession(Sender, Asker, Protocol):
     """What the console needs of a `Session`."""
 
     @property
@@ -121,6 +122,7 @@ class Console:
         self._over = asyncio.Event()
         self._toolbar_shown: Row = []
         self._sending = Sending(session, self._report, self._redraw)
+        self._asking = Asking(session, self.notice)
         self._buffer = Buffer(multiline=True, history=InMemoryHistory())
         self._app: Application[None] = Application(
             layout=self._make_layout(),
@@ -141,6 +143,10 @@ class Console:
     def notice(self, text: str) -> None:
         """Print a line that is no message; before `run` and after it too."""
         self._print(notice_rows(text, self._view()))
+
+    def ask(self, name: str, argument: str) -> None:
+        """Ask the server to do something, and print what it says to that."""
+        self._asking.add(name, argument)
 
     def exit(self) -> None:
         """Let `run` return, without waiting for anything; calling it again does nothing.
@@ -178,6 +184,7 @@ class Console:
                 asyncio.create_task(self._read()),
                 asyncio.create_task(self._sending.send_all()),
                 asyncio.create_task(self._sending.confirm_all()),
+                asyncio.create_task(self._asking.run()),
                 asyncio.create_task(self._leave_in_time()),
                 asyncio.create_task(self._watch_toolbar()),
             ]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-__all__ = ["seconds_of", "time_of"]
+__all__ = ["parse_duration", "seconds_of", "time_of"]
 
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:[0-9]{1,9}[wdhms])+")
@@ -25,10 +25,18 @@ def seconds_of(
     """
     if value is None:
         return None
-    if not _DURATION.fullmatch(value):
+    seconds = parse_duration(value)
+    if seconds is None:
         raise click.BadParameter(f"{value!r} is no length of time: write 90d, 12h, 1h30m or 45s")
-    parts = re.findall(r"([0-9]+)([wdhms])", value)
-    return float(sum(int(count) * _SECONDS[unit] for count, unit in parts))
+    return float(seconds)
+
+
+def parse_duration(text: str) -> int | None:
+    """Return the seconds that a text like `1h30m` stands for; None if it is no length of time."""
+    if not _DURATION.fullmatch(text):
+        return None
+    parts = re.findall(r"([0-9]+)([wdhms])", text)
+    return sum(int(count) * _SECONDS[unit] for count, unit in parts)
 
 
 def time_of(

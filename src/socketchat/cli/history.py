@@ -58,7 +58,15 @@ def run_history(**settings: Any) -> int:
 
 
 def _line(room: str, entry: Entry, *, named: bool, as_json: bool) -> bytes:
-    message = Message(entry.body, entry.sender, entry.number, entry.at, entry.to, replayed=True)
+    message = Message(
+        entry.body,
+        entry.sender,
+        entry.number,
+        entry.at,
+        entry.to,
+        replayed=True,
+        public=entry.key,
+    )
     if as_json:
         value = to_json(message, room)
         assert value is not None

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from socketchat.cli.asking import Asking
 from socketchat.cli.commands import interpret
 from socketchat.cli.delivery import acknowledged, lines_were, seconds
 from socketchat.cli.event_writer import EventWriter, Hear, hear_all
@@ -72,6 +73,7 @@ class Lines:
         self._left = asyncio.Event()
         self._output = LineOutput(sys.stdout.fileno())
         self._writer = EventWriter(session, self._output, as_json=as_json)
+        self._asking = Asking(session, self.notice)
         self._in_hand = False
         self._lost = 0
         self._refused = 0
@@ -83,6 +85,10 @@ class Lines:
     def notice(self, text: str) -> None:
         """Say something that is no message."""
         say(plain_notice(text))
+
+    def ask(self, name: str, argument: str) -> None:
+        """Ask the server to do something, and print what it says to that."""
+        self._asking.add(name, argument)
 
     async def run(self) -> ExitCode:
         """Exchange lines until the input, the output or the session ends, or `leave` is called.
@@ -99,6 +105,7 @@ class Lines:
         writing = asyncio.create_task(self._output.run())
         sending = asyncio.create_task(self._send_until_left())
         tasks = (receiving, writing, sending)
+        asking = asyncio.create_task(self._asking.run())
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if writing.done() and not writing.exception() and self._speaks and not self._typed:
@@ -114,9 +121,9 @@ class Lines:
             patience = LEAVE_TIMEOUT if self._left.is_set() else None
             await asyncio.wait((writing,), timeout=patience)
         finally:
-            for task in tasks:
+            for task in (*tasks, asking):
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.wait((*tasks, asking))
         return self._outcome(tasks)
 
     def _outcome(self, tasks: tuple[asyncio.Task[None], ...]) -> ExitCode:

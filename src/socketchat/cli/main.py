@@ -164,6 +164,14 @@ def _help_unless_asked(context: click.Context) -> None:
     show_default=True,
     help="Messages a second that a member may send, after a burst of 30; 0 is no limit.",
 )
+@_option("--private", is_flag=True, help="Let in nobody but those who were invited, and operators.")
+@_option(
+    "--operator",
+    "operators",
+    metavar="SHA256:...",
+    multiple=True,
+    help="The key of an operator, as socketchat identity shows it there; may be repeated.",
+)
 @_option(
     "--cert",
     metavar="FILE",

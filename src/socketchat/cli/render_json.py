@@ -48,23 +48,23 @@ _UNSHOWN = (
 _ESCAPES = {point: f"\\u{point:04x}" for point in _UNSHOWN}
 
 
-def to_json(event: Event, room: str, *, key: str = "") -> JSONObject | None:
+def to_json(event: Event, room: str) -> JSONObject | None:
     """Make an event the object that `--json` prints. Text stays exactly as it came.
 
     Args:
         event: What happened.
         room: In which room; empty between plain peers.
-        key: The fingerprint of the sender's key, as far as it is known.
 
     Returns:
         The object; None for an event that is no data (someone typing).
     """
     match event:
         case Message():
-            return _message_json(event, room, key)
-        case Joined(nick=nick, address=address) | Left(nick=nick, address=address):
+            return _message_json(event, room)
+        case Joined() | Left():
             kind = "joined" if isinstance(event, Joined) else "left"
-            return {"type": kind, "room": room, "from": nick, "address": address}
+            who = {"from": event.nick, "key": event.key, "address": event.address}
+            return {"type": kind, "room": room, **who}
         case LinkLost(reason=reason):
             return disconnected_json(room, None, reason)
         case LinkRestored():
@@ -76,8 +76,9 @@ def to_json(event: Event, room: str, *, key: str = "") -> JSONObject | None:
             return {"type": "gap", "room": room, "first": first, "last": last}
         case Rejected(number=number, code=code, reason=reason):
             return rejected_json(room, number, code, reason)
-        case Present(nicks=nicks):
-            return {"type": "present", "room": room, "names": list(nicks)}
+        case Present(nicks=nicks, keys=keys):
+            known = list(keys) or [""] * len(nicks)
+            return {"type": "present", "room": room, "names": list(nicks), "keys": known}
         case Typing():
             return None
         case _:
@@ -126,14 +127,14 @@ def json_line(value: JSONObject) -> bytes:
     return line.encode(errors="backslashreplace") + b"\n"
 
 
-def _message_json(message: Message, room: str, key: str) -> JSONObject:
+def _message_json(message: Message, room: str) -> JSONObject:
     value: JSONObject = {
         "type": "message",
         "room": room,
         "number": message.number,
         "at": _rfc3339(message.at),
         "from": message.sender,
-        "key": key,
+        "key": message.key,
         "to": message.to,
     }
     if isinstance(message.body, str):

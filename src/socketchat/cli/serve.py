@@ -21,20 +21,26 @@ from pathlib import Path
 from typing import Any
 
 from socketchat.chat import ChatServer, Rate, Rules
+from socketchat.chat.facts import FileFacts
+from socketchat.chat.inviter import Inviter
+from socketchat.chat.registry import Registry
 from socketchat.chat.sqlite_log import SQLiteLog
 from socketchat.cli.address import save_address
 from socketchat.cli.calling import HISTORY
+from socketchat.cli.device import device_in
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
 from socketchat.cli.render import closing_words, plain_notice
 from socketchat.cli.target import Target, is_everywhere, is_loopback
 from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
+from socketchat.fingerprint import is_pin
 from socketchat.messages import MAX_NAME
 from socketchat.server import Server
 from socketchat.server import serve as listen_and_serve
 from socketchat.session import Session, Side
 from socketchat.text import clean, clean_name
+from socketchat.trust.device import Device
 from socketchat.trust.identity import Identity
 from socketchat.trust.known_hosts import default_directory
 
@@ -57,6 +63,8 @@ class ServeSettings:
     headless: bool
     retain: float | None
     rate: float
+    private: bool
+    operators: tuple[str, ...]
     no_tls: bool
     cert: Path | None
     key: Path | None
@@ -64,18 +72,62 @@ class ServeSettings:
     plain: bool
     no_color: bool
 
+    @property
+    def directory(self) -> Path:
+        """Where keys, logs and the like lie."""
+        return self.data or default_directory()
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """What is served, and by whom.
+
+    Attributes:
+        chat: The chat server.
+        identity: Its key; None without TLS.
+        inviter: Makes its invites; None without TLS.
+        device: The key of this device, for the host's seat.
+    """
+
+    chat: ChatServer
+    identity: Identity | None
+    inviter: Inviter | None
+    device: Device
+
 
 def run_serve(**settings: Any) -> int:
     """Run the server until its host leaves or a signal comes; return the exit code."""
     checked = ServeSettings(**settings)
     _check(checked)
-    log = SQLiteLog(checked.data or default_directory(), retain=checked.retain)
+    say(f"starting on {socket.gethostname()}")
+    hosting = _host(checked)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(checked, hosting))
+
+
+def _host(settings: ServeSettings) -> Hosting:
+    """Put together what is served.
+
+    Raises:
+        Failure: Something of it cannot be used.
+    """
+    identity = None if settings.no_tls else _identity(settings)
+    inviter = None
+    if identity is not None:
+        inviter = Inviter(identity, _callers_name(settings, socket.gethostname()))
+    facts = FileFacts(settings.directory)
+    operators = frozenset(settings.operators)
     try:
-        chat = ChatServer(log, room=checked.room, rules=Rules(rate=_rate(checked.rate)))
+        chat = ChatServer(
+            SQLiteLog(settings.directory, retain=settings.retain),
+            room=settings.room,
+            rules=Rules(rate=_rate(settings.rate)),
+            registry=Registry(facts, private=settings.private, operators=operators),
+            invites=inviter,
+        )
     except ValueError as exc:
         raise Failure(ExitCode.USAGE, str(exc)) from exc
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(checked, chat))
+    return Hosting(chat, identity, inviter, device_in(settings.directory))
 
 
 def _check(settings: ServeSettings) -> None:
@@ -89,6 +141,10 @@ def _check(settings: ServeSettings) -> None:
     if (settings.cert is None) != (settings.key is None):
         given, missing = ("--cert", "--key") if settings.key is None else ("--key", "--cert")
         raise Failure(ExitCode.USAGE, f"{given} needs {missing} too")
+    wrong = [operator for operator in settings.operators if not is_pin(operator)]
+    if wrong:
+        what = f"--operator wants SHA256:... as socketchat identity shows it, not {wrong[0]!r}"
+        raise Failure(ExitCode.USAGE, what)
     if settings.cert is not None and settings.no_tls:
         raise Failure(ExitCode.USAGE, "--cert and --no-tls exclude each other")
 
@@ -105,7 +161,7 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: ServeSettings, chat: ChatServer) -> int:
+async def _serve(settings: ServeSettings, hosting: Hosting) -> int:
     main = asyncio.current_task()
     assert main is not None
     signalled: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
@@ -120,7 +176,7 @@ async def _serve(settings: ServeSettings, chat: ChatServer) -> int:
     # Before anybody can know that the server is there, and signal it.
     with on_signals(stop, "SIGTERM", "SIGINT", "SIGHUP"):
         try:
-            await _serve_until(signalled, settings, chat)
+            await _serve_until(signalled, settings, hosting)
         except asyncio.CancelledError:
             if not signalled.done():
                 raise
@@ -129,7 +185,7 @@ async def _serve(settings: ServeSettings, chat: ChatServer) -> int:
 
 
 async def _serve_until(
-    signalled: asyncio.Future[signal.Signals], settings: ServeSettings, chat: ChatServer
+    signalled: asyncio.Future[signal.Signals], settings: ServeSettings, hosting: Hosting
 ) -> None:
     """Serve until a signal comes, the host leaves, or the log fails.
 
@@ -137,11 +193,12 @@ async def _serve_until(
         Failure: The server cannot be started, or its log has failed.
     """
     machine = socket.gethostname()
-    say(f"starting on {machine}")
-    server = await _open(settings, chat, settings.name or machine)
-    failed = asyncio.create_task(chat.wait_failed())
+    server = await _open(settings, hosting, settings.name or machine)
+    failed = asyncio.create_task(hosting.chat.wait_failed())
     try:
         host = _callers_name(settings, machine)
+        if hosting.inviter is not None:
+            hosting.inviter.port = server.port
         await _note_address(server, host, settings)
         _announce(server, host, tls=not settings.no_tls)
         if settings.headless or not sys.stdin.isatty():
@@ -151,7 +208,7 @@ async def _serve_until(
             logging.getLogger("socketchat.chat").setLevel(logging.INFO)
             await asyncio.wait((signalled, failed), return_when=asyncio.FIRST_COMPLETED)
         else:
-            await _chat(server, settings, (signalled, failed))
+            await _chat(server, settings, hosting.device, (signalled, failed))
     finally:
         failed.cancel()
         await server.close(*_goodbye(signalled, failed))
@@ -173,7 +230,10 @@ def _goodbye(
 
 
 async def _chat(
-    server: Server, settings: ServeSettings, ends: Sequence[asyncio.Future[Any]]
+    server: Server,
+    settings: ServeSettings,
+    device: Device,
+    ends: Sequence[asyncio.Future[Any]],
 ) -> None:
     """Have the host chat until it leaves, or one of `ends` is done.
 
@@ -183,7 +243,7 @@ async def _chat(
     over = False
     while not over:
         try:
-            async with _seat(server, settings.nick) as session:
+            async with _seat(server, settings.nick, device) as session:
                 front = Front(session, plain=settings.plain, no_color=settings.no_color)
                 leave = functools.partial(_leave, front)
                 for end in ends:
@@ -212,15 +272,16 @@ def _callers_name(settings: ServeSettings, machine: str) -> str:
     return "localhost" if settings.no_tls else machine
 
 
-async def _open(settings: ServeSettings, chat: ChatServer, name: str) -> Server:
-    identity = None if settings.no_tls else await asyncio.to_thread(_identity, settings)
+async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
+    next_pin = await asyncio.to_thread(_next_pin, settings)
     hosts = settings.hosts or (_LOOPBACK if settings.no_tls else None)
     try:
         return await listen_and_serve(
-            chat,
+            hosting.chat,
             hosts,
             settings.port,
-            identity=identity,
+            identity=hosting.identity,
+            next_pin=next_pin,
             name=clean(name, multiline=False, limit=MAX_NAME),
             tls=not settings.no_tls,
         )
@@ -241,7 +302,7 @@ def _identity(settings: ServeSettings) -> Identity:
     """
     try:
         if settings.cert is None or settings.key is None:
-            return Identity.load_or_generate(settings.data or default_directory())
+            return Identity.load_or_generate(settings.directory)
         identity = Identity.load(settings.cert, settings.key)
     except OSError as exc:
         what = f"the server's key: {exc.filename}: {exc.strerror}; see {_where_keys_are(settings)}"
@@ -255,6 +316,20 @@ def _identity(settings: ServeSettings) -> Identity:
     return identity
 
 
+def _next_pin(settings: ServeSettings) -> str:
+    """Return the pin of the key that the server will have next; of given ones none is known.
+
+    Raises:
+        Failure: What lies there cannot be used.
+    """
+    if settings.no_tls or settings.cert is not None:
+        return ""
+    try:
+        return Identity.next_pin(settings.directory)
+    except (OSError, ValueError) as exc:
+        raise Failure(ExitCode.USAGE, f"the server's next key: {exc}; see --data") from exc
+
+
 def _where_keys_are(settings: ServeSettings) -> str:
     return "--data" if settings.cert is None else "--cert and --key"
 
@@ -263,7 +338,7 @@ async def _note_address(server: Server, host: str, settings: ServeSettings) -> N
     """Note for invites where callers find this server; without TLS there are none."""
     if settings.no_tls:
         return
-    directory = settings.data or default_directory()
+    directory = settings.directory
     try:
         await asyncio.to_thread(save_address, directory, host, server.port)
     except OSError as exc:
@@ -282,7 +357,7 @@ def _announce(server: Server, host: str, *, tls: bool) -> None:
 
 
 @asynccontextmanager
-async def _seat(server: Server, nick: str) -> AsyncIterator[Session]:
+async def _seat(server: Server, nick: str, device: Device) -> AsyncIterator[Session]:
     """Seat the host in the room, and give it its end of the session."""
     ours, theirs = socket.socketpair()
     near, far = [await asyncio.open_connection(sock=end) for end in (ours, theirs)]
@@ -290,7 +365,12 @@ async def _seat(server: Server, nick: str) -> AsyncIterator[Session]:
     try:
         nick = clean_name(nick)[:MAX_NAME] if nick else ""
         async with await Session.from_streams(
-            *near, side=Side.CLIENT, nick=nick, history=HISTORY, ping_interval=None
+            *near,
+            side=Side.CLIENT,
+            nick=nick,
+            history=HISTORY,
+            device=device,
+            ping_interval=None,
         ) as session:
             yield session
     finally:

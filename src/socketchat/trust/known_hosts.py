@@ -170,6 +170,19 @@ class KnownHosts:
 
         return self._change_line(host, change, lambda found: by in ("", found.pin))
 
+    def note_next(self, host: str, pin: str, next_pin: str) -> bool:
+        """Remember what `host` has announced with the key of this pin, if that is news.
+
+        Unlike `announce` it only reads if there is nothing to be changed, as is usual.
+
+        Raises:
+            OSError: The file cannot be read or written.
+        """
+        found = self.find(host)
+        if found is None or found.pin != pin or found.next_pin == next_pin:
+            return False
+        return self.announce(host, next_pin, by=pin)
+
     def promote(self, host: str, pin: str) -> bool:
         """Make the key that `host` has announced its current one, if `pin` is that key.
 

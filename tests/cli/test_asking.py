@@ -1,0 +1,84 @@
+"""Claims about `socketchat.cli.asking`: commands on their way, and what is shown of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from socketchat import Close, CommandFailed, SessionClosedOK
+from socketchat.cli.asking import MAX_WAITING, Asking
+from tests.sessions import turns
+
+pytestmark = pytest.mark.virtual_time
+
+
+class Server:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.answers: asyncio.Queue[str | Exception] = asyncio.Queue()
+
+    async def command(self, name: str, argument: str = "") -> str:
+        self.asked.append((name, argument))
+        answer = await self.answers.get()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@asynccontextmanager
+async def asking() -> AsyncIterator[tuple[Asking, Server, list[str]]]:
+    """Ask a server, and note what is shown."""
+    server, shown = Server(), list[str]()
+    it = Asking(server, shown.append)
+    task = asyncio.create_task(it.run())
+    yield it, server, shown
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_answers_are_shown_in_the_order_of_the_commands() -> None:
+    async with asking() as (it, server, shown):
+        it.add("kick", "eve")
+        it.add("bans", "")
+        await turns()
+        assert server.asked == [("kick", "eve")]
+        server.answers.put_nowait("eve was shown the door")
+        server.answers.put_nowait("nobody is banned")
+        await turns()
+        assert server.asked == [("kick", "eve"), ("bans", "")]
+        assert shown == ["eve was shown the door", "nobody is banned"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (CommandFailed(1008, "only operators may do that"), "/kick: only operators may do that"),
+        (ValueError("too long"), "/kick: too long"),
+        (SessionClosedOK(Close(1000, "")), "/kick was not sent"),
+    ],
+)
+async def test_what_fails_is_shown_and_the_next_one_is_asked_for(
+    error: Exception, words: str
+) -> None:
+    async with asking() as (it, server, shown):
+        server.answers.put_nowait(error)
+        server.answers.put_nowait("fine")
+        it.add("kick", "eve")
+        it.add("bans", "")
+        await turns()
+        assert shown == [words, "fine"]
+
+
+async def test_no_more_wait_than_a_few() -> None:
+    async with asking() as (it, server, shown):
+        it.add("kick", "eve")
+        await turns()
+        for _ in range(MAX_WAITING + 1):
+            it.add("bans", "")
+        assert shown == ["/bans was not sent: the server has not answered those before it yet"]
+        assert server.asked == [("kick", "eve")]
