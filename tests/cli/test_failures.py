@@ -29,6 +29,9 @@ from socketchat.cli.failures import (
     session_failure,
 )
 
+NOT_VOUCHED_FOR = ssl.SSLCertVerificationError(1, "certificate verify failed")
+NOT_VOUCHED_FOR.verify_message = "Hostname mismatch."
+
 REACHING: list[tuple[OSError | HandshakeError, int, str]] = [
     (socket.gaierror(-2, "Name or service not known"), 3, "check the name"),
     (TimeoutError(), 3, "firewall"),
@@ -40,6 +43,7 @@ REACHING: list[tuple[OSError | HandshakeError, int, str]] = [
     (OSError("whatever it is"), 3, "whatever it is"),
     (OSError("Multiple exceptions: [Errno 111] a, [Errno 111] b"), 3, "socketchat serve"),
     (HandshakeError("not a socketchat server: malformed"), 3, "not a socketchat server"),
+    (NOT_VOUCHED_FOR, 4, "its certificate cannot be trusted: Hostname mismatch; without --ca"),
     (HandshakeRefused(1008, "you are banned"), 5, "you are banned"),
     (
         UntrustedPeer("it has changed", fingerprint="SHA256:x", reason=UntrustedBecause.CHANGED),
@@ -120,6 +124,23 @@ def test_no_code_is_forgotten_here() -> None:
 def test_each_end_of_a_session_has_its_exit_code(code: int, status: int) -> None:
     session = cast("Session", SimpleNamespace(close_code=code))
     assert session_exit_code(session) == status
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        NOT_VOUCHED_FOR,
+        UntrustedPeer("not it", fingerprint="SHA256:x", reason=UntrustedBecause.CHANGED),
+    ],
+    ids=lambda cause: type(cause).__name__,
+)
+def test_a_server_that_is_not_trusted_on_coming_back_is_told_as_at_the_first_call(
+    cause: OSError | HandshakeError,
+) -> None:
+    closed = SessionClosedError(Close(CloseCode.ABNORMAL, str(cause)))
+    closed.__cause__ = cause
+    told, at_first = session_failure("maple", closed), failure_to_connect("maple", cause)
+    assert (told.code, str(told)) == (at_first.code, str(at_first)) == (4, str(at_first))
 
 
 def test_a_session_that_goes_on_has_done_its_work() -> None:

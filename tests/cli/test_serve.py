@@ -31,6 +31,8 @@ from tests.cli.processes import Piped, Server, stage
 
 STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
+ADA = Device.generate()
+
 
 # Starting
 
@@ -381,9 +383,7 @@ async def test_a_host_whom_a_full_disk_turned_away_is_seated_again(
     log = FullLog(2)
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with listen(ChatServer(log), "127.0.0.1", 0, tls=False) as server:
-        chatting = asyncio.create_task(
-            _chat(server, settings(nick="ada"), Device.generate(), [end])
-        )
+        chatting = asyncio.create_task(_chat(server, settings(nick="ada"), ADA, [end]))
         await log.kept.wait()
         assert [entry.body for entry in await log.read("lobby", 0)] == ["at seat 3"]
         end.set_result(None)
@@ -397,7 +397,7 @@ async def test_a_host_who_leaves_is_not_seated_again(monkeypatch: pytest.MonkeyP
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     end.set_result(None)
     async with listen(ChatServer(), "127.0.0.1", 0, tls=False) as server:
-        await _chat(server, settings(nick="ada"), Device.generate(), [end])
+        await _chat(server, settings(nick="ada"), ADA, [end])
     assert Seat.taken == 1
 
 

@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from socketchat.awaiting import Opening
 from socketchat.cli.delivery import kept_words
 from socketchat.cli.device import device_in
 from socketchat.cli.failures import (
@@ -196,14 +197,7 @@ class Call:
         try:
             known = await asyncio.to_thread(self._known.find, self._server)
             _check_invite(target, known, self._known)
-            try:
-                session = await dial()
-            except UntrustedPeer as exc:
-                if exc.reason is not UntrustedBecause.UNKNOWN or self._settings.trust != "ask":
-                    raise
-                await introduce(exc, self._known, self._server, ask=not self._settings.as_json)
-                # What is known now is what the server must show at this call too.
-                session = await dial()
+            session = await self._introduced(dial)
             if target.pin and known is None:
                 await _remember(session, self._known, target)
         except UnicodeError as exc:
@@ -225,6 +219,21 @@ class Call:
         if self._device is None:
             self._device = await asyncio.to_thread(device_in, self._data)
         return self._device
+
+    async def _introduced(self, dial: Callable[[], Opening[Session]]) -> Session:
+        """Dial; if the server is not known, ask about it, and dial once more if it may be.
+
+        Raises:
+            Failure: It may not be.
+        """
+        try:
+            return await dial()
+        except UntrustedPeer as exc:
+            if exc.reason is not UntrustedBecause.UNKNOWN or self._settings.trust != "ask":
+                raise
+            await introduce(exc, self._known, self._server, ask=not self._settings.as_json)
+        # What is known now is what the server must show at this call too.
+        return await dial()
 
     def _say_connected(self, session: Session, *, new: bool) -> None:
         peer = session.peer
