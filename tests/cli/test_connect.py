@@ -14,6 +14,7 @@ import pytest
 
 from socketchat import CloseCode
 from socketchat.messages import Bye, encode
+from socketchat.trust.device import Device
 from tests.cli.processes import Piped, last_line, stage
 from tests.cli.strangers import fake_server, take_and_never_acknowledge
 
@@ -86,8 +87,9 @@ def test_json_is_an_object_a_line(tmp_path: Path) -> None:
         server.signal(signal.SIGINT)
         assert ada.wait() == 0
         assert ada.objects[0] == {"type": "connected", "room": "tea"}
+        key = Device.load_or_generate(tmp_path / "client").fingerprint
         assert ada.kinds("joined") == [
-            {"type": "joined", "room": "tea", "from": "bob", "address": ""}
+            {"type": "joined", "room": "tea", "from": "bob", "key": key, "address": ""}
         ]
         (message,) = ada.kinds("message")
         assert (message["from"], message["text"]) == ("bob", '"quoted" \x1b')
@@ -99,7 +101,9 @@ def test_json_is_an_object_a_line(tmp_path: Path) -> None:
         assert bob.kinds("message")[0]["text"] == "hello"
         assert "\x1b" not in ada.out
         assert ada.err.count("\n") == 3  # it calls, it is connected, the key is new
-        assert bob.kinds("present") == [{"type": "present", "room": "tea", "names": ["ada"]}]
+        assert bob.kinds("present") == [
+            {"type": "present", "room": "tea", "names": ["ada"], "keys": [key]}
+        ]
 
 
 # Outputs that end early

@@ -324,15 +324,15 @@ def test_every_event_but_typing_has_its_object() -> None:
             "text": "hi",
             "replayed": False,
         },
-        {"type": "joined", "room": "lobby", "from": "ada", "address": "192.0.2.1:5000"},
-        {"type": "left", "room": "lobby", "from": "ada", "address": ""},
+        {"type": "joined", "room": "lobby", "from": "ada", "key": "", "address": "192.0.2.1:5000"},
+        {"type": "left", "room": "lobby", "from": "ada", "key": "", "address": ""},
         None,
         {"type": "disconnected", "room": "lobby", "code": None, "reason": "reset"},
         {"type": "connected", "room": "lobby"},
         {"type": "gap", "room": "lobby", "first": None, "last": None},
         {"type": "gap", "room": "lobby", "first": 3, "last": 1300},
         {"type": "rejected", "room": "lobby", "number": 7, "code": 1008, "reason": "muted"},
-        {"type": "present", "room": "lobby", "names": ["bob", "eve\x1b"]},
+        {"type": "present", "room": "lobby", "names": ["bob", "eve\x1b"], "keys": ["", ""]},
     ]
 
 

@@ -42,7 +42,8 @@ def test_a_text_or_each_line_of_stdin_is_in_the_room_when_it_ends(tmp_path: Path
 def test_it_may_be_for_one_alone(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         server = it.serve()
-        bob, eve = it.join(server.address, "bob"), it.join(server.address, "eve", "--json")
+        bob = it.join(server.address, "bob")
+        eve = it.join(server.address, "eve", "--json", "--data", str(tmp_path / "eve's"))
         assert send(it, server.address, "--to", "bob", "psst").popen.returncode == 0
         assert send(it, server.address, "hello").popen.returncode == 0
         bob.until(lambda: bob.lines == ["ada → bob: psst", "ada: hello"])

@@ -138,7 +138,7 @@ def test_the_environment_may_say_it_all(tmp_path: Path) -> None:
         assert "ada" in server.err
         assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {
             *("server.pem", "address", "known_hosts", "known_hosts.lock", "outbox"),
-            *("server.lock", "log.db", "log.db-wal", "log.db-shm"),
+            *("server.lock", "log.db", "log.db-wal", "log.db-shm", "people.db", "device.key"),
         }
 
 

@@ -66,7 +66,7 @@ def test_what_was_meant_for_others_does_not_hold_it_up(tmp_path: Path) -> None:
         it.join(server.address, "bob")
         secret = it.start("send", server.address, "--to", "bob", "psst")
         assert secret.wait() == 0
-        reader = tail(it, server, "--no-follow")
+        reader = tail(it, server, "--no-follow", "--data", str(tmp_path / "another device"))
         assert reader.wait() == 0
         assert reader.lines == ["ada: one"]
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from socketchat.fingerprint import tag_of
+from socketchat.trust.device import Device
 from tests.cli.processes import Stage, Terminal, stage
 
 HOST = socket.gethostname()
@@ -138,16 +140,18 @@ def test_a_flood_tears_no_half_typed_line_and_loses_nothing(tmp_path: Path) -> N
         assert client.settings == before
 
 
-def test_three_at_terminals_see_all_and_names_that_are_taken_get_a_number(tmp_path: Path) -> None:
+def test_three_at_terminals_see_all_and_names_that_are_taken_get_a_tag(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         server = host(it)
-        clients = [caller(it, server, "--nick", "host") for _ in range(2)]
+        homes = [tmp_path / name for name in ("one", "two")]
+        clients = [caller(it, server, "--nick", "host", "--data", str(home)) for home in homes]
+        tags = [tag_of(Device.load_or_generate(home).public) for home in homes]
         for client in clients:
             client.write("me\r")
         for terminal in (server, *clients):
             terminal.until(lambda terminal=terminal: len(lines_of(terminal)) == 2)  # type: ignore[misc]
             names = {line.split(":")[0] for line in lines_of(terminal)}
-            assert names == {"host-2", "host-3"}
+            assert names == {f"host~{tag}" for tag in tags}
 
 
 # Leaving

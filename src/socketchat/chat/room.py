@@ -319,7 +319,7 @@ class Room:
             member.session.pass_frames(b"".join(frames), len(frames))
 
     def _tell_who_is_here(self, member: Member) -> None:
-        others = [one for one in self.roster if one.identity != member.identity]
+        others = [one for one in self.roster if one.nick != member.nick]
         for start in range(0, len(others), MAX_PRESENT):
             told = others[start : start + MAX_PRESENT]
             keys = tuple(one.public for one in told)

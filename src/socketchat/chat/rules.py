@@ -6,12 +6,17 @@ Values and pure functions: `room.py` and `server.py` ask them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from socketchat.chat.rate import Rate
 from socketchat.errors import CloseCode
+from socketchat.messages import MAX_NAME
 from socketchat.text import clean
 
-__all__ = ["Rules", "Verdict", "room_name_of"]
+__all__ = ["TOO_LONG", "Rules", "Verdict", "checked_room_name", "room_name_of"]
+
+
+TOO_LONG: Final = f"a room's name has at most {MAX_NAME} characters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +69,17 @@ class Rules:
 def room_name_of(asked: str) -> str:
     """Make a room's name harmless, and never the same as another that can be told from it."""
     return " ".join(clean(asked, multiline=False).split())
+
+
+def checked_room_name(asked: str) -> str:
+    """Make a room's name harmless, as `room_name_of` does.
+
+    Raises:
+        ValueError: It is too long, or nothing is left of it.
+    """
+    name = room_name_of(asked)
+    if not name:
+        raise ValueError("a room's name must not be empty")
+    if len(name) > MAX_NAME:
+        raise ValueError(TOO_LONG)
+    return name

@@ -18,7 +18,7 @@ from socketchat.chat.moderation import Moderator, host_of
 from socketchat.chat.names import candidates, nick_of
 from socketchat.chat.registry import Registry, Standing
 from socketchat.chat.room import Room
-from socketchat.chat.rules import Rules, room_name_of
+from socketchat.chat.rules import TOO_LONG, Rules, checked_room_name, room_name_of
 from socketchat.errors import (
     CloseCode,
     CommandFailed,
@@ -40,8 +40,6 @@ LOG_PAUSE = 1.0
 
 #: Commands of one member that may wait to be carried out.
 MAX_COMMANDS = 16
-
-_TOO_LONG = f"a room's name has at most {MAX_NAME} characters"
 
 _log = logging.getLogger("socketchat.chat")
 
@@ -85,11 +83,7 @@ class ChatServer:
         registry: Registry | None = None,
         invites: Invites | None = None,
     ) -> None:
-        self._default_room = room_name_of(room)
-        if not self._default_room:
-            raise ValueError("a room's name must not be empty")
-        if len(self._default_room) > MAX_NAME:
-            raise ValueError(_TOO_LONG)
+        self._default_room = checked_room_name(room)
         self._log: Log = log if log is not None else MemoryLog()
         self._rules = rules or Rules()
         self._registry = registry or Registry()
@@ -149,7 +143,7 @@ class ChatServer:
         """
         name = room_name_of(hello.room) or self._default_room
         if len(name) > MAX_NAME:
-            raise HandshakeRefused(CloseCode.POLICY_VIOLATION, _TOO_LONG)
+            raise HandshakeRefused(CloseCode.POLICY_VIOLATION, TOO_LONG)
         if self._failure is not None or asyncio.get_running_loop().time() < self._blocked_until:
             raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "the log cannot be written just now")
         # A room is kept while somebody looks into it.

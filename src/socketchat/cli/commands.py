@@ -36,19 +36,27 @@ class Command:
         summary: What it does, for `/help`.
         run: Does it, given what stands behind the command's name.
         usage: What may stand there, for `/help`.
+        for_operators: Whether only operators may do it, so that it stands behind the others.
     """
 
     summary: str
     run: Callable[[CommandHost, str], None]
     usage: str = ""
+    for_operators: bool = False
 
 
 def _help(host: CommandHost, _argument: str) -> None:
     forms = {name: f"/{name} {command.usage}".rstrip() for name, command in COMMANDS.items()}
     forms["/"] = "//text"
     wide = max(map(len, forms.values()))
-    lines = [f"{forms[name]:<{wide}}  {command.summary}" for name, command in COMMANDS.items()]
+    rows = [
+        (command.for_operators, f"{forms[name]:<{wide}}  {command.summary}")
+        for name, command in COMMANDS.items()
+    ]
+    lines = [row for for_operators, row in rows if not for_operators]
     lines.append(f"{forms['/']:<{wide}}  send a line that starts with a slash")
+    lines.append("For operators:")
+    lines += [row for for_operators, row in rows if for_operators]
     lines.append("Enter sends, Alt-Enter starts a new line, Ctrl-C clears the line.")
     lines.append("On an empty line, Ctrl-C and Ctrl-D leave.")
     host.notice("\n".join(lines))
@@ -71,18 +79,18 @@ def _invite(host: CommandHost, argument: str) -> None:
 
 COMMANDS: Mapping[str, Command] = {
     "help": Command("show this", _help),
-    "invite": Command("make an invite, for operators", _invite, "[24h] [ROOM]"),
-    "kick": Command("show somebody the door, for operators", _asks("kick"), "NAME [REASON]"),
-    "ban": Command(
-        "let a name, a key or an address in no more, for operators", _asks("ban"), "WHOM [REASON]"
-    ),
-    "unban": Command("lift a ban, for operators", _asks("unban"), "WHOM"),
-    "bans": Command("list who is banned, for operators", _asks("bans")),
-    "mute": Command("let somebody say nothing more, for operators", _asks("mute"), "NAME"),
-    "unmute": Command("let them speak again, for operators", _asks("unmute"), "NAME"),
-    "op": Command("make somebody an operator, for operators", _asks("op"), "NAME"),
-    "deop": Command("make them none any more, for operators", _asks("deop"), "NAME"),
     "quit": Command("leave", _quit),
+    "kick": Command("show somebody the door", _asks("kick"), "NAME [WHY]", for_operators=True),
+    "ban": Command(
+        "keep a name, key or address out", _asks("ban"), "WHOM [WHY]", for_operators=True
+    ),
+    "unban": Command("let them in again", _asks("unban"), "WHOM", for_operators=True),
+    "bans": Command("list who is kept out", _asks("bans"), for_operators=True),
+    "mute": Command("let somebody say nothing more", _asks("mute"), "NAME", for_operators=True),
+    "unmute": Command("let them speak again", _asks("unmute"), "NAME", for_operators=True),
+    "op": Command("make somebody an operator", _asks("op"), "NAME", for_operators=True),
+    "deop": Command("make them none any more", _asks("deop"), "NAME", for_operators=True),
+    "invite": Command("make an invite", _invite, "[24h] [ROOM]", for_operators=True),
 }
 
 

@@ -24,6 +24,7 @@ from socketchat.chat import ChatServer, Rate, Rules
 from socketchat.chat.facts import FileFacts
 from socketchat.chat.inviter import Inviter
 from socketchat.chat.registry import Registry
+from socketchat.chat.rules import checked_room_name
 from socketchat.chat.sqlite_log import SQLiteLog
 from socketchat.cli.address import save_address
 from socketchat.cli.calling import HISTORY
@@ -99,10 +100,8 @@ def run_serve(**settings: Any) -> int:
     """Run the server until its host leaves or a signal comes; return the exit code."""
     checked = ServeSettings(**settings)
     _check(checked)
-    say(f"starting on {socket.gethostname()}")
-    hosting = _host(checked)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(checked, hosting))
+        return runner.run(_serve(checked))
 
 
 def _host(settings: ServeSettings) -> Hosting:
@@ -117,16 +116,13 @@ def _host(settings: ServeSettings) -> Hosting:
         inviter = Inviter(identity, _callers_name(settings, socket.gethostname()))
     facts = FileFacts(settings.directory)
     operators = frozenset(settings.operators)
-    try:
-        chat = ChatServer(
-            SQLiteLog(settings.directory, retain=settings.retain),
-            room=settings.room,
-            rules=Rules(rate=_rate(settings.rate)),
-            registry=Registry(facts, private=settings.private, operators=operators),
-            invites=inviter,
-        )
-    except ValueError as exc:
-        raise Failure(ExitCode.USAGE, str(exc)) from exc
+    chat = ChatServer(
+        SQLiteLog(settings.directory, retain=settings.retain),
+        room=settings.room,
+        rules=Rules(rate=_rate(settings.rate)),
+        registry=Registry(facts, private=settings.private, operators=operators),
+        invites=inviter,
+    )
     return Hosting(chat, identity, inviter, device_in(settings.directory))
 
 
@@ -141,6 +137,10 @@ def _check(settings: ServeSettings) -> None:
     if (settings.cert is None) != (settings.key is None):
         given, missing = ("--cert", "--key") if settings.key is None else ("--key", "--cert")
         raise Failure(ExitCode.USAGE, f"{given} needs {missing} too")
+    try:
+        checked_room_name(settings.room)
+    except ValueError as exc:
+        raise Failure(ExitCode.USAGE, str(exc)) from exc
     wrong = [operator for operator in settings.operators if not is_pin(operator)]
     if wrong:
         what = f"--operator wants SHA256:... as socketchat identity shows it, not {wrong[0]!r}"
@@ -161,7 +161,7 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: ServeSettings, hosting: Hosting) -> int:
+async def _serve(settings: ServeSettings) -> int:
     main = asyncio.current_task()
     assert main is not None
     signalled: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
@@ -176,7 +176,7 @@ async def _serve(settings: ServeSettings, hosting: Hosting) -> int:
     # Before anybody can know that the server is there, and signal it.
     with on_signals(stop, "SIGTERM", "SIGINT", "SIGHUP"):
         try:
-            await _serve_until(signalled, settings, hosting)
+            await _serve_until(signalled, settings)
         except asyncio.CancelledError:
             if not signalled.done():
                 raise
@@ -184,15 +184,15 @@ async def _serve(settings: ServeSettings, hosting: Hosting) -> int:
     return ExitCode.DONE
 
 
-async def _serve_until(
-    signalled: asyncio.Future[signal.Signals], settings: ServeSettings, hosting: Hosting
-) -> None:
+async def _serve_until(signalled: asyncio.Future[signal.Signals], settings: ServeSettings) -> None:
     """Serve until a signal comes, the host leaves, or the log fails.
 
     Raises:
         Failure: The server cannot be started, or its log has failed.
     """
     machine = socket.gethostname()
+    say(f"starting on {machine}")
+    hosting = await asyncio.to_thread(_host, settings)
     server = await _open(settings, hosting, settings.name or machine)
     failed = asyncio.create_task(hosting.chat.wait_failed())
     try:
