@@ -68,7 +68,9 @@ async def test_typing_while_ten_thousand_lines_arrive_leaves_the_input_intact() 
         assert arrived == [f"12:01 bob: line {number}" for number in range(10_000)]
 
 
-async def test_a_console_that_may_fold_does() -> None:
+async def test_a_console_that_may_fold_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So few that they wait even where reading is slow beside printing.
+    monkeypatch.setattr("socketchat.cli.console_printer.MAX_BACKLOG", 10)
     async with terminal(fold=True) as it:
         for number in range(10_000):
             it.session.say(f"line {number}")
