@@ -64,7 +64,8 @@ def test_the_help_of_a_command_names_and_explains_every_option(name: str, flag: 
 def test_the_commands_have_the_options_that_are_promised() -> None:
     caller = "--nick --trust --fingerprint --no-reconnect --no-tls --json --data --verbose"
     promised = {
-        "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate",
+        "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate"
+        " --max-callers --max-per-address",
         "connect": f"{caller} --history --plain --no-color",
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
@@ -253,6 +254,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "HEADLESS": "1",
         "RETAIN": "90d",
         "RATE": "2.5",
+        "MAX_CALLERS": "20",
+        "MAX_PER_ADDRESS": "3",
         "NO_TLS": "true",
         "DATA": "/somewhere",
         "PLAIN": "0",
@@ -270,6 +273,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "headless": True,
         "retain": 90 * 86_400,
         "rate": 2.5,
+        "max_callers": 20,
+        "max_per_address": 3,
         "no_tls": True,
         "data": Path("/somewhere"),
         "plain": False,

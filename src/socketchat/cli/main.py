@@ -157,6 +157,22 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="Messages a second that a member may send, after a burst of 30; 0 is no limit.",
 )
+@_option(
+    "--max-callers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Members at once, in all rooms.",
+)
+@_option(
+    "--max-per-address",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Members at once from one address.",
+)
 @_NICK
 @_NO_TLS
 @_DATA

@@ -7,6 +7,7 @@ console is the same as a caller's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import signal
@@ -29,7 +30,7 @@ from socketchat.cli.target import Target, is_loopback
 from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
 from socketchat.messages import MAX_NAME
-from socketchat.server import Server
+from socketchat.server import MAX_PENDING, Server
 from socketchat.server import serve as listen_and_serve
 from socketchat.session import Session, Side
 from socketchat.text import clean, clean_name
@@ -40,6 +41,8 @@ __all__ = ["run_serve"]
 
 #: Seconds after which a host whose seat was lost, because the disk is full, takes it again.
 SEAT_PAUSE = 1.0
+#: Files that are open besides the callers' connections, at most.
+OTHER_FILES = 100
 _LOOPBACK = ("127.0.0.1", "::1")
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
@@ -56,6 +59,8 @@ class ServeSettings:
     headless: bool
     retain: float | None
     rate: float
+    max_callers: int
+    max_per_address: int
     no_tls: bool
     data: Path | None
     plain: bool
@@ -72,6 +77,7 @@ def run_serve(**settings: Any) -> int:
         chat = ChatServer(log, room=checked.room, rules=Rules(rate=_rate(checked.rate)))
     except ValueError as exc:
         raise Failure(ExitCode.USAGE, str(exc)) from exc
+    _allow_files(checked.max_callers + sum(MAX_PENDING) + OTHER_FILES)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(checked, chat))
 
@@ -86,6 +92,21 @@ def _loop_factory() -> Any:
     except ImportError:  # Windows has none
         return None
     return uvloop.new_event_loop
+
+
+def _allow_files(wanted: int) -> None:
+    """Let this process have so many files open, as far as the system lets it."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
+        # macOS may refuse what it gives as its own limit.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(settings: ServeSettings, chat: ChatServer) -> int:
@@ -129,7 +150,8 @@ async def _serve_until(
             if not settings.headless:
                 say("there is no terminal to chat at: only serving, as with --headless")
             # Without a seat in the room, who comes and goes is told on stderr.
-            logging.getLogger("socketchat.chat").setLevel(logging.INFO)
+            for logger in ("socketchat.chat", "socketchat.listening", "socketchat.refusals"):
+                logging.getLogger(logger).setLevel(logging.INFO)
             await asyncio.wait((signalled, failed), return_when=asyncio.FIRST_COMPLETED)
         else:
             await _chat(server, settings, (signalled, failed))
@@ -210,6 +232,7 @@ async def _open(settings: ServeSettings, chat: ChatServer, name: str) -> Server:
             identity=identity,
             name=clean(name, multiline=False, limit=MAX_NAME),
             tls=not settings.no_tls,
+            max_sessions=(settings.max_callers, settings.max_per_address),
         )
     except ssl.SSLError as exc:
         what = f"the server's key cannot be used: {exc}; see --data"
