@@ -5,8 +5,9 @@ Run from the top of the repository, on Linux. With ``--long`` it takes about hal
     python -m tests.hostile --long
     python -m tests.hostile --target 192.0.2.1:7625     # any server that runs
 
-Servers of our own are started for it, one that speaks TLS and one that does not, and the attacks are
-made one after the other. Exit status: 0 if all is as it should be, 1 if not, 130 if interrupted.
+Servers of our own are started for it, one that speaks TLS and one that does not, and the attacks
+are made one after the other. Exit status: 0 if all is as it should be, 1 if not, 130 if
+interrupted.
 """
 
 from __future__ import annotations

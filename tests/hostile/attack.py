@@ -22,7 +22,7 @@ class Size:
         frames: Frames that are spoilt or made up.
         waiting: Callers that make the server wait.
         deaf: Members that never read,
-        lines: and how much each of some others says meanwhile, in messages of 15,000 characters.
+        lines: and how much each of some others says meanwhile, in messages of 2,000 characters.
         rapid: Callers that come and go.
         bombs: Members that hold back the end of a long frame.
         floods: Members that send without end, small frames,
@@ -47,7 +47,7 @@ SHORT = Size(
     frames=20_000,
     waiting=500,
     deaf=100,
-    lines=20,
+    lines=30,
     rapid=1_000,
     bombs=100,
     floods=5,
