@@ -9,5 +9,6 @@ with a data directory of its own; `SOCKETCHAT_HOSTILE_TARGET=HOST:PORT` names an
 - `target.py`: the server, what it has said, and the memory that it holds.
 - `good.py`: the program of the good member.
 - `harness.py`: runs an attack, and looks at what became of the server and the good member.
-- `waiting.py`, `coming.py`, `frames.py`, `posing.py`, `fields.py`: the attacks, in `attacks.py`.
+- `waiting.py`, `coming.py`, `frames.py`, `posing.py`, `fields.py`: the attacks, in `attacks.py`;
+  `identity.py`: by those who pretend to be somebody, in `test_identity_attacks.py`.
 """

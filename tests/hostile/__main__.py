@@ -26,6 +26,7 @@ from pathlib import Path
 from tests.hostile.attack import LONG, SHORT, Attack, Size
 from tests.hostile.attacks import ATTACKS
 from tests.hostile.harness import Outcome, good_member, run
+from tests.hostile.identity import ATTACKS as IDENTITY_ATTACKS
 from tests.hostile.target import VARIABLE, external, serving, target_named
 
 #: Seconds within which the good member must be answered, 99 times out of 100.
@@ -112,7 +113,8 @@ async def main_(given: argparse.Namespace) -> bool:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     size = dataclasses.replace(LONG if given.long else SHORT, seed=given.seed)
-    wanted = [attack for attack in ATTACKS if attack.name in (given.only or [attack.name])]
+    known = (*ATTACKS, *IDENTITY_ATTACKS)
+    wanted = [attack for attack in known if attack.name in (given.only or [attack.name])]
     if given.target:
         os.environ[VARIABLE] = given.target
     print(HEAD)

@@ -129,7 +129,7 @@ class Caller:
             HungUp: There will be none.
         """
         while True:
-            for body in await self._read():
+            for body in await self.read():
                 if kind_of(body) == kind and number_at(body, 2) >= least:
                     return body
 
@@ -142,7 +142,12 @@ class Caller:
         await self.say(ping(place))
         await self.expect(PONG, place)
 
-    async def _read(self) -> list[bytes]:
+    async def read(self) -> list[bytes]:
+        """Return the bodies of the frames that come next, if any is whole.
+
+        Raises:
+            HungUp: There will be none.
+        """
         try:
             async with asyncio.timeout(DEADLINE):
                 data = await self.reader.read(2**16)
@@ -162,7 +167,7 @@ class Caller:
         """Wait until the server has hung up, and return all that it has said."""
         with suppress(HungUp):
             while True:
-                await self._read()
+                await self.read()
         return self.heard
 
     # ---- leaving ----
