@@ -59,11 +59,11 @@ LONG = Size(
     waiting=500,
     deaf=100,
     lines=200,
-    rapid=1_000,
+    rapid=10_000,
     bombs=100,
     floods=10,
-    flood=2**26,
-    repeats=10,
+    flood=2**23,
+    repeats=5,
 )
 
 

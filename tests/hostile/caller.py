@@ -84,14 +84,15 @@ class Caller:
                 connection.bind((source, 0))
             async with asyncio.timeout(DEADLINE):
                 await asyncio.get_running_loop().sock_connect(connection, address)
-                reader, writer = await asyncio.open_connection(
-                    sock=connection,
-                    ssl=(context or _CONTEXT) if tls else None,
-                    server_hostname="" if tls else None,
-                )
         except BaseException:
             connection.close()
             raise
+        async with asyncio.timeout(DEADLINE):
+            reader, writer = await asyncio.open_connection(
+                sock=connection,
+                ssl=(context or _CONTEXT) if tls else None,
+                server_hostname="" if tls else None,
+            )
         return cls(reader, writer)
 
     # ---- saying ----
