@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 __all__ = ["Acceptor", "listen"]
 
 _BACKLOG = 1024
-#: Callers taken from one socket in one turn of the loop.
-_CALLERS_PER_TURN = 64
+#: Callers taken from one socket in one turn of the loop: each costs a millisecond, for TLS, soon
+#: after, and those who talk already shall not wait for many of them. The others wait in the system.
+_CALLERS_PER_TURN = 4
 #: Seconds to wait when the process has run out of file descriptors or memory.
 _EXHAUSTED_DELAY = 0.5
 #: Seconds between two log lines that say so.
