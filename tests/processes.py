@@ -12,11 +12,11 @@ import re
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-__all__ = ["DEADLINE", "ROOT", "Program", "environment", "run", "start"]
+__all__ = ["DEADLINE", "PYTHON", "ROOT", "Program", "environment", "run", "start"]
 
 ROOT = Path(__file__).parent.parent
 #: Seconds until something that was waited for has failed: far above what anything takes.
@@ -98,17 +98,20 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def start(*args: str | Path, cwd: Path, **more: str) -> AsyncIterator[Program]:
+async def start(
+    *args: str | Path, cwd: Path, python: Sequence[str] = PYTHON, **more: str
+) -> AsyncIterator[Program]:
     """Start a Python program in the directory `cwd`, and kill it at the end of the block.
 
     Args:
         *args: What stands behind `python`.
         cwd: Where it runs, and has its home.
+        python: The interpreter and its options.
         **more: Variables of its environment.
     """
     program = Program(
         await asyncio.create_subprocess_exec(
-            *PYTHON,
+            *python,
             *map(str, args),
             cwd=cwd,
             env=environment(cwd, **more),

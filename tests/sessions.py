@@ -48,7 +48,7 @@ from socketchat.messages import (
 )
 from socketchat.options import OptionArgs
 from socketchat.protocol import Protocol
-from socketchat.server import MAX_PENDING, Handler
+from socketchat.server import MAX_PENDING, MAX_SESSIONS, Handler
 from socketchat.streams import DirectReader
 from socketchat.testing import MemoryLink, Streams, stream_pair
 
@@ -210,9 +210,16 @@ class MemoryServer(Server):
         handler: Handler,
         *,
         max_pending: tuple[int, int] = MAX_PENDING,
+        max_sessions: tuple[int, int] = MAX_SESSIONS,
         **options: Unpack[OptionArgs],
     ) -> None:
-        super().__init__(handler, Options(**options), name="server", max_pending=max_pending)
+        super().__init__(
+            handler,
+            Options(**options),
+            name="server",
+            max_pending=max_pending,
+            max_sessions=max_sessions,
+        )
         self._links: list[MemoryLink] = []
         self._wires: list[Wire] = []
 
@@ -222,7 +229,7 @@ class MemoryServer(Server):
         self._links.append(link)
         streams = directed(link.far)
         if self._count(address):
-            caller = cast("socket.socket", streams)
+            caller = cast("socket.socket", (streams, address))
             self._own(self._callers, self._serve_caller(caller, address))
         else:
             streams[1].close()
@@ -240,9 +247,11 @@ class MemoryServer(Server):
             wire.reset()
 
     async def _open_link(self, connection: socket.socket) -> Link:
-        reader, writer = cast("Streams", connection)
+        (reader, writer), address = cast("tuple[Streams, str]", connection)
         greeting = Greeting(VERSION, bytes(32), self._name, Limits(self._options.max_size))
-        return Link(reader, writer, Protocol(Side.SERVER, self._options, now(), greeting=greeting))
+        link = Link(reader, writer, Protocol(Side.SERVER, self._options, now(), greeting=greeting))
+        link.address = f"[{address}]:50000" if ":" in address else f"{address}:50000"
+        return link
 
 
 async def open_session(**arguments: Any) -> Session:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from socketchat import Identity, Server, Session, connect, serve
+from socketchat import Identity, Refusal, Server, Session, connect, serve
 from socketchat.framing import encode_frame
 from socketchat.messages import (
     VERSION,
@@ -39,8 +39,7 @@ HELLO = Hello(VERSION, LANE, "mallory")
 HTTP = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 BAD_UTF8 = b"\x95\x05\x01\xa2\xc3\x28\x00\xa0"  # [5, 1, "\xc3(", 0, ""]
 
-#: What is logged here, pytest writes to a file.
-logs = pytest.mark.may_block(reason="logging")
+pytestmark = pytest.mark.may_block(reason="what is logged here, pytest writes to a file")
 both_ways = pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
 
 
@@ -144,6 +143,7 @@ async def test_who_does_not_greet_is_told_so_and_hung_up_on(
         wire.say_bytes(said)
         await expect_bye(wire, code)
         assert len(server.sessions) == 1
+        assert server.refused == {Refusal.BAD_GREETING: 1}
 
 
 @both_ways
@@ -158,6 +158,7 @@ async def test_who_stops_in_the_middle_of_the_greeting_is_hung_up_on_in_time(
         wire.say_bytes(said)
         await wire.read_end()
         assert len(server.sessions) == 1
+        assert server.refused == {Refusal.TOO_SLOW: 1}
 
 
 # Behind the greeting
@@ -197,7 +198,6 @@ async def test_who_stops_in_the_middle_of_the_greeting_is_hung_up_on_in_time(
         "long name",
     ],
 )
-@logs
 async def test_who_breaks_the_protocol_is_told_so_and_its_session_is_over(
     said: bytes, code: int, tls: bool
 ) -> None:
@@ -220,7 +220,6 @@ async def test_what_is_not_known_yet_is_passed_over(tls: bool) -> None:
         assert (await wire.expect(Pong)).number == 1
 
 
-@logs
 async def test_the_limit_is_the_servers_own_and_what_is_just_as_long_is_taken() -> None:
     async with (
         busy_server(tls=False, max_size=5000) as server,
@@ -246,14 +245,16 @@ async def test_who_does_not_speak_tls_is_hung_up_on(said: bytes) -> None:
     async with busy_server(tls=True) as server, await call(server, tls=False) as wire:
         wire.say_bytes(said)
         await wire.read_end()
+        assert server.refused == {Refusal.BAD_TLS: 1}
 
 
-async def test_who_speaks_no_tls_and_says_nothing_is_hung_up_on_in_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("socketchat.server.TLS_TIMEOUT", 0.2)
-    async with busy_server(tls=True) as server, await call(server, tls=False) as wire:
+async def test_who_speaks_no_tls_and_says_nothing_is_hung_up_on_in_time() -> None:
+    async with (
+        busy_server(tls=True, tls_timeout=0.2) as server,
+        await call(server, tls=False) as wire,
+    ):
         await wire.read_end()
+        assert server.refused == {Refusal.TOO_SLOW: 1}
 
 
 async def test_who_speaks_an_older_tls_is_hung_up_on() -> None:
@@ -268,7 +269,6 @@ async def test_who_speaks_an_older_tls_is_hung_up_on() -> None:
 # Too many, and those who go away
 
 
-@logs
 async def test_too_many_callers_from_one_address_are_turned_away_until_some_have_gone() -> None:
     async with busy_server(tls=False) as server:
         wires = [await call(server, tls=False) for _ in range(8)]
@@ -277,6 +277,7 @@ async def test_too_many_callers_from_one_address_are_turned_away_until_some_have
         async with await call(server, tls=False) as late:
             with pytest.raises((EOFError, ConnectionError)):
                 await late.expect(Greeting)
+        assert server.refused == {Refusal.TOO_MANY_PENDING: 1}
         for wire in wires:
             await wire.close()
         await until(lambda: not server._pending)
@@ -342,7 +343,6 @@ async def go_after_a_goodbye(wire: Wire) -> None:
         go_after_a_goodbye,
     ],
 )
-@logs
 async def test_who_goes_away_at_whatever_stage_harms_nobody(
     leave: Callable[[Wire], Awaitable[None]],
     how: str,

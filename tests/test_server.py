@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
 from socketchat import (
     HandshakeError,
     HandshakeRefused,
+    Refusal,
     Session,
     SessionState,
     Side,
     serve,
 )
-from socketchat.messages import Greeting, Hello, Refused, TextPost
+from socketchat.messages import Greeting, Hello, Refused, TextPost, Welcome
 from socketchat.server import Admission
 from tests.sessions import (
     MemoryNetwork,
     MemoryServer,
+    Wire,
     echo,
     now,
     receive,
@@ -300,7 +303,89 @@ async def test_a_caller_that_was_refused_counts_until_it_is_gone() -> None:
         assert not server._pending
 
 
+# Sessions
+
+
+async def call_and_greet(server: MemoryServer, lane: int, address: str) -> Wire:
+    """Come in from an address, or be refused."""
+    wire = server.call_raw(address)
+    await wire.expect(Greeting)
+    wire.say(Hello(1, lane.to_bytes(16)))
+    return wire
+
+
+async def expect_too_many(wire: Wire) -> None:
+    """Be refused because there are too many sessions."""
+    refused = await wire.expect(Refused)
+    assert (refused.code, "too many sessions" in refused.reason) == (1013, True)
+
+
+@pytest.mark.parametrize(
+    ("max_sessions", "addresses", "let_in"),
+    [
+        ((3, 99), ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"], [1, 1, 1, 0]),
+        ((99, 2), ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"], [1, 1, 0, 1]),
+        ((99, 1), ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"], [1, 0, 1]),
+    ],
+    ids=["in all", "from one address", "from one network"],
+)
+async def test_one_session_too_many_is_refused_until_another_has_ended(
+    max_sessions: tuple[int, int], addresses: list[str], let_in: list[int]
+) -> None:
+    async with MemoryServer(echo, max_sessions=max_sessions) as server:
+        for _ in range(2):
+            wires = [await call_and_greet(server, n, at) for n, at in enumerate(addresses)]
+            for wire, expected in zip(wires, let_in, strict=True):
+                if expected:
+                    await wire.expect(Welcome)
+                else:
+                    await expect_too_many(wire)
+            assert len(server.sessions) == len(server._seats) == sum(let_in)
+            for session in server.sessions:
+                await session.close()
+            await until(lambda: not server.sessions)
+            assert not server._seats
+        assert server.refused == {Refusal.TOO_MANY_SESSIONS: 2}
+
+
+async def test_a_session_that_comes_back_counts_once_from_wherever_it_comes() -> None:
+    async with MemoryServer(echo, max_sessions=(1, 1)) as server:
+        first = await call_and_greet(server, 1, "192.0.2.1")
+        await first.expect(Welcome)
+        again = await call_and_greet(server, 1, "192.0.2.2")
+        await again.expect(Welcome)
+        await expect_too_many(await call_and_greet(server, 2, "192.0.2.3"))
+        assert len(server._seats) == 1
+
+
+async def test_a_handler_is_not_asked_about_one_session_too_many() -> None:
+    door = Door()
+    async with MemoryServer(door, max_sessions=(1, 1)) as server:
+        await (await call_and_greet(server, 1, "192.0.2.1")).expect(Welcome)
+        await expect_too_many(await call_and_greet(server, 2, "192.0.2.1"))
+        assert len(door.asked) == 1
+
+
+async def test_one_who_is_not_let_in_takes_no_seat() -> None:
+    async with MemoryServer(Door(), max_sessions=(1, 1)) as server:
+        for _ in range(2):
+            wire = server.call_raw()
+            await wire.expect(Greeting)
+            wire.say(Hello(1, bytes(16), "mallory"))
+            assert (await wire.expect(Refused)).reason == "not you"
+        assert not server._seats
+        assert server.refused == {Refusal.NOT_ADMITTED: 2}
+
+
 # Arguments
+
+
+@pytest.mark.parametrize(
+    "argument", [{"max_pending": (0, 1)}, {"max_sessions": (1, 0)}, {"tls_timeout": 0}]
+)
+def test_a_limit_out_of_range_is_refused_by_its_name(argument: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(argument))):
+        serve(echo, **argument)
 
 
 def test_a_name_that_is_too_long_is_refused() -> None:

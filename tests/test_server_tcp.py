@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from socketchat import Identity, Server, Session, connect, listening, serve
+from socketchat import Identity, Server, Session, Side, connect, listening, serve
 from socketchat.server import Handler
 from tests.sessions import Wire, echo, receive, say_nothing, send_all, until
 
@@ -121,6 +121,19 @@ async def test_a_server_listens_on_both_address_families_at_one_port(
                 assert client.peer.address == f"{shown}:{server.port}"
                 (session,) = (each for each in server.sessions if each.id == client.id)
                 assert session.peer.address.startswith(f"{shown}:")
+
+
+async def test_sessions_without_an_address_do_not_count_as_too_many() -> None:
+    async with (
+        serve(say_nothing, "127.0.0.1", 0, tls=False, max_sessions=(1, 1)) as server,
+        calling(server),
+    ):
+        for _ in range(2):
+            near, far = [await asyncio.open_connection(sock=s) for s in socket.socketpair()]
+            serving = asyncio.create_task(server.accept(*far))
+            async with await Session.from_streams(*near, side=Side.CLIENT):
+                assert len(server.sessions) == 2
+            await serving
 
 
 async def test_a_port_in_use_is_an_error_that_names_it() -> None:

@@ -44,6 +44,7 @@ from socketchat.events import (
 )
 from socketchat.options import DEFAULT_PORT, Options
 from socketchat.receipt import Receipt
+from socketchat.refusals import Refusal
 from socketchat.server import Admission, Server, serve
 from socketchat.session import Peer, Session, SessionState, Side
 from socketchat.trust.device import Device
@@ -79,6 +80,7 @@ __all__ = [
     "Present",
     "ProtocolError",
     "Receipt",
+    "Refusal",
     "Rejected",
     "RemoteProtocolError",
     "Restarted",

@@ -32,6 +32,7 @@ from socketchat.errors import HandshakeError, HandshakeRefused, UnsupportedVersi
 from socketchat.messages import VERSION, Hello
 from socketchat.protocol import Protocol, State
 from socketchat.streams import DirectReader
+from socketchat.turns import AT_ONCE, Backlog
 
 __all__ = ["Link", "StreamReaderLike", "StreamWriterLike"]
 
@@ -95,8 +96,12 @@ class Link:
         self._sink: Callable[[list[CoreEvent]], object] | None = None
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._pump: asyncio.Task[None] | None = None
-        self._unpaused = asyncio.Event()
-        self._unpaused.set()
+        self._paused = False
+        self._backlog = Backlog(self._take_data, self._take_backlog_end)
+        self._end_behind: str | None = None
+        # While neither the application nor the backlog has enough.
+        self._reads = asyncio.Event()
+        self._reads.set()
         self._timer: asyncio.TimerHandle | None = None
         self._drainer: asyncio.Task[None] | None = None
         self._in_turn = False
@@ -189,13 +194,29 @@ class Link:
         return await asyncio.shield(self._ended)
 
     def feed_data(self, data: bytes) -> None:
-        """Take bytes that arrived."""
-        if not self._closed:
-            self._take(self.protocol.receive_data(data, self._loop.time()))
+        """Take bytes that arrived: a few at once, many in turns with others' (`turns.py`)."""
+        if self._closed:
+            return
+        if len(data) <= AT_ONCE and not self._backlog:
+            self._take_data(data)
+        else:
+            self._backlog.put(data)
+            self._set_reading()
 
     def feed_end(self, exc: BaseException | None) -> None:
-        """Take the end of the stream."""
-        self._end(_why(exc))
+        """Take the end of the stream, behind what has come before it."""
+        if self._backlog:
+            self._end_behind = _why(exc)
+        else:
+            self._end(_why(exc))
+
+    def _take_data(self, data: bytes) -> None:
+        self._take(self.protocol.receive_data(data, self._loop.time()))
+
+    def _take_backlog_end(self) -> None:
+        self._set_reading()
+        if self._end_behind is not None:
+            self._end(self._end_behind)
 
     def _take(self, events: list[CoreEvent]) -> None:
         assert self._sink is not None
@@ -224,7 +245,7 @@ class Link:
         """Read a stream that cannot hand its bytes on by itself."""
         try:
             while True:
-                await self._unpaused.wait()
+                await self._reads.wait()
                 data = await reader.read(READ_SIZE)
                 if not data:
                     break
@@ -236,20 +257,33 @@ class Link:
 
     def pause(self) -> None:
         """Stop reading, because the application does not keep up."""
-        if self._unpaused.is_set():
-            self._unpaused.clear()
+        if not self._paused:
+            self._paused = True
             self.protocol.pause()
-            if isinstance(self._reader, DirectReader):
-                self._transport.pause_reading()
+            self._set_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if not self._unpaused.is_set():
-            self._unpaused.set()
+        if self._paused:
+            self._paused = False
             self.protocol.resume(self._loop.time())
             self.arm()
-            if isinstance(self._reader, DirectReader) and not self._transport.is_closing():
+            self._set_reading()
+
+    def _set_reading(self) -> None:
+        """Read from the connection, or do not."""
+        reads = not self._paused and not self._backlog
+        if reads is self._reads.is_set():
+            return
+        if reads:
+            self._reads.set()
+        else:
+            self._reads.clear()
+        if isinstance(self._reader, DirectReader) and not self._transport.is_closing():
+            if reads:
                 self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
 
     # ---- writing ----
 
@@ -368,6 +402,7 @@ class Link:
     def _stop(self) -> None:
         """Write nothing more, and let the helpers go."""
         self._closed = True
+        self._backlog.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -12,16 +12,19 @@ from collections.abc import Callable, Sequence
 __all__ = ["Acceptor", "listen"]
 
 _BACKLOG = 1024
-#: Callers taken from one socket in one turn of the loop.
-_CALLERS_PER_TURN = 64
+#: Callers taken from one socket in one turn of the loop: each costs a millisecond, for TLS, soon
+#: after, and those who talk already shall not wait for many of them. The others wait in the system.
+_CALLERS_PER_TURN = 4
 #: Seconds to wait when the process has run out of file descriptors or memory.
 _EXHAUSTED_DELAY = 0.5
+#: Seconds between two log lines that say so.
+_EXHAUSTED_INTERVAL = 10.0
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 #: Attempts to find one free port that every address has.
 _ATTEMPTS = 16
 
 
-_log = logging.getLogger("socketchat.server")
+_log = logging.getLogger("socketchat.listening")
 
 
 class Acceptor:
@@ -43,6 +46,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._retry: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._next_complaint = 0.0
         self._start()
 
     def _start(self) -> None:
@@ -59,7 +63,7 @@ class Acceptor:
                 return
             except OSError as exc:
                 if exc.errno in _EXHAUSTED:
-                    _log.error("cannot accept callers: %s", exc.strerror)
+                    self._complain(exc)
                     self._loop.remove_reader(self._listener)
                     self._retry = self._loop.call_later(_EXHAUSTED_DELAY, self._start)
                     return
@@ -72,10 +76,17 @@ class Acceptor:
                 connection, peername = await self._loop.sock_accept(self._listener)
             except OSError as exc:
                 if exc.errno in _EXHAUSTED:
-                    _log.error("cannot accept callers: %s", exc.strerror)
+                    self._complain(exc)
                 await asyncio.sleep(_EXHAUSTED_DELAY)
                 continue
             self._take(connection, str(peername[0]))
+
+    def _complain(self, exc: OSError) -> None:
+        """Log that there are no file descriptors left, now and then: it may be so for long."""
+        now = self._loop.time()
+        if now >= self._next_complaint:
+            self._next_complaint = now + _EXHAUSTED_INTERVAL
+            _log.error("cannot accept callers: %s", exc.strerror)
 
     async def stop(self) -> None:
         """Take no more callers, and close the socket."""

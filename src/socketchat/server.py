@@ -1,6 +1,7 @@
 """`serve`: accept callers, let them in, and run a handler for each session.
 
-Callers are counted in the acceptor, before TLS begins. A caller whose lane is known gets its
+Callers are counted in the acceptor, before TLS begins (`quota.py`); those that are turned away, for
+whatever reason, are counted and logged by `refusals.py`. A caller whose lane is known gets its
 session back; for a new one a session is made and the handler started. `session.py` has the rest,
 and `logged.py` the sessions of handlers whose log remembers instead.
 """
@@ -14,8 +15,7 @@ import logging
 import os
 import socket
 import ssl
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, Unpack, runtime_checkable
@@ -29,7 +29,9 @@ from socketchat.listening import Acceptor, listen
 from socketchat.logged import LoggedSession, LogPlace
 from socketchat.messages import VERSION, Greeting, Hello, Limits, check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
-from socketchat.protocol import Protocol
+from socketchat.protocol import Protocol, State
+from socketchat.quota import Quota, Seats
+from socketchat.refusals import Refusal, RefusalLog, TooManySessions, kind_of
 from socketchat.session import Session, Side, make_goodbye
 from socketchat.streams import accept_streams
 from socketchat.trust.device import is_proof
@@ -42,6 +44,8 @@ __all__ = ["Admission", "Admits", "Handler", "Opens", "Server", "serve"]
 TLS_TIMEOUT = 5.0
 #: Callers who are not through the greeting yet, in all and from one address.
 MAX_PENDING = (256, 8)
+#: Sessions, in all and from one address.
+MAX_SESSIONS = (10_000, 256)
 
 Handler = Callable[[Session], Awaitable[None]]
 
@@ -101,6 +105,8 @@ def serve(
     name: str = "",
     tls: bool = True,
     max_pending: tuple[int, int] = MAX_PENDING,
+    max_sessions: tuple[int, int] = MAX_SESSIONS,
+    tls_timeout: float = TLS_TIMEOUT,
     **options: Unpack[OptionArgs],
 ) -> Opening[Server]:
     """Accept sessions and run `handler` for each one.
@@ -124,7 +130,11 @@ def serve(
         name: The server's name, for people to read, at most 64 characters.
         tls: False speaks in the clear.
         max_pending: Callers who may be in the greeting at once, in all and from one address; others
-            are turned away.
+            are turned away. One address is an IPv4 address, or the /64 of an IPv6 address.
+        max_sessions: Sessions there may be at once, in all and from one address, those with a lost
+            link among them; a new one is then refused with 1013. One that comes back on its lane
+            is no new one, and one without an address, as of a Unix socket, does not count.
+        tls_timeout: Seconds in which a caller must be through TLS.
         **options: See `Options`.
 
     Raises:
@@ -136,7 +146,15 @@ def serve(
     if next_pin and not is_pin(next_pin):
         raise ValueError(f'next_pin must be "SHA256:...": {next_pin!r}')
     next_key = digest_of_pin(next_pin) if next_pin else b""
-    server = Server(handler, checked, name=name, max_pending=max_pending, next_key=next_key)
+    server = Server(
+        handler,
+        checked,
+        name=name,
+        max_pending=max_pending,
+        max_sessions=max_sessions,
+        tls_timeout=tls_timeout,
+        next_key=next_key,
+    )
 
     async def start() -> Server:
         await server.start(host, port, identity, tls=tls)
@@ -158,7 +176,9 @@ class Server:
         options: Options,
         *,
         name: str,
-        max_pending: tuple[int, int],
+        max_pending: tuple[int, int] = MAX_PENDING,
+        max_sessions: tuple[int, int] = MAX_SESSIONS,
+        tls_timeout: float = TLS_TIMEOUT,
         next_key: bytes = b"",
     ) -> None:
         """For `serve` alone."""
@@ -166,14 +186,18 @@ class Server:
         self._handler = handler
         self._options = options
         self._name = name
-        self._max_pending = max_pending
         self._next_key = next_key
+        if not tls_timeout > 0:
+            raise ValueError(f"tls_timeout must be above 0 seconds: {tls_timeout!r}")
+        self._tls_timeout = tls_timeout
         self._context: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
         self._hellos = itertools.count()
         self._latest: dict[bytes, int] = {}
         self._sessions: dict[bytes, Session] = {}
-        self._pending: Counter[str] = Counter()
+        self._pending = Quota("max_pending", max_pending)
+        self._seats = Seats("max_sessions", max_sessions)
+        self._refused = RefusalLog()
         self._acceptors: list[Acceptor] = []
         self._callers: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
@@ -197,6 +221,11 @@ class Server:
     def sessions(self) -> frozenset[Session]:
         """The sessions that are not closed, those with a lost link among them."""
         return frozenset(self._sessions.values())
+
+    @property
+    def refused(self) -> Mapping[Refusal, int]:
+        """How many callers were turned away so far, by kind of reason; 0 for those of no kind."""
+        return self._refused.counts
 
     # ---- opening ----
 
@@ -236,17 +265,10 @@ class Server:
 
     def _count(self, address: str) -> bool:
         """Count a caller in, or say that there are too many."""
-        most, most_here = self._max_pending
-        if self._pending.total() >= most or self._pending[address] >= most_here:
-            _log.warning("turned away a caller from %s: too many in the greeting", address)
-            return False
-        self._pending[address] += 1
-        return True
-
-    def _discount(self, address: str) -> None:
-        self._pending[address] -= 1
-        if not self._pending[address]:
-            del self._pending[address]
+        if self._pending.take(address):
+            return True
+        self._refused.add(Refusal.TOO_MANY_PENDING, address)
+        return False
 
     async def _serve_caller(self, connection: socket.socket, address: str) -> None:
         """Take one caller through TLS and the greeting, and drive its session over this link."""
@@ -257,8 +279,7 @@ class Server:
                     link = await self._open_link(connection)
                     session = await self._greet(link, self.fingerprint)
             except (OSError, HandshakeError) as exc:
-                why = str(exc) or type(exc).__name__
-                _log.info("a caller from %s did not come in: %s", address, why)
+                self._note(exc, link, address)
                 if link is not None:
                     if isinstance(exc, TimeoutError):
                         link.say_bye(CloseCode.POLICY_VIOLATION, "the greeting took too long")
@@ -266,7 +287,7 @@ class Server:
                 return
             finally:
                 # Until here, since one that was refused may take its time to go.
-                self._discount(address)
+                self._pending.give_back(address)
         except BaseException:
             if link is not None:
                 link.cut("the server is closing")
@@ -289,7 +310,8 @@ class Server:
         try:
             async with asyncio.timeout(self._options.open_timeout):
                 session = await self._greet(link, "")
-        except (OSError, HandshakeError):
+        except (OSError, HandshakeError) as exc:
+            self._note(exc, link, link.address)
             await link.close(self._options.close_timeout)
             raise
         except BaseException:
@@ -297,8 +319,18 @@ class Server:
             raise
         await session.drive(link)
 
+    def _note(self, exc: OSError | HandshakeError, link: Link | None, address: str) -> None:
+        """Count a caller that did not come in, unless it went away or the server is closing."""
+        wrong = link is not None and link.protocol.state is State.FAILED
+        kind = kind_of(exc, wrong=wrong)
+        why = exc.reason if isinstance(exc, HandshakeRefused) else str(exc) or type(exc).__name__
+        if kind is None or self._goodbye is not None:
+            _log.debug("a caller from %s did not come in: %s", address, why)
+        else:
+            self._refused.add(kind, address, why)
+
     async def _open_link(self, connection: socket.socket) -> Link:
-        reader, writer = await accept_streams(connection, self._context, TLS_TIMEOUT)
+        reader, writer = await accept_streams(connection, self._context, self._tls_timeout)
         return self._make_link(reader, writer)
 
     def _make_link(self, reader: StreamReaderLike, writer: StreamWriterLike) -> Link:
@@ -359,6 +391,7 @@ class Server:
         def forget() -> None:
             if self._sessions.get(lane) is session:
                 del self._sessions[lane]
+                self._leave_seat(lane)
 
         session.on_end = forget
         self._sessions[lane] = session
@@ -371,16 +404,27 @@ class Server:
             HandshakeRefused: It may not come in.
         """
         mine = self._latest[hello.lane] = next(self._hellos)
+        admitted = False
         try:
+            if not self._seats.take(hello.lane, address):
+                raise TooManySessions
             self._end_older(hello.lane)
             admission = await self._admit(hello, address)
             if self._latest.get(hello.lane) != mine:
                 raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "a newer link has come")
             self._end_older(hello.lane)
+            admitted = True
         finally:
             if self._latest.get(hello.lane) == mine:
                 del self._latest[hello.lane]
+            if not admitted:
+                self._leave_seat(hello.lane)
         return admission
+
+    def _leave_seat(self, lane: bytes) -> None:
+        """Count a lane's session no more, unless another one of it is there or about to be."""
+        if lane not in self._sessions and lane not in self._latest:
+            self._seats.leave(lane)
 
     def _end_older(self, lane: bytes) -> None:
         """Cut the older link of a lane: what it has not handed over yet will come again."""
@@ -486,6 +530,7 @@ class Server:
         await _finish(stragglers)
         if isinstance(self._handler, Opens):
             await self._handler.close()
+        self._refused.close()
         self._closed.set()
 
     async def __aenter__(self) -> Self:

@@ -73,7 +73,8 @@ async def accept_streams(
     """Take over a connection that was accepted; it is closed if that fails.
 
     Raises:
-        OSError: TLS failed, or took longer than `tls_timeout` seconds.
+        TimeoutError: TLS took longer than `tls_timeout` seconds.
+        OSError: TLS failed.
     """
     loop = asyncio.get_running_loop()
     reader, protocol = _make_reader(loop)
@@ -85,8 +86,10 @@ async def accept_streams(
             ssl=context,
             ssl_handshake_timeout=tls_timeout if context else None,
         )
-    except BaseException:
+    except BaseException as exc:
         connection.close()
+        if isinstance(exc, ConnectionAbortedError):  # what both loops raise for it
+            raise TimeoutError("TLS took too long") from exc
         raise
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 

@@ -72,7 +72,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
     caller = "--nick --trust --fingerprint --ca --no-reconnect --no-tls --json --data --verbose"
     promised = {
         "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate "
-        "--cert --key",
+        "--cert --key --private --operator --max-callers --max-per-address",
         "connect": f"{caller} --history --plain --no-color",
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
@@ -286,6 +286,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "RATE": "2.5",
         "PRIVATE": "1",
         "OPERATOR": "SHA256:one SHA256:two",
+        "MAX_CALLERS": "20",
+        "MAX_PER_ADDRESS": "3",
         "NO_TLS": "true",
         "CERT": "/cert.pem",
         "KEY": "/key.pem",
@@ -307,6 +309,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "rate": 2.5,
         "private": True,
         "operators": ("SHA256:one", "SHA256:two"),
+        "max_callers": 20,
+        "max_per_address": 3,
         "no_tls": True,
         "cert": Path("/cert.pem"),
         "key": Path("/key.pem"),

@@ -96,6 +96,8 @@ def settings(*, hosts: tuple[str, ...] = (), no_tls: bool = False, nick: str = "
         headless=True,
         retain=None,
         rate=0,
+        max_callers=10,
+        max_per_address=10,
         no_tls=no_tls,
         cert=None,
         key=None,
@@ -474,7 +476,7 @@ def test_more_is_said_to_who_asks_for_it(tmp_path: Path) -> None:
         server = it.serve("-v", "--no-tls")
         with socket.create_connection(("127.0.0.1", server.port)) as caller:
             caller.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            server.until(lambda: "did not come in" in server.err)
+            server.until(lambda: "not a socketchat client" in server.err)
         quiet = it.serve("--no-tls", data="other")
         with socket.create_connection(("127.0.0.1", quiet.port)) as caller:
             caller.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -483,4 +485,6 @@ def test_more_is_said_to_who_asks_for_it(tmp_path: Path) -> None:
                 pass
         quiet.signal(signal.SIGTERM)
         quiet.wait()
-        assert len(quiet.err.splitlines()) == 3
+        turned_away = quiet.err.splitlines()[3:]
+        assert len(turned_away) == 1
+        assert "turned away a caller from 127.0.0.1: no greeting" in turned_away[0]

@@ -336,7 +336,7 @@ def test_log_lines_stand_above_the_prompt(tmp_path: Path) -> None:
         server.until(lambda: prompt_of(server) == ">> half a line")
         with socket.create_connection(("127.0.0.1", int(port_of(server)))) as stranger:
             stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            server.shows("did not come in")
+            server.shows("turned away a caller")
         assert prompt_of(server) == ">> half a line"
 
 

@@ -179,6 +179,22 @@ def _help_unless_asked(context: click.Context) -> None:
     help="A certificate of your own, with its chain, in PEM; --key must go with it.",
 )
 @_option("--key", metavar="FILE", type=click.Path(path_type=Path), help="Its key, in PEM.")
+@_option(
+    "--max-callers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Members at once, in all rooms.",
+)
+@_option(
+    "--max-per-address",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Members at once from one address.",
+)
 @_NICK
 @_NO_TLS
 @_DATA

@@ -7,6 +7,7 @@ console is the same as a caller's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import signal
@@ -37,7 +38,7 @@ from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
 from socketchat.fingerprint import is_pin
 from socketchat.messages import MAX_NAME
-from socketchat.server import Server
+from socketchat.server import MAX_PENDING, Server
 from socketchat.server import serve as listen_and_serve
 from socketchat.session import Session, Side
 from socketchat.text import clean, clean_name
@@ -49,6 +50,8 @@ __all__ = ["run_serve"]
 
 #: Seconds after which a host whose seat was lost, because the disk is full, takes it again.
 SEAT_PAUSE = 1.0
+#: Files that are open besides the callers' connections, at most.
+OTHER_FILES = 100
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -66,6 +69,8 @@ class ServeSettings:
     rate: float
     private: bool
     operators: tuple[str, ...]
+    max_callers: int
+    max_per_address: int
     no_tls: bool
     cert: Path | None
     key: Path | None
@@ -100,6 +105,7 @@ def run_serve(**settings: Any) -> int:
     """Run the server until its host leaves or a signal comes; return the exit code."""
     checked = ServeSettings(**settings)
     _check(checked)
+    _allow_files(checked.max_callers + sum(MAX_PENDING) + OTHER_FILES)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(checked))
 
@@ -161,6 +167,21 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
+def _allow_files(wanted: int) -> None:
+    """Let this process have so many files open, as far as the system lets it."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
+        # macOS may refuse what it gives as its own limit.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def _serve(settings: ServeSettings) -> int:
     main = asyncio.current_task()
     assert main is not None
@@ -205,7 +226,8 @@ async def _serve_until(signalled: asyncio.Future[signal.Signals], settings: Serv
             if not settings.headless:
                 say("there is no terminal to chat at: only serving, as with --headless")
             # Without a seat in the room, who comes and goes is told on stderr.
-            logging.getLogger("socketchat.chat").setLevel(logging.INFO)
+            for logger in ("socketchat.chat", "socketchat.listening", "socketchat.refusals"):
+                logging.getLogger(logger).setLevel(logging.INFO)
             await asyncio.wait((signalled, failed), return_when=asyncio.FIRST_COMPLETED)
         else:
             await _chat(server, settings, hosting.device, (signalled, failed))
@@ -284,6 +306,7 @@ async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
             next_pin=next_pin,
             name=clean(name, multiline=False, limit=MAX_NAME),
             tls=not settings.no_tls,
+            max_sessions=(settings.max_callers, settings.max_per_address),
         )
     except ssl.SSLError as exc:
         what = f"the server's key cannot be used: {exc}; see {_where_keys_are(settings)}"

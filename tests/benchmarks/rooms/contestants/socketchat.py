@@ -19,7 +19,8 @@ def _describe() -> str:
 def command(folder: Path, port: int) -> Sequence[str]:
     """Return what starts the server on a data directory."""
     serve = (sys.executable, "-m", "socketchat", "serve", "--headless", "--no-tls", "--rate", "0")
-    return (*serve, "--host", HOST, "--port", str(port), "--room", ROOM, "--data", str(folder))
+    at = ("--host", HOST, "--port", str(port), "--max-per-address", "10000")
+    return (*serve, *at, "--room", ROOM, "--data", str(folder))
 
 
 CONTESTANTS = (
