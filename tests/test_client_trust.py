@@ -255,3 +255,74 @@ async def test_a_context_checks_the_chain_and_the_name(
             with pytest.raises(ssl.SSLCertVerificationError):
                 await opening
     assert not await asyncio.to_thread(known.path.exists)
+
+
+# The next key of a server
+
+
+@pytest.mark.may_block(reason="server_context")
+async def test_a_server_that_has_announced_its_next_key_is_known_by_it(known: KnownHosts) -> None:
+    port = await free_port()
+    host = f"127.0.0.1:{port}"
+    await add(known, host, IDENTITY.fingerprint)
+    announcing = {"identity": IDENTITY, "next_pin": OTHER.fingerprint}
+    async with serve(echo, "127.0.0.1", port, **announcing) as server:  # type: ignore[arg-type]
+        async with connect("127.0.0.1", server.port, known_hosts=known.path) as session:
+            await session.send("hello")
+            assert await receive(session, 1) == ["hello"]
+        found = await asyncio.to_thread(known.find, host)
+        assert found is not None
+        assert (found.pin, found.next_pin) == (IDENTITY.fingerprint, OTHER.fingerprint)
+    async with (
+        serve(echo, "127.0.0.1", port, identity=OTHER),
+        connect("127.0.0.1", port, known_hosts=known.path),
+    ):
+        found = await asyncio.to_thread(known.find, host)
+        assert found is not None
+        assert (found.pin, found.next_pin) == (OTHER.fingerprint, "")
+    async with serve(echo, "127.0.0.1", port, identity=IDENTITY):
+        with pytest.raises(UntrustedPeer, match="has changed"):
+            await connect("127.0.0.1", port, known_hosts=known.path)
+
+
+@pytest.mark.may_block(reason="server_context")
+async def test_an_announcement_can_be_taken_back(known: KnownHosts) -> None:
+    port = await free_port()
+    host = f"127.0.0.1:{port}"
+    await add(known, host, IDENTITY.fingerprint)
+    for next_pin in (OTHER.fingerprint, ""):
+        async with (
+            serve(echo, "127.0.0.1", port, identity=IDENTITY, next_pin=next_pin),
+            connect("127.0.0.1", port, known_hosts=known.path),
+        ):
+            pass
+        found = await asyncio.to_thread(known.find, host)
+        assert found is not None
+        assert found.next_pin == next_pin
+
+
+@pytest.mark.may_block(reason="server_context")
+async def test_what_one_announces_who_is_not_the_known_one_is_not_remembered(
+    known: KnownHosts,
+) -> None:
+    async with serve(echo, "127.0.0.1", 0, identity=IDENTITY, next_pin=OTHER.fingerprint) as server:
+        host = f"127.0.0.1:{server.port}"
+        await add(known, host, OTHER.fingerprint)
+        whom = IDENTITY.fingerprint
+        async with connect("127.0.0.1", server.port, trust=whom, known_hosts=known.path):
+            pass
+        found = await asyncio.to_thread(known.find, host)
+        assert found is not None
+        assert (found.pin, found.next_pin) == (OTHER.fingerprint, "")
+
+
+async def test_what_is_no_pin_cannot_be_announced() -> None:
+    with pytest.raises(ValueError, match="next_pin must be"):
+        serve(echo, "127.0.0.1", 0, next_pin="SHA1:abc")
+
+
+async def free_port() -> int:
+    """Return a port that nobody listens on."""
+    (listener,) = await listen("127.0.0.1", 0)
+    with listener:
+        return int(listener.getsockname()[1])

@@ -32,6 +32,8 @@ from socketchat.trust.identity import pin_of
 from socketchat.trust.tls import client_context, server_context
 from tests.sessions import echo, receive, say_nothing
 
+pytestmark = pytest.mark.may_block("log lines are written")
+
 IDENTITY, RELAYS = Identity.generate(), Identity.generate()
 ADA, EVE = Device.generate(), Device.generate()
 LANE = bytes(range(16))

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,67 @@ def test_a_proof_without_a_server_key_is_none_for_a_server_that_has_one() -> Non
     proof = device.prove("", NONCE, LANE)
     assert is_proof(device.public, proof, "", NONCE, LANE)
     assert not is_proof(device.public, proof, SERVER, NONCE, LANE)
+
+
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+
+
+def add(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    """Add two points of edwards25519 (RFC 8032, section 5.1)."""
+    (x1, y1), (x2, y2) = a, b
+    product = D * x1 * x2 * y1 * y2
+    x = (x1 * y2 + x2 * y1) * pow(1 + product, -1, P)
+    y = (y1 * y2 + x1 * x2) * pow(1 - product, -1, P)
+    return x % P, y % P
+
+
+def root(square: int) -> int | None:
+    """Return a square root modulo P, if there is one."""
+    candidate = pow(square, (P + 3) // 8, P)
+    for factor in (1, pow(2, (P - 1) // 4, P)):
+        if pow(candidate * factor, 2, P) == square % P:
+            return candidate * factor % P
+    return None
+
+
+def torsion() -> set[tuple[int, int]]:
+    """Return the points whose order divides 8: multiples of random points by the group's order."""
+    order = 2**252 + 27742317777372353535851937790883648493
+    found = {(0, 1)}
+    y = 2
+    while len(found) < 8:
+        y += 1
+        x = root((y * y - 1) * pow(D * y * y + 1, -1, P))
+        if x is not None:
+            total, point, rest = (0, 1), (x, y), order
+            while rest:
+                total = add(total, point) if rest & 1 else total
+                point, rest = add(point, point), rest >> 1
+            multiple = total
+            for _ in range(8):
+                found.add(multiple)
+                multiple = add(multiple, total)
+    return found
+
+
+def encodings(x: int, y: int) -> Iterator[bytes]:
+    """Yield all 32 bytes that may be read as a point, be they as RFC 8032 wants them or not."""
+    for written in (y, y + P):
+        for sign in (0, 1):
+            if written < 2**255:
+                yield (written | sign << 255).to_bytes(32, "little")
+
+
+def test_a_key_for_which_anybody_could_sign_is_none() -> None:
+    points = torsion()
+    assert len(points) == 8
+    weak = {encoding for x, y in points for encoding in encodings(x, y)}
+    for public in weak:
+        for proof in (bytes(64), public + bytes(32)):
+            # Whether one of these holds depends on what is signed, so that some do.
+            nonces = [bytes([number]) * 32 for number in range(32)]
+            assert not any(is_proof(public, proof, SERVER, nonce, LANE) for nonce in nonces)
 
 
 @given(public=st.binary(max_size=40), proof=st.binary(max_size=70))

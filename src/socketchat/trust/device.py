@@ -33,6 +33,20 @@ DEVICE: Final = "device.key"
 
 #: What is signed begins with it, so that it can be taken for nothing else.
 _CONTEXT: Final = b"socketchat device proof 1\0"
+#: The points of small order, whatever their sign: keys for which anybody can make signatures (RFC
+#: 8032 lets verifiers take them). The last two are 0 and 1 written beyond the field's prime.
+_NO_KEYS: Final = frozenset(
+    bytes.fromhex(point)
+    for point in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,8 @@ class Device:
 
 def is_proof(public: bytes, proof: bytes, pin: str, nonce: bytes, lane: bytes) -> bool:
     """Tell whether `proof` shows that its maker holds the key `public`; see `Device.prove`."""
+    if public[:31] + bytes((public[31] & 0x7F,) if len(public) == 32 else ()) in _NO_KEYS:
+        return False
     try:
         key = Ed25519PublicKey.from_public_bytes(public)
         key.verify(proof, _signed(pin, nonce, lane))
