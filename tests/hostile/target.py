@@ -110,7 +110,9 @@ async def serving(
         port = int((await program.prints(r"^listening on 127.0.0.1 port (\d+)"))[1])
         trust = (await program.prints("^key (SHA256:.*)"))[1] if tls else "no-tls"
         yield Target(("127.0.0.1", port), tls=tls, trust=trust, program=program)
-        status = await program.ends_by(signal.SIGTERM)
+        if program.process.returncode is None:
+            program.process.send_signal(signal.SIGTERM)
+        status = await program.ends()
         assert status == 0, f"the server ended with status {status}\n{program}"
 
 
