@@ -200,3 +200,19 @@ def test_a_server_that_cannot_note_where_it_is_serves_all_the_same(tmp_path: Pat
         server = it.serve()
         assert "-- invites will not know this server's address: " in server.err
         assert it.call(server.address, stdin=subprocess.DEVNULL).wait() == 0
+
+
+def test_an_invite_to_a_server_with_a_certificate_of_its_own_is_signed_by_that_key(
+    tmp_path: Path, identity: Identity, maker: Maker
+) -> None:
+    del identity  # another one lies in the server's directory
+    other = Identity.generate()
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_bytes(other.certificate)
+    key.write_bytes(other.key)
+    key.chmod(0o600)
+    url, _ = maker.make("--cert", str(cert), "--key", str(key), "--host", "maple", "--port", "1")
+    invite = Invite.parse(url)
+    assert invite.pin == other.fingerprint
+    assert check_token(other.certificate, invite.token, int(time.time())).room == ""
+    assert "--cert needs --key too" in maker.fail("--cert", str(cert))

@@ -80,7 +80,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
         "identity": "--next --rotate --json --data",
         "trust list": "--json --data",
         "trust forget": "--data",
-        "invite": "--room --expires --host --port --json --data",
+        "invite": "--room --expires --host --port --cert --key --json --data",
     }
     for name, options in promised.items():
         names = {option for parameter in ALL[name].params for option in parameter.opts}

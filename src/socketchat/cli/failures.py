@@ -65,7 +65,8 @@ def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
         case ssl.SSLCertVerificationError():
             return Failure(ExitCode.NOT_TRUSTED, f"{target}: {_certificate_words(exc)}")
         case HandshakeRefused():
-            return Failure(ExitCode.REFUSED, f"{target}: {exc}")
+            why = exc.reason or f"it gave no reason, but the code {exc.code}"
+            return Failure(ExitCode.REFUSED, f"refused by {target}: {why}")
         case HandshakeError():
             return Failure(ExitCode.CANNOT_REACH, f"{target}: {exc}")
         case OSError(filename=str()):

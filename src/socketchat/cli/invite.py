@@ -16,9 +16,9 @@ from socketchat.cli.failures import ExitCode, Failure, file_failure
 from socketchat.cli.output import write_out
 from socketchat.cli.render import plain_notice
 from socketchat.cli.render_json import json_line
+from socketchat.cli.server_key import check_pair, server_identity
 from socketchat.cli.target import Target, is_everywhere
 from socketchat.cli.terminal import say
-from socketchat.trust.identity import Identity
 from socketchat.trust.invites import Invite
 from socketchat.trust.known_hosts import default_directory
 
@@ -36,6 +36,8 @@ class InviteSettings:
     expires: float
     host: str
     port: int
+    cert: Path | None
+    key: Path | None
     as_json: bool
     data: Path | None
 
@@ -47,7 +49,8 @@ def run_invite(**settings: Any) -> int:
         raise Failure(ExitCode.USAGE, "--expires: an invite is good for 1m to 365d")
     expires = int(time.time() + checked.expires)
     directory = checked.data or default_directory()
-    identity = _identity_in(directory)
+    check_pair(checked.cert, checked.key)
+    identity = server_identity(directory, checked.cert, checked.key, make=False)
     place = _place(checked, directory)
     try:
         inviter = Inviter(identity, place.host, place.port)
@@ -57,21 +60,6 @@ def run_invite(**settings: Any) -> int:
         raise Failure(ExitCode.USAGE, what) from exc
     _print(invite, expires, as_json=checked.as_json)
     return ExitCode.DONE
-
-
-def _identity_in(directory: Path) -> Identity:
-    try:
-        return Identity.kept_in(directory)
-    except FileNotFoundError as exc:
-        what = (
-            f"no server has a key in {directory} yet: start one first with socketchat serve, "
-            "or name its directory with --data"
-        )
-        raise Failure(ExitCode.USAGE, what) from exc
-    except OSError as exc:
-        raise file_failure(exc) from exc
-    except ValueError as exc:
-        raise Failure(ExitCode.USAGE, f"the server's key: {exc}; see --data") from exc
 
 
 def _place(settings: InviteSettings, directory: Path) -> Target:

@@ -78,6 +78,15 @@ _SINCE = _option(
     help="Begin with what was said so long ago, as 2h or 3d, or at a time, as 2026-01-31T18:30.",
 )
 _VERBOSE = _option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more.")
+_certificate = _options(
+    _option(
+        "--cert",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="A certificate of your own, with its chain, in PEM; --key must go with it.",
+    ),
+    _option("--key", metavar="FILE", type=click.Path(path_type=Path), help="Its key, in PEM."),
+)
 _terminal = _options(
     _option("--plain", is_flag=True, help="Plain lines, as for screen readers."),
     _option("--no-color", is_flag=True, help="No colours."),
@@ -172,13 +181,7 @@ def _help_unless_asked(context: click.Context) -> None:
     multiple=True,
     help="The key of an operator, as socketchat identity shows it there; may be repeated.",
 )
-@_option(
-    "--cert",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="A certificate of your own, with its chain, in PEM; --key must go with it.",
-)
-@_option("--key", metavar="FILE", type=click.Path(path_type=Path), help="Its key, in PEM.")
+@_certificate
 @_option(
     "--max-callers",
     metavar="N",
@@ -333,7 +336,7 @@ def identity(**settings: Any) -> None:
     "--room",
     metavar="NAME",
     default="",
-    help="The room that it is for; by default the server's first.",
+    help="The room that it is for; by default all of them.",
 )
 @_option(
     "--expires",
@@ -355,6 +358,7 @@ def identity(**settings: Any) -> None:
     default=0,
     help="Its TCP port; by default the one that it last had.",
 )
+@_certificate
 @_JSON
 @_DATA
 @_VERBOSE

@@ -17,7 +17,6 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from socketchat.cli.device import device_in
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
 from socketchat.cli.render import closing_words, plain_notice
+from socketchat.cli.server_key import check_pair, server_identity, where_it_is
 from socketchat.cli.target import Target, is_everywhere, is_loopback
 from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
@@ -116,8 +116,10 @@ def _host(settings: ServeSettings) -> Hosting:
     Raises:
         Failure: Something of it cannot be used.
     """
-    identity = None if settings.no_tls else _identity(settings)
-    inviter = None
+    identity = inviter = None
+    if not settings.no_tls:
+        at = settings.directory, settings.cert, settings.key
+        identity = server_identity(*at, make=True)
     if identity is not None:
         inviter = Inviter(identity, _callers_name(settings, socket.gethostname()))
     facts = FileFacts(settings.directory)
@@ -140,9 +142,7 @@ def _check(settings: ServeSettings) -> None:
     """
     if settings.no_tls and not all(is_loopback(host) for host in settings.hosts):
         raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
-    if (settings.cert is None) != (settings.key is None):
-        given, missing = ("--cert", "--key") if settings.key is None else ("--key", "--cert")
-        raise Failure(ExitCode.USAGE, f"{given} needs {missing} too")
+    check_pair(settings.cert, settings.key)
     try:
         checked_room_name(settings.room)
     except ValueError as exc:
@@ -309,34 +309,12 @@ async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
             max_sessions=(settings.max_callers, settings.max_per_address),
         )
     except ssl.SSLError as exc:
-        what = f"the server's key cannot be used: {exc}; see {_where_keys_are(settings)}"
+        what = f"the server's key cannot be used: {exc}; see {where_it_is(settings.cert)}"
         raise Failure(ExitCode.USAGE, what) from exc
     except OSError as exc:
         if exc.filename is not None:  # no socket bears a name: it is the log
             raise file_failure(exc) from exc
         raise failure_to_listen(exc) from exc
-
-
-def _identity(settings: ServeSettings) -> Identity:
-    """Return the server's key and certificate: what is given, or what lies in its directory.
-
-    Raises:
-        Failure: It cannot be used.
-    """
-    try:
-        if settings.cert is None or settings.key is None:
-            return Identity.load_or_generate(settings.directory)
-        identity = Identity.load(settings.cert, settings.key)
-    except OSError as exc:
-        what = f"the server's key: {exc.filename}: {exc.strerror}; see {_where_keys_are(settings)}"
-        raise Failure(ExitCode.USAGE, what) from exc
-    except ValueError as exc:
-        what = f"the server's key: {exc}; see {_where_keys_are(settings)}"
-        raise Failure(ExitCode.USAGE, what) from exc
-    if identity.valid_until < datetime.now(UTC):
-        ended = f"{settings.cert} is out of date since {identity.valid_until:%Y-%m-%d}"
-        say(f"{ended}: callers with --ca will refuse it")
-    return identity
 
 
 def _next_pin(settings: ServeSettings) -> str:
@@ -351,10 +329,6 @@ def _next_pin(settings: ServeSettings) -> str:
         return Identity.next_pin(settings.directory)
     except (OSError, ValueError) as exc:
         raise Failure(ExitCode.USAGE, f"the server's next key: {exc}; see --data") from exc
-
-
-def _where_keys_are(settings: ServeSettings) -> str:
-    return "--data" if settings.cert is None else "--cert and --key"
 
 
 async def _note_address(server: Server, host: str, settings: ServeSettings) -> None:
