@@ -4,17 +4,22 @@ is done with them to what the documents allow. Whatever one raises is a bug.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from socketchat.chat.names import nick_of, with_suffix
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from socketchat.chat.names import name_key, nick_of, tagged, with_suffix
 from socketchat.chat.rules import room_name_of
 from socketchat.cli.target import Target, parse_target
-from socketchat.errors import CloseCode
+from socketchat.errors import CloseCode, InvalidInvite
 from socketchat.framing import HEADER_SIZE, FrameDecoder, FrameTooBig, encode_frame
 from socketchat.messages import MAX_NAME, MalformedMessage, decode, encode, peek_version
 from socketchat.quota import network_of
 from socketchat.text import NAME_COLUMNS, clean, clean_name, width
+from socketchat.trust.invites import Invite, check_token, mask
 from tests.core import RESTING
 from tests.test_protocol_fuzz import feed, pair_at
 from tests.test_text import harm
@@ -22,6 +27,15 @@ from tests.test_text import harm
 __all__ = ["CORPUS", "TARGETS", "corpus_of"]
 
 CORPUS = Path(__file__).parent / "corpus"
+
+#: A server's certificate, and what the one token in the corpus that it has signed grants.
+_SIGNED = json.loads((Path(__file__).parents[2] / "docs/vectors/invites.json").read_text("utf-8"))[
+    "vectors"
+][0]
+CERTIFICATE = x509.load_der_x509_certificate(bytes.fromhex(_SIGNED["certificate"])).public_bytes(
+    Encoding.PEM
+)
+GRANT = check_token(CERTIFICATE, _SIGNED["invite"]["token"], 0)
 
 
 def chunks_of(data: bytes, size: int) -> list[bytes]:
@@ -93,7 +107,30 @@ def target(data: bytes) -> None:
     assert 1 <= found.port <= 65535
     assert len(found.room) <= MAX_NAME
     assert found.host
-    assert parse_target(str(found)) == found
+    again = parse_target(str(found))  # which tells everything but what an invite has besides
+    assert (again.host, again.port, again.room) == (found.host, found.port, found.room)
+    assert not found.token or found.token not in str(found)
+
+
+def invites(data: bytes) -> None:
+    """Read an invite and a token: each is what it says it is, or the error does not quote it."""
+    text = text_of(data)
+    try:
+        invite = Invite.parse(text)
+    except ValueError as exc:
+        assert mask(str(exc)) == str(exc)  # noqa: PT017
+    else:
+        assert Invite.parse(invite.url) == invite
+        assert invite.token not in repr(invite)
+    for token in {text, text.rpartition(".")[2]}:
+        try:
+            grant = check_token(CERTIFICATE, token, 0)
+        except InvalidInvite as exc:
+            assert str(exc)  # noqa: PT017
+        else:
+            # Nobody but the owner of the key can make another one.
+            assert grant == GRANT
+    mask(text)
 
 
 def names(data: bytes) -> None:
@@ -108,6 +145,10 @@ def names(data: bytes) -> None:
     for name in (nick, numbered, clean_name(text)):
         assert width(name) <= NAME_COLUMNS
         assert not harm(name)
+    key = name_key(nick)
+    assert key
+    assert name_key(key) == key
+    assert name_key(tagged(nick, bytes(32))) != key
     room = room_name_of(text)
     assert room_name_of(room) == room
     assert not harm(room)
@@ -127,7 +168,7 @@ def text(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (codec, messages, core, target, names, text)
+    each.__name__: each for each in (codec, messages, core, target, invites, names, text)
 }
 
 
