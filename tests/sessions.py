@@ -48,7 +48,7 @@ from socketchat.messages import (
 )
 from socketchat.options import OptionArgs
 from socketchat.protocol import Protocol
-from socketchat.server import MAX_PENDING, MAX_SESSIONS, Handler
+from socketchat.server import MAX_PENDING, Handler
 from socketchat.streams import DirectReader
 from socketchat.testing import MemoryLink, Streams, stream_pair
 
@@ -210,7 +210,7 @@ class MemoryServer(Server):
         handler: Handler,
         *,
         max_pending: tuple[int, int] = MAX_PENDING,
-        max_sessions: tuple[int, int] = MAX_SESSIONS,
+        max_sessions: tuple[int, int] = (10_000, 10_000),  # all call from one address
         **options: Unpack[OptionArgs],
     ) -> None:
         super().__init__(

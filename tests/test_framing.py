@@ -150,3 +150,11 @@ def test_no_more_is_buffered_than_one_frame_that_is_not_complete(
         bodies += len(list(decoder.frames(stream[taken : taken + cut])))
         taken = min(taken + cut, len(stream))
         assert decoder.buffered == taken - bodies * (HEADER_SIZE + size) < HEADER_SIZE + size
+
+
+def test_a_stream_that_is_given_up_is_forgotten() -> None:
+    decoder = FrameDecoder()
+    assert list(decoder.frames(encode_frame(b"half of it")[:8])) == []
+    decoder.clear()
+    assert decoder.buffered == 0
+    assert list(decoder.frames(encode_frame(b"whole"))) == [b"whole"]

@@ -56,6 +56,11 @@ class FrameDecoder:
         """Bytes of a frame that is not complete yet."""
         return len(self._partial)
 
+    def clear(self) -> None:
+        """Forget the frame that is not complete yet: the stream is given up."""
+        self._partial.clear()
+        self._missing = 0
+
     def frames(self, data: bytes) -> Iterator[bytes]:
         """Take the next bytes of the stream and yield the body of each frame they complete.
 

@@ -403,6 +403,9 @@ class Link:
         """Write nothing more, and let the helpers go."""
         self._closed = True
         self._backlog.clear()
+        # A link lies in a cycle, and may wait for long to be collected; not so a long half of a
+        # frame with it.
+        self.protocol.forget_input()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

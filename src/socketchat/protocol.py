@@ -340,6 +340,10 @@ class Protocol:
         self._ours = TRANSITIONS[state][self.side]
         self._theirs = TRANSITIONS[state][self.side.other]
 
+    def forget_input(self) -> None:
+        """Let go of what came of a frame that will not be complete: the link has ended."""
+        self._frames.clear()
+
     # ---- what we say ----
 
     def welcome(

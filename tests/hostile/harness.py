@@ -18,9 +18,9 @@ from tests.processes import DEADLINE, PYTHON, Program, start
 
 __all__ = ["RSS_CAP", "GoodMember", "Outcome", "good_member", "run"]
 
-#: The most memory that a server under any of these attacks may hold, in bytes. The most costly one
-#: has 100 members hold back the end of a frame of 1 MiB each.
-RSS_CAP = 320 * 2**20
+#: The most memory that a server may hold, in bytes, under any of these attacks and after all of
+#: them. The most costly one has 100 members hold back the end of a frame of 1 MiB each.
+RSS_CAP = 512 * 2**20
 #: Seconds between two looks at the memory.
 _GLANCE = 0.05
 #: Answers that the good member must get when the attack is over.
