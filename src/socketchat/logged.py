@@ -16,7 +16,7 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from socketchat import messages as wire
 from socketchat.core_events import Passing
@@ -71,7 +71,9 @@ class Keeper(Protocol):
 class LoggedSession(Session):
     """One end of a conversation that a log keeps.
 
-    Of what a `Session` offers, its names, states, times and its end are of use here.
+    Of what a `Session` offers, its names, states, times and its end are of use here. What is said
+    goes through the log: a post with a number of the session's own would take the place of an entry
+    that the client then never gets.
 
     Attributes:
         place: Where the client went on in the log.
@@ -221,6 +223,16 @@ class LoggedSession(Session):
         if self._link is not None:
             self._link.protocol.send_events(frames, count)
             self._link.flush_soon()
+
+    def _by_the_log(self, *_args: object, **_kwargs: object) -> NoReturn:
+        """Refuse what this session has no lanes for.
+
+        Raises:
+            LocalProtocolError: Always.
+        """
+        raise LocalProtocolError("a log keeps what is said here: append to it, or call as a client")
+
+    send = flush = recv = events = command = ping = tell = _by_the_log
 
     # ---- the end ----
 

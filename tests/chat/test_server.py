@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from socketchat import HandshakeRefused, Left, SessionClosed
+from socketchat import HandshakeRefused, Left, LocalProtocolError, SessionClosed
 from socketchat.chat import ChatServer
 from socketchat.chat.roster import LINGER
 from socketchat.chat.server import LOG_PAUSE
@@ -181,6 +181,18 @@ async def test_many_who_open_a_room_together_are_in_one(monkeypatch: pytest.Monk
             await wire.expect(Welcome)
         assert len(it.log._rooms["red"].watchers) == 1
         assert len(it.server._rooms["red"].members) == 8
+
+
+async def test_nothing_is_slipped_into_a_room_past_its_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        ada, bob = await it.call("ada"), await it.call("bob")
+        for session in it.listener.sessions:
+            with pytest.raises(LocalProtocolError):
+                await session.send("the server restarts at noon")
+        await send_all(bob, ["one", "two"])
+        assert await receive(ada, 2) == ["one", "two"]
 
 
 # A log that fails
