@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from socketchat import LogUnavailable
+from socketchat import LogFailed, LogUnavailable
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span
 
 __all__ = [
@@ -408,6 +408,19 @@ class LogConformance(ABC):
                 assert await log.mark("lobby", lane) == mark
                 assert await log.append("lobby", lane, [draft(mark)]) == mark
 
+    # Failing
+
+    async def test_a_log_that_is_closed_has_not_failed(self) -> None:
+        async with self.made(Clock()) as log:
+            given_up = asyncio.create_task(log.failed())
+            waiting = asyncio.create_task(log.failed())
+            await say(log, 3)
+            given_up.cancel()
+            await asyncio.wait([given_up])
+            await say(log, 3, lane=BOB)
+            assert not waiting.done()
+        assert await waiting is await log.failed() is None
+
     # Everything at once
 
     # Each engine runs it by a class of its own.
@@ -484,6 +497,32 @@ class LastingLogConformance(LogConformance):
     async def made(self, clock: Clock) -> AsyncIterator[Log]:
         async with self.place(clock) as opener, opener() as log:
             yield log
+
+    @abstractmethod
+    async def break_down(self, log: Log) -> None:
+        """Have a log fail for good, by itself or by what it is asked next."""
+
+    async def test_a_log_that_has_failed_says_so_and_refuses(self) -> None:
+        async with self.made(Clock()) as log:
+            waiting = asyncio.create_task(log.failed())
+            await say(log, 3)
+            await self.break_down(log)
+            with pytest.raises(LogFailed):
+                await log.append("lobby", ADA, drafts(4, 4))
+            error = await waiting
+            assert isinstance(error, LogFailed)
+            for ask in (log.span("lobby"), log.mark("lobby", ADA), log.read("lobby", 0)):
+                with pytest.raises(LogFailed):
+                    await ask
+        assert await log.failed() is error
+
+    async def test_a_log_fails_though_nothing_is_appended(self) -> None:
+        async with self.made(Clock()) as log:
+            await say(log, 3)
+            await self.break_down(log)
+            with suppress(LogFailed):
+                await log.span("lobby")
+            assert isinstance(await log.failed(), LogFailed)
 
     async def test_opened_again_it_holds_what_it_held(self) -> None:
         async with self.place(Clock()) as opener:

@@ -25,6 +25,7 @@ from socketchat.messages import (
     Welcome,
 )
 from tests.chat.chatting import acknowledged, chat, new_log, posts, waiting
+from tests.chat.slow_log import SlowLog
 from tests.sessions import (
     next_events,
     now,
@@ -99,6 +100,7 @@ def test_the_servers_own_room_has_a_name_that_can_be_sent(room: str) -> None:
 
 async def test_by_default_the_log_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     async with chat(monkeypatch) as it:
+        await it.server.close()
         it.server = ChatServer()
         it.listener._handler = it.server
         ada, bob = await it.call("ada"), await it.call("bob")
@@ -241,6 +243,59 @@ async def test_a_log_that_has_failed_for_good_turns_everyone_away_and_that_is_to
         assert not [one for one in wire.heard if isinstance(one, Ack)]
         with pytest.raises(HandshakeRefused, match="the log cannot be written"):
             await it.call("dora")
+
+
+async def test_a_log_that_fails_while_nobody_speaks_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        waits = asyncio.create_task(it.server.wait_failed())
+        ada = await it.call("ada", reconnect=False)
+        assert it.server.failure is None
+        failure = LogFailed("a checkpoint failed")
+        it.log.break_down(failure)
+        assert await waits is it.server.failure is failure
+        await ada.wait_closed()
+        assert (ada.close_code, ada.close_reason) == (1013, "the log has failed")
+        with pytest.raises(HandshakeRefused, match="the log cannot be written"):
+            await it.call("bob")
+
+
+async def test_a_log_that_fails_while_somebody_comes_in_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        ada = await it.call("ada", reconnect=False)
+        it.log.unreadable = LogFailed("a page is damaged")
+        with pytest.raises(HandshakeRefused, match="a page is damaged"):
+            await it.call("bob")
+        assert await it.server.wait_failed() is it.log.unreadable
+        await ada.wait_closed()
+        assert ada.close_code == 1013
+
+
+async def test_who_is_let_in_as_the_log_fails_does_not_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        wire = await it.ask()
+        await wire.expect(Welcome)
+        it.log.break_down(LogFailed("a checkpoint failed"))
+        assert await wire.read_bye() == Bye(1013, "the log has failed")
+        wire.say(Bye(1013))
+        await wire.read_end()
+
+
+async def test_a_log_that_fails_as_it_is_closed_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class FailingAtTheEnd(SlowLog):
+        async def close(self) -> None:
+            self.break_down(LogFailed("the last commit failed"))
+
+    async with chat(monkeypatch, FailingAtTheEnd()) as it:
+        await it.listener.close()
+        assert it.server.failure is it.log.failure is not None
 
 
 async def test_what_a_failed_log_does_not_say_is_a_failure_too(

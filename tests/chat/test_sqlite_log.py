@@ -99,6 +99,11 @@ class TestConformance(LastingLogConformance):
         directory = next(self.directories)
         yield lambda: opened(directory, clock, retain=RETAIN)
 
+    async def break_down(self, log: Log) -> None:
+        assert isinstance(log, SQLiteLog)
+        assert log._writing is not None
+        await asyncio.to_thread(log._writing.execute, "DROP TABLE rooms")
+
     async def forget(self, log: Log, room: str, clock: Clock) -> None:
         assert isinstance(log, SQLiteLog)
         clock.now += RETAIN * 1_000_000 // 2

@@ -14,6 +14,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from socketchat.errors import LogFailed
+
 __all__ = ["READ_SIZE", "Draft", "Entry", "Log", "Span", "Watcher"]
 
 #: Bytes of bodies that one `read` brings, about: what a member that lags may have in memory.
@@ -102,6 +104,16 @@ class Log(Protocol):
 
     async def close(self) -> None:
         """Finish the commits under way, and let everything go."""
+
+    async def failed(self) -> LogFailed | None:
+        """Wait until the log has failed for good, or is closed; return why it failed, if it did.
+
+        It may fail though nobody asks anything of it. Whatever is asked from then on raises
+        `LogFailed`, and the server should end: at its next start the log is what was kept, and
+        authors send again what is not in it.
+
+        Cancellation: safe.
+        """
 
     def append(
         self, room: str, lane: bytes, drafts: Sequence[Draft], *, after: int = 0

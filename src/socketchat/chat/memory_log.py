@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
-from socketchat.errors import LogUnavailable
+from socketchat.errors import LogFailed, LogUnavailable
 
 __all__ = ["MemoryLog"]
 
@@ -56,12 +56,21 @@ class MemoryLog:
         self._max_size = max_size
         self._clock = clock
         self._rooms: dict[str, _RoomLog] = {}
+        self._closed = asyncio.Event()
 
     async def open(self) -> None:
-        """Do nothing: it is ready."""
+        """Make ready; it may be opened again once it was closed, and holds what it held."""
+        if self._closed.is_set():
+            self._closed = asyncio.Event()
 
     async def close(self) -> None:
-        """Do nothing: there is nothing under way."""
+        """Let those go who wait for it to fail: there is nothing under way."""
+        self._closed.set()
+
+    async def failed(self) -> LogFailed | None:
+        """Wait until it is closed: it does not fail."""
+        await self._closed.wait()
+        return None
 
     def append(
         self, room: str, lane: bytes, drafts: Sequence[Draft], *, after: int = 0

@@ -97,7 +97,7 @@ class SQLiteLog:
                 was written by a newer version; `strerror` says which.
         """
         self._loop = asyncio.get_running_loop()
-        self._failed: asyncio.Future[None] = self._loop.create_future()
+        self._over: asyncio.Future[None] = self._loop.create_future()
         opening = self._loop.run_in_executor(self._threads, self._open)
         self._closed = self._loop.create_future()
         try:
@@ -148,17 +148,12 @@ class SQLiteLog:
         if self._closed is not None:
             await asyncio.shield(self._closed)
 
-    async def failed(self) -> LogFailed:
-        """Wait until the log has failed for good, and return why.
+    async def failed(self) -> LogFailed | None:
+        """See `Log.failed`.
 
-        A write or an fsync failed, and nobody knows what is on the disk. Everything that is asked
-        from then on raises `LogFailed`. The server should end, and say so by its exit status: at
-        its next start the log is what the disk holds, and authors send again what is not in it.
-
-        Cancellation: safe.
+        A write or an fsync failed, and nobody knows what is on the disk.
         """
-        await asyncio.shield(self._failed)
-        assert self.error is not None
+        await asyncio.shield(self._over)
         return self.error
 
     def _close(self) -> None:
@@ -279,6 +274,8 @@ class SQLiteLog:
 
     def _let_go(self, closing: asyncio.Future[None]) -> None:
         assert self._closed is not None
+        if not self._over.done():
+            self._over.set_result(None)
         if (error := closing.exception()) is None:
             self._closed.set_result(None)
         else:
@@ -289,7 +286,8 @@ class SQLiteLog:
         if self.error is not None:
             return
         self.error = error
-        self._failed.set_result(None)
+        if not self._over.done():
+            self._over.set_result(None)
         if self._writer is not None:
             self._writer.ask(Command.STOP)
             self._writer = None
