@@ -134,10 +134,13 @@ async def _serve_until(
         else:
             await _chat(server, settings, (signalled, failed))
     finally:
-        failed.cancel()
-        await server.close(*_goodbye(signalled, failed))
-    if failed.done() and not failed.cancelled():
-        what = f"{failed.result()}; see that the disk is in order, and start again"
+        try:
+            await server.close(*_goodbye(signalled, failed))
+        finally:
+            failed.cancel()
+    # Also of what was still to be committed while it closed.
+    if chat.failure is not None:
+        what = f"{chat.failure}; see that the disk is in order, and start again"
         raise Failure(ExitCode.INTERNAL_ERROR, what)
 
 
