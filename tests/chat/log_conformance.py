@@ -408,6 +408,18 @@ class LogConformance(ABC):
                 assert await log.mark("lobby", lane) == mark
                 assert await log.append("lobby", lane, [draft(mark)]) == mark
 
+    async def test_a_repeat_of_what_was_let_go_is_left_out(self) -> None:
+        clock = Clock()
+        async with self.made(clock) as log:
+            await say(log, 2, lane=CYD)
+            await say(log, 20)
+            await self.forget(log, "lobby", clock)
+            span = await log.span("lobby")
+            assert span.floor > 2
+            assert await log.mark("lobby", CYD) == 2
+            assert await log.append("lobby", CYD, drafts(1, 2)) == 2
+            assert await log.span("lobby") == span
+
     # Failing
 
     async def test_a_log_that_is_closed_has_not_failed(self) -> None:

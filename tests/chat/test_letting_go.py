@@ -34,7 +34,7 @@ async def test_who_is_silent_while_its_words_and_its_mark_are_let_go_says_more_a
     clock = Clock()
     log: MemoryLog | SQLiteLog
     if engine == "memory":
-        log = MemoryLog(max_entries=3, clock=clock)
+        log = MemoryLog(max_entries=3, max_lanes=1, clock=clock)
     else:
         log = SQLiteLog(tmp_path, retain=10, clock=clock)
     network = MemoryNetwork(monkeypatch)

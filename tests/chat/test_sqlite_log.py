@@ -21,10 +21,12 @@ import pytest
 from socketchat import LogUnavailable
 from socketchat.chat import sqlite_queries as queries
 from socketchat.chat.log import Draft, Entry, Log, Span
+from socketchat.chat.sqlite_chores import LANE_LIFETIME
 from socketchat.chat.sqlite_log import SQLiteLog
 from tests.chat.log_conformance import (
     ADA,
     BOB,
+    CYD,
     Clock,
     LastingLogConformance,
     Opener,
@@ -338,7 +340,7 @@ async def test_what_is_committed_reaches_the_database_without_being_closed(
 # Letting go
 
 
-async def test_what_is_too_old_is_let_go_and_its_lanes_with_it(tmp_path: Path) -> None:
+async def test_what_is_too_old_is_let_go(tmp_path: Path) -> None:
     clock = Clock()
     async with opened(tmp_path, clock, retain=RETAIN) as log:
         await log.append("lobby", BOB, drafts(1, 10))
@@ -350,7 +352,44 @@ async def test_what_is_too_old_is_let_go_and_its_lanes_with_it(tmp_path: Path) -
         await log.prune()
         assert await log.span("lobby") == Span(11, 15, clock.now - 1)
         assert numbers(await everything(log)) == [11, 12, 13, 14, 15]
-        assert (await log.mark("lobby", ADA), await log.mark("lobby", BOB)) == (5, 0)
+
+
+async def test_a_lane_is_remembered_for_a_while_after_its_last_entry_and_while_one_is_held(
+    tmp_path: Path,
+) -> None:
+    while_ = int(LANE_LIFETIME * 1_000_000)
+    clock = Clock()
+    async with opened(tmp_path, clock, retain=RETAIN) as log:
+        await log.append("lobby", BOB, [Draft(1, "one", key=b"k" * 32)])
+        clock.now += 2 * RETAIN * 1_000_000
+        await log.append("lobby", CYD, drafts(1, 5))
+        await log.prune()
+        assert await log.span("lobby") == Span(2, 6, clock.now)
+        assert (await log.mark("lobby", BOB), await log.owner("lobby", BOB)) == (1, b"k" * 32)
+        clock.now = 1_000_000 + while_
+        await log.prune()
+        assert await log.mark("lobby", BOB) == 1
+        clock.now += 1
+        await log.prune()  # nothing is left but lanes
+        assert await log.mark("lobby", BOB) == 0
+        assert await log.mark("lobby", CYD) == 5
+    async with opened(tmp_path, clock, retain=4 * LANE_LIFETIME) as log:
+        await log.append("lobby", ADA, drafts(1, 5))
+        clock.now += 3 * while_
+        await log.prune()
+        assert await log.mark("lobby", ADA) == 5
+        assert await log.mark("lobby", CYD) == 0
+
+
+@looks_at_files
+async def test_any_number_of_lanes_is_let_go(tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock, retain=RETAIN) as log:
+        lanes = [bytes([high, low]) * 8 for high in range(4) for low in range(256)]
+        await asyncio.gather(*(log.append("lobby", lane, drafts(1, 1)) for lane in lanes))
+        clock.now += 2 * int(LANE_LIFETIME * 1_000_000)
+        await log.prune()
+        assert ask(tmp_path, "SELECT count(*) FROM lanes") == 0
 
 
 async def test_a_room_of_which_all_is_let_go_keeps_its_place(tmp_path: Path) -> None:
@@ -363,7 +402,7 @@ async def test_a_room_of_which_all_is_let_go_keeps_its_place(tmp_path: Path) -> 
         assert await log.before("lobby", clock.now) == 10
     clock.now = 0
     async with opened(tmp_path, clock, retain=RETAIN) as log:
-        assert await log.append("lobby", ADA, drafts(1, 1)) == 1
+        assert await log.append("lobby", BOB, drafts(1, 1)) == 1
         assert await log.span("lobby") == Span(11, 11, 1_000_000)
 
 

@@ -5,8 +5,8 @@ protocol of `chat/log.py`. Commits take their time, are made in groups, one afte
 told a while after they are durable. A log that dies loses what is not committed, but for a commit
 under way, which may be durable all the same.
 
-Marks are kept for good, though a log need keep them only while it holds an entry of the lane:
-retention is for far longer than any sender is away.
+Marks are kept for good, though a log need keep them only for so long after the last entry of the
+lane: no sender is away for that time.
 """
 
 from __future__ import annotations

@@ -141,7 +141,8 @@ class Log(Protocol):
     async def mark(self, room: str, lane: bytes) -> int:
         """Return the highest number of a lane that is committed in a room; 0 if there is none.
 
-        It is kept at least as long as the log holds an entry of that lane.
+        It is kept at least as long as the log holds an entry of that lane, and for a while longer,
+        which each engine states.
         """
 
     async def owner(self, room: str, lane: bytes) -> bytes:

@@ -54,8 +54,8 @@ class Batch:
     size: int = 0
     rows: list[tuple[int, int, bytes]] = field(default_factory=list)
     heads: dict[str, _Head] = field(default_factory=dict)
-    #: Mark, last entry and owner of each lane, by room and name.
-    lanes: dict[tuple[int, bytes], tuple[int, int, bytes]] = field(default_factory=dict)
+    #: Mark, number and time of the last entry, and owner of each lane, by room and name.
+    lanes: dict[tuple[int, bytes], tuple[int, int, int, bytes]] = field(default_factory=dict)
 
 
 class Heads:
@@ -108,7 +108,7 @@ class Heads:
         if added:
             self._marks[key] = mark
             batch.heads[append.room] = head
-            batch.lanes[key] = mark, head.number, added[0].key
+            batch.lanes[key] = mark, head.number, head.at, added[0].key
             batch.news.setdefault(append.room, []).extend(added)
             base = head.id << NUMBER_BITS
             for entry in added:
@@ -139,10 +139,11 @@ class Heads:
         insert(self._connection, "entries (id, at, record)", batch.rows)
         insert(
             self._connection,
-            "lanes (room, name, mark, last, owner)",
+            "lanes (room, name, mark, last, at, owner)",
             [(*key, *lane) for key, lane in batch.lanes.items()],
             # It stays its first owner's.
-            "ON CONFLICT DO UPDATE SET mark = excluded.mark, last = excluded.last",
+            "ON CONFLICT DO UPDATE"
+            " SET mark = excluded.mark, last = excluded.last, at = excluded.at",
         )
         insert(
             self._connection,

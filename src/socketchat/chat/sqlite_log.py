@@ -54,6 +54,8 @@ _T = TypeVar("_T")
 class SQLiteLog:
     """Logs in one database, `log.db` in a directory of its own server.
 
+    A lane's mark is kept as long as an entry of the lane, and for 30 days after the last one.
+
     Attributes:
         error: Why the log has failed for good; None if it has not. See `failed`.
 

@@ -54,10 +54,11 @@ _MIGRATIONS: Final = (
       id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, floor INTEGER NOT NULL,
       head INTEGER NOT NULL, at INTEGER NOT NULL, indexed INTEGER NOT NULL
     ) STRICT;
-    -- last: the number of the lane's last entry in the room; owner: the key of its first one.
+    -- last and at: number and time of the lane's last entry in the room; owner: the key of its
+    -- first one.
     CREATE TABLE lanes (
       room INTEGER NOT NULL, name BLOB NOT NULL, mark INTEGER NOT NULL, last INTEGER NOT NULL,
-      owner BLOB NOT NULL, PRIMARY KEY (room, name)
+      at INTEGER NOT NULL, owner BLOB NOT NULL, PRIMARY KEY (room, name)
     ) STRICT, WITHOUT ROWID;
     -- id: room << 40 | number.
     CREATE TABLE entries (
