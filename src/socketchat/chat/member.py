@@ -32,6 +32,8 @@ MAX_UNCOMMITTED = 1024
 #: one before them was refused: reading must go on meanwhile. As much as clients have on their way
 #: by default, so that few but those that do not answer exceed it.
 MAX_BEHIND = (4096, 4 * 2**20)
+#: Seconds until it is looked again whether one is here for whom something waits.
+RETRY_INTERVAL = 0.2
 #: Seconds between two signs of a member's typing that are passed on.
 TYPING_INTERVAL = 1.0
 
@@ -77,11 +79,14 @@ class Member:
         self._appending = 0
         self._appended_to = 0
         self._refused = 0
-        # What may be said by the rate, of what waits; the rest of it, if any, waits for `_heard`.
+        # What may be said by the rate, of what waits; if it stays, it waits for `_heard`, or for
+        # somebody to come.
         self._granted = 0
         self._behind = 0
         self._unheard = False
         self._asking = False
+        # Whether the next of what may be said is for somebody who may still be on the way here.
+        self._undecided = False
         self._typed = -TYPING_INTERVAL
         self._reader: asyncio.Task[None] | None = None
 
@@ -115,7 +120,9 @@ class Member:
             self._append(drafts)
         elif not self._appending and self._refused:
             self.session.hold(self._refused)
-        if self._waiting and not self._granted:
+        if self._undecided:
+            self._timer = self._loop.call_later(RETRY_INTERVAL, self._release)
+        elif self._waiting and not self._granted:
             self._timer = self._loop.call_later(self._bucket.delay(), self._release)
         self._set_reading()
 
@@ -127,9 +134,13 @@ class Member:
         before the member has heard it.
         """
         drafts: list[Draft] = []
+        self._undecided = False
         while self._granted:
             post = self._waiting[0]
             verdict = self._room.judge(self, post)
+            if verdict is None:
+                self._undecided = True
+                break
             if isinstance(verdict, Draft) and self._has_unheard():
                 break
             self._waiting.popleft()
