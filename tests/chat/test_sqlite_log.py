@@ -14,15 +14,17 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from socketchat import LogUnavailable
 from socketchat.chat import sqlite_queries as queries
-from socketchat.chat.log import Draft, Entry, Log, Span
+from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span
 from socketchat.chat.sqlite_chores import LANE_LIFETIME
 from socketchat.chat.sqlite_log import SQLiteLog
+from socketchat.chat.sqlite_schema import unpack
 from tests.chat.log_conformance import (
     ADA,
     BOB,
@@ -427,21 +429,96 @@ async def test_a_log_that_keeps_all_lets_nothing_go(tmp_path: Path) -> None:
         assert await log.span("lobby") == Span(1, 3, 1_000_000)
 
 
+async def test_chores_take_up_little_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def noting(count: int, records: bytes) -> list[Entry]:
+        sizes.append(len(records))
+        return unpack(count, records)
+
+    monkeypatch.setattr("socketchat.chat.sqlite_chores._MIN_STEP", 2048)
+    monkeypatch.setattr("socketchat.chat.sqlite_chores.unpack", noting)
+    async with opened(tmp_path, clock := Clock(), retain=RETAIN) as log:
+        for first in range(1, 1001, 100):
+            long = [draft(number, "x" * 2**15) for number in range(first, first + 100)]
+            await log.append("lobby", ADA, long)
+        clock.now += 2 * RETAIN * 1_000_000
+        await log.prune()
+        assert (await log.span("lobby")).floor == 1001
+    assert sum(sizes) > 1000 * 2**15
+    assert max(sizes) <= 2**22
+
+
+# Reading
+
+
+class Watched(sqlite3.Connection):
+    """Notes how many bytes each statement brings, and does something behind it."""
+
+    brought: list[int]
+    then: Callable[[], object]
+
+    def execute(self, *args: Any) -> Any:
+        rows = super().execute(*args).fetchall()
+        self.brought.append(sum(len(each) for each in rows[0] if isinstance(each, bytes)))
+        self.then()
+        return SimpleNamespace(fetchone=lambda: rows[0])
+
+
+@contextmanager
+def watched(directory: Path, then: Callable[[], object]) -> Iterator[Watched]:
+    with closing(sqlite3.connect(directory / "log.db", factory=Watched)) as connection:
+        connection.brought, connection.then = [], then
+        yield connection
+
+
 @looks_at_files
 async def test_a_page_has_no_gap_when_entries_are_let_go_between_its_statements(
     tmp_path: Path,
 ) -> None:
     async with opened(tmp_path) as log:
-        await log.append("lobby", ADA, drafts(1, 500))
+        await log.append("lobby", ADA, drafts(1, 3000))
 
-    class Interrupted(sqlite3.Connection):
-        """Lets entries go after a statement."""
+    def let_go() -> None:
+        ask(tmp_path, "DELETE FROM entries WHERE id < (SELECT id << 40 | 2000 FROM rooms)")
 
-        def execute(self, *args: Any) -> sqlite3.Cursor:
-            rows = super().execute(*args).fetchall()
-            ask(tmp_path, "DELETE FROM entries WHERE id < (SELECT id << 40 | 100 FROM rooms)")
-            return super().execute("VALUES (?, ?)", rows[0])
+    with watched(tmp_path, let_go) as connection:
+        assert numbers(queries.read(connection, "lobby", 0, 3000, 2**20)) == list(range(1, 1025))
+        page = queries.read(connection, "lobby", 1024, 3000, 2**20)
+        assert numbers(page) == list(range(2000, 3001))
 
-    with closing(sqlite3.connect(tmp_path / "log.db", factory=Interrupted)) as connection:
-        assert numbers(queries.read(connection, "lobby", 0, 500, 2**20)) == list(range(1, 65))
-        assert numbers(queries.read(connection, "lobby", 64, 500, 2**20)) == list(range(100, 501))
+
+@looks_at_files
+async def test_a_page_takes_no_more_memory_than_it_has_room_for(tmp_path: Path) -> None:
+    big = 2**14
+    async with opened(tmp_path) as log:
+        await log.append("lobby", ADA, [draft(n, "short") for n in range(1, 321)])
+        await log.append("lobby", ADA, [draft(n, "x" * big) for n in range(321, 1101)])
+        await log.append("lobby", ADA, [draft(n, "x" * 500) for n in range(1101, 2001)])
+        await log.append("lobby", ADA, [draft(2001, "x" * 2**20)])
+        await log.append("lobby", ADA, [draft(n, "short") for n in range(2002, 3001)])
+    after = 0
+    most = READ_SIZE + 1024 * queries.OVERHEAD + big
+    with watched(tmp_path, lambda: None) as connection:
+        while page := queries.read(connection, "lobby", after, 1024, READ_SIZE):
+            bodies = [len(entry.body) for entry in page]
+            assert len(bodies) == 1024 or sum(bodies) >= READ_SIZE or page[-1].number == 3000
+            assert sum(bodies[:-1]) < READ_SIZE
+            if 2001 not in numbers(page):
+                assert max(connection.brought) <= most
+            connection.brought.clear()
+            after = page[-1].number
+    assert after == 3000
+
+
+@looks_at_files
+async def test_a_page_of_short_entries_takes_one_statement(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await log.append("lobby", ADA, drafts(1, 2000))
+    with watched(tmp_path, lambda: None) as connection:
+        for after in (0, 976, 1800):
+            connection.brought.clear()
+            queries.read(connection, "lobby", after, 1024, READ_SIZE)
+            assert len(connection.brought) == 1

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from socketchat.chat.log import Entry
-from socketchat.chat.sqlite_schema import NUMBER_BITS, insert, unpack
+from socketchat.chat.sqlite_schema import NUMBER_BITS, as_many_as_fit, insert, unpack
 
 __all__ = ["LANE_LIFETIME", "Chores"]
 
@@ -25,10 +25,15 @@ _STEP_TIME: Final = 0.004
 _MIN_STEP: Final = 16
 _MAX_STEP: Final = 4096
 
-_FIRST_RECORDS: Final = """
+#: Bytes of records that a step takes up, unless so few are more.
+_STEP_SIZE: Final = 4 * 2**20
+_STEPS: Final = (1, 4, 16, 64, 256, 1024, _MAX_STEP)
+
+_RECORDS: Final = "SELECT at, record FROM entries WHERE id BETWEEN :first AND :last ORDER BY id"
+_FIRST_RECORDS: Final = f"""
   SELECT count(*), CAST(group_concat(record, '') AS BLOB) FROM (
-    SELECT at, record FROM entries WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?
-  ) WHERE at < ?"""
+    {_RECORDS} LIMIT min(:limit, {as_many_as_fit(_RECORDS, _STEPS)})
+  ) WHERE at < :older"""
 
 _FORGET_LANES: Final = """
   DELETE FROM lanes WHERE room = :room AND name IN (
@@ -106,8 +111,8 @@ class Chores:
         if indexed == head:
             del self._unindexed[room]
             return 0
-        last = min(indexed + self._step, head)
-        size, entries = self._entries(room, indexed + 1, last)
+        size, entries = self._entries(room, indexed + 1, head)
+        last = entries[-1].number if entries else head
         insert(self._connection, "words (rowid, body)", _texts(room, entries))
         self._connection.execute("UPDATE rooms SET indexed = ? WHERE id = ?", (last, room))
         return size
@@ -152,7 +157,13 @@ class Chores:
         self, room: int, first: int, last: int, *, older: int = 2**63 - 1
     ) -> tuple[int, list[Entry]]:
         """Return the first entries of a range that are older than a time, and their size."""
-        values = _id(room, first), _id(room, last), self._step, older
+        values = {
+            "first": _id(room, first),
+            "last": _id(room, last),
+            "limit": self._step,
+            "size": _STEP_SIZE,
+            "older": older,
+        }
         count, records = self._connection.execute(_FIRST_RECORDS, values).fetchone()
         return (len(records), unpack(count, records)) if count else (0, [])
 

@@ -11,12 +11,20 @@ import sqlite3
 from typing import Final
 
 from socketchat.chat.log import Entry, Span
-from socketchat.chat.sqlite_schema import MAX_NUMBER, NUMBER_BITS, insert, unpack
+from socketchat.chat.sqlite_schema import (
+    MAX_NUMBER,
+    NUMBER_BITS,
+    as_many_as_fit,
+    insert,
+    unpack,
+)
 
 __all__ = ["at", "before", "find", "mark", "owner", "read", "room_names", "span"]
 
-#: Entries fetched at first for a page; it grows fourfold until the page is full.
-_FIRST_FETCH: Final = 64
+#: What a record has around its body, in bytes, about: names, a lane, keys.
+OVERHEAD: Final = 128
+#: How many entries one statement may fetch for a page: the most that have room in it.
+_FETCHES: Final = (1, 4, 16, 64, 256, 1024)
 
 _AT: Final = f"""
   SELECT entries.at FROM rooms CROSS JOIN entries ON entries.id = (rooms.id << {NUMBER_BITS} | ?)
@@ -38,12 +46,18 @@ _BEFORE: Final = f"""
   )
   SELECT low - 1 FROM range WHERE low >= high"""
 
+_BEHIND: Final = f"""
+  SELECT record FROM rooms CROSS JOIN entries
+    ON entries.id > (rooms.id << {NUMBER_BITS} | :after)
+    AND entries.id < rooms.id + 1 << {NUMBER_BITS}
+  WHERE rooms.name = :room ORDER BY entries.id"""
+# To sum the lengths of records costs little: it looks at no body.
 _READ: Final = f"""
-  SELECT count(*), CAST(group_concat(record, '') AS BLOB) FROM (
-    SELECT record FROM rooms CROSS JOIN entries
-      ON entries.id > (rooms.id << {NUMBER_BITS} | ?) AND entries.id < rooms.id + 1 << {NUMBER_BITS}
-    WHERE rooms.name = ? ORDER BY entries.id LIMIT ?
-  )"""
+  SELECT
+    (SELECT head FROM rooms WHERE name = :room),
+    count(*),
+    CAST(group_concat(record, '') AS BLOB)
+  FROM ({_BEHIND} LIMIT min(:limit, {as_many_as_fit(_BEHIND, _FETCHES)}))"""
 
 # The newest of what was found, room by room.
 _FIND: Final = f"""
@@ -114,19 +128,19 @@ def read(
     """See `Log.read`."""
     found: list[Entry] = []
     after = min(max(after, 0), MAX_NUMBER)
-    fetch = _FIRST_FETCH
     while size > 0 and len(found) < limit:
-        fetch = min(fetch, limit - len(found))
-        count, records = connection.execute(_READ, (after, room, fetch)).fetchone()
+        wanted = limit - len(found)
+        space = size + OVERHEAD * min(wanted, _FETCHES[-1])
+        values = {"room": room, "after": after, "limit": wanted, "size": space}
+        head, count, records = connection.execute(_READ, values).fetchone()
         for entry in unpack(count, records or b""):
             if size <= 0 or (found and entry.number != found[-1].number + 1):
                 return found  # full; or the floor has passed us by between two statements
             found.append(entry)
             size -= len(entry.body)
-        if count < fetch:
+        if not count or found[-1].number >= head:
             break
         after = found[-1].number
-        fetch *= 4
     return found
 
 

@@ -11,7 +11,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ __all__ = [
     "DATABASE",
     "MAX_NUMBER",
     "NUMBER_BITS",
+    "as_many_as_fit",
     "checkpoint",
     "connect_reader",
     "connect_writer",
@@ -111,6 +112,22 @@ def insert(
             sql = f"INSERT INTO {into} VALUES {values} {then}"
             connection.execute(sql, list(chain.from_iterable(part)))
             start += size
+
+
+def as_many_as_fit(rows: str, counts: Sequence[int]) -> str:
+    """Return an expression: the greatest of some counts of rows whose records take `:size` bytes.
+
+    It is the first one, whatever that takes.
+
+    Args:
+        rows: A query for records, in order, without a limit.
+        counts: Ascending.
+    """
+    expression = str(counts[-1])
+    for count, more in reversed(list(pairwise(counts))):
+        total = f"(SELECT sum(length(record)) FROM ({rows} LIMIT {more}))"
+        expression = f"iif({total} > :size, {count}, {expression})"
+    return expression
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
