@@ -65,7 +65,11 @@ class Keeper(Protocol):
         """Go on giving: the link takes more again."""
 
     def ended(self, *, lost: bool) -> None:
-        """Let go of the session: it has ended, without a goodbye if its link was `lost`."""
+        """Let go of the session: it has ended.
+
+        It is `lost` if its client may be back in a moment: the link was cut without a goodbye, or
+        the client was turned away for now.
+        """
 
 
 class LoggedSession(Session):
@@ -92,6 +96,8 @@ class LoggedSession(Session):
         self._keeper: Keeper | None = None
         # What came before there was a keeper.
         self._early: list[wire.Post] = []
+        # Whether the client was turned away, and comes back by itself.
+        self._comes_back = False
 
     @property
     def lane(self) -> bytes:
@@ -241,6 +247,7 @@ class LoggedSession(Session):
         self._dropping = True
         self._lanes.owed = self._lanes.committed
         if not self._closing and self._error is None:
+            self._comes_back = CloseCode.is_temporary(code)
             self._start_closing(Close(code, reason[: wire.MAX_REASON]))
         if self._link is not None:
             self._link.check_finished()
@@ -250,7 +257,7 @@ class LoggedSession(Session):
     ) -> None:
         if self._error is not None:
             return
-        lost = self.state is not SessionState.CLOSING
+        lost = self.state is not SessionState.CLOSING or self._comes_back
         super()._finish(first, cause, link=link)
         if self._keeper is not None:
             self._keeper.ended(lost=lost)

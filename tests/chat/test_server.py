@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from socketchat import HandshakeRefused, Left, LocalProtocolError, SessionClosed
+from socketchat import HandshakeRefused, Joined, Left, LocalProtocolError, Message, SessionClosed
 from socketchat.chat import ChatServer
 from socketchat.chat.roster import LINGER
 from socketchat.chat.server import LOG_PAUSE
@@ -24,7 +24,7 @@ from socketchat.messages import (
     Refused,
     Welcome,
 )
-from tests.chat.chatting import acknowledged, chat, new_log, posts, waiting
+from tests.chat.chatting import acknowledged, chat, new_log, posts, unread, waiting
 from tests.chat.slow_log import SlowLog
 from tests.sessions import (
     next_events,
@@ -214,6 +214,21 @@ async def test_while_the_log_cannot_be_written_nobody_is_let_in_for_a_moment(
         assert caught.value.code == 1013
         await asyncio.sleep(LOG_PAUSE)
         assert (await it.call("ada")).nick == "ada"
+
+
+async def test_who_is_turned_away_for_a_moment_stays_in_the_room_under_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        bob, ada = await it.call("bob"), await it.call("ada")
+        assert await next_events(bob, 1) == [Joined("ada")]
+        receipt = await ada.send("hello")
+        await turns()
+        it.log.fail(LogUnavailable("the disk is full"))
+        it.log.speed_up()
+        await receipt
+        assert ada.nick == "ada"
+        assert [type(event) for event in unread(bob)] == [Message]
 
 
 async def test_a_log_that_has_failed_for_good_turns_everyone_away_and_that_is_told(
