@@ -190,7 +190,7 @@ async def test_a_closed_log_refuses(tmp_path: Path) -> None:
     asks: list[Callable[[], Awaitable[object]]] = [
         lambda: log.append("lobby", ADA, drafts(1, 1)),
         lambda: log.span("lobby"),
-        lambda: log.search("lobby", "text"),
+        lambda: log.read("lobby", 0),
         log.prune,
     ]
     for ask_it in asks:

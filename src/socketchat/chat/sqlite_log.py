@@ -331,26 +331,6 @@ class SQLiteLog:
         """See `Log.read`."""
         return await self._ask(queries.read, room, after, limit, size)
 
-    async def search(
-        self, room: str | None, words: str, *, since: int = 0, limit: int | None = 1000
-    ) -> list[tuple[str, Entry]]:
-        """Return the entries whose texts hold all of some words, with the names of their rooms.
-
-        What was committed is found, whether it is indexed yet or not.
-
-        Args:
-            room: The room's name; None is all rooms.
-            words: Plain words, in any order. Case and accents do not matter. None at all matches
-                everything.
-            since: The earliest time, in microseconds since the epoch.
-            limit: The most entries to return, the newest. None is all.
-
-        Returns:
-            Names and entries, in the order of the entries' times. Those to one member are among
-            them.
-        """
-        return await self._ask(queries.find, room, words, since, limit)
-
     async def _ask(
         self,
         question: Callable[Concatenate[sqlite3.Connection, _P], _T],

@@ -25,6 +25,7 @@ __all__ = [
     "MAX_NUMBER",
     "NUMBER_BITS",
     "as_many_as_fit",
+    "as_time",
     "checkpoint",
     "connect_reader",
     "connect_writer",
@@ -88,6 +89,11 @@ def unpack(count: int, records: bytes) -> list[Entry]:
     # An array of 32 bits length stands before them.
     rows = _decode(b"\xdd" + count.to_bytes(4, "big") + records)
     return [Entry(*row) for row in rows]
+
+
+def as_time(at: int) -> int:
+    """Return a time as one that SQLite can hold."""
+    return min(max(at, 0), 2**63 - 1)
 
 
 def insert(
