@@ -98,11 +98,11 @@ class LogConformance(ABC):
     async def test_an_entry_is_what_was_said_with_its_place(self) -> None:
         async with self.made(Clock(5)) as log:
             text = Draft(7, "caf\u00e9 \0 \U0001f600", "ada", "bob", BOB)
-            data = Draft(9, b"\x00\xff", "ada")
+            data = Draft(9, b"\x00\xff", "ada", key=b"k" * 32)
             assert await log.append("lobby", ADA, [text, data]) == 9
             assert await log.read("lobby", 0) == [
                 Entry(1, 5, ADA, 7, "caf\u00e9 \0 \U0001f600", "ada", "bob", BOB),
-                Entry(2, 5, ADA, 9, b"\x00\xff", "ada"),
+                Entry(2, 5, ADA, 9, b"\x00\xff", "ada", key=b"k" * 32),
             ]
 
     async def test_empty_bodies_stay_what_they_are(self) -> None:

@@ -84,17 +84,7 @@ class Disk:
         """Make an entry durable; it bears the time `at`, or now."""
         room = self.room(name)
         at = max(room.at, at or self.clock())
-        entry = Entry(
-            room.head + 1,
-            at,
-            lane,
-            draft.number,
-            draft.body,
-            draft.sender,
-            draft.to,
-            draft.to_id,
-            draft.key,
-        )
+        entry = draft.entry(room.head + 1, at, lane)
         room.entries.append(entry)
         room.owners.setdefault(lane, draft.key)
         self.history.add(Committed(self.history.now(), name, entry))

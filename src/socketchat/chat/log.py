@@ -41,6 +41,20 @@ class Draft(Struct, frozen=True, gc=False):
     to_id: bytes = b""
     key: bytes = b""
 
+    def entry(self, number: int, at: int, lane: bytes) -> Entry:
+        """Return the entry that it becomes at a place in the log, in its author's lane."""
+        return Entry(
+            number,
+            at,
+            lane,
+            self.number,
+            self.body,
+            self.sender,
+            self.to,
+            self.to_id,
+            self.key,
+        )
+
 
 class Entry(Struct, frozen=True, gc=False):
     """A message in a room's log.

@@ -117,17 +117,7 @@ class MemoryLog:
     def _add(self, log: _RoomLog, lane: bytes, draft: Draft) -> Entry:
         log.head += 1
         log.at = max(log.at, self._clock())
-        entry = Entry(
-            log.head,
-            log.at,
-            lane,
-            draft.number,
-            draft.body,
-            draft.sender,
-            draft.to,
-            draft.to_id,
-            draft.key,
-        )
+        entry = draft.entry(log.head, log.at, lane)
         log.entries.append(entry)
         log.size += len(entry.body)
         return entry

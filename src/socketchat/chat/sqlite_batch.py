@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import astuple
+
 from socketchat.chat.log import Draft, Entry
 from socketchat.chat.sqlite_schema import NUMBER_BITS, insert, pack
 from socketchat.errors import LogUnavailable
@@ -112,7 +114,7 @@ class Heads:
             batch.news.setdefault(append.room, []).extend(added)
             base = head.id << NUMBER_BITS
             for entry in added:
-                record = _record(entry)
+                record = pack(astuple(entry))
                 batch.size += len(record)
                 batch.rows.append((base | entry.number, entry.at, record))
         return mark
@@ -158,30 +160,4 @@ def _place(head: _Head, now: int, lane: bytes, draft: Draft) -> Entry:
     """Give a draft the next place of its room."""
     head.number += 1
     head.at = max(head.at, now)
-    return Entry(
-        head.number,
-        head.at,
-        lane,
-        draft.number,
-        draft.body,
-        draft.sender,
-        draft.to,
-        draft.to_id,
-        draft.key,
-    )
-
-
-def _record(entry: Entry) -> bytes:
-    return pack(
-        (
-            entry.number,
-            entry.at,
-            entry.lane,
-            entry.lane_number,
-            entry.body,
-            entry.sender,
-            entry.to,
-            entry.to_id,
-            entry.key,
-        )
-    )
+    return draft.entry(head.number, head.at, lane)
