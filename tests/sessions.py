@@ -48,7 +48,7 @@ from socketchat.messages import (
 )
 from socketchat.options import OptionArgs
 from socketchat.protocol import Protocol
-from socketchat.server import MAX_PENDING, Handler
+from socketchat.server import MAX_PENDING, Handler, Opens
 from socketchat.streams import DirectReader
 from socketchat.testing import MemoryLink, Streams, stream_pair
 
@@ -240,6 +240,11 @@ class MemoryServer(Server):
         self.call(link, address)
         self._wires.append(Wire(*link.near))
         return self._wires[-1]
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self._handler, Opens):
+            await self._handler.open()
+        return self
 
     async def close(self, code: int = 1001, reason: str = "") -> None:
         await super().close(code, reason)

@@ -8,13 +8,13 @@ of it in `tests/chat/`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from socketchat import MessageRejected, SessionState
+from socketchat import LocalProtocolError, MessageRejected, SessionState, Typing
 from socketchat.link import HIGH_WATER
-from socketchat.logged import LogPlace
+from socketchat.logged import LoggedSession, LogPlace
 from socketchat.messages import Ack, Bye, Event, Ping, Pong, Post, Present, Reject, TextPost, encode
 from socketchat.protocol import MAX_WAITING_ANSWERS
 from tests.logged import (
@@ -358,3 +358,36 @@ async def test_what_is_given_while_the_link_takes_no_more_is_written_when_it_doe
         assert posts[-1].body == "late"
         numbers = [post.number for post in posts]
         assert numbers == [*range(42, 42 + len(posts) - 1), 5000]
+
+
+# What is not its own to do
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda session: session.send("hello"),
+        lambda session: session.flush(),
+        lambda session: session.tell(Typing("ada")),
+        lambda session: session.recv(),
+        lambda session: session.events(),
+        lambda session: session.command("kick", "bob"),
+        lambda session: session.ping(),
+    ],
+)
+async def test_what_a_log_does_cannot_be_done_through_the_session(
+    call: Callable[[LoggedSession], object],
+) -> None:
+    async with logged() as ends:
+        ends.keep()
+        with pytest.raises(LocalProtocolError, match="log"):
+            call(ends.session)
+        assert await in_order(ends.wire) == []
+
+
+async def test_its_messages_are_not_to_be_iterated_over() -> None:
+    async with logged() as ends:
+        ends.keep()
+        with pytest.raises(LocalProtocolError, match="log"):
+            async for _ in ends.session:
+                pass

@@ -82,7 +82,7 @@ async def test_one_that_is_turned_away_keeps_what_is_not_held() -> None:
         await receipts[0]
         with pytest.raises(SessionClosed):
             await receipts[1]
-        assert keeper.ends == [False]
+        assert keeper.ends == [True]
 
 
 async def test_what_comes_from_one_that_was_turned_away_is_not_taken() -> None:
@@ -119,6 +119,30 @@ async def test_a_keeper_is_told_of_the_end_exactly_once_and_whether_the_link_was
         ends.session.abort()
         await ends.session.close()
         assert keeper.ends == [how != "goodbye"]
+
+
+@pytest.mark.parametrize("code", [1000, 1008, 1011, 1012, 1013])
+@pytest.mark.parametrize("how", ["turned away", "closed", "said goodbye before"])
+async def test_one_that_is_turned_away_for_a_moment_counts_as_lost(how: str, code: int) -> None:
+    async with logged() as ends:
+        keeper = ends.keep()
+        closing = None
+        match how:
+            case "turned away":
+                ends.session.turn_away(code, "the disk is full")
+                ends.wire.say(Bye(code))
+            case "closed":
+                closing = asyncio.create_task(ends.session.close(code))
+                ends.wire.say(Bye(code))
+            case _:
+                ends.wire.say(TextPost(1, "one"), Bye(1000))
+                await until(lambda: keeper.numbers == [1])
+                ends.session.turn_away(code, "the disk is full")
+        await ends.driver
+        if closing is not None:
+            await closing
+        comes_back = how == "turned away" and code in (1012, 1013)
+        assert keeper.ends == [comes_back]
 
 
 async def test_a_driver_that_is_cancelled_after_the_end_does_not_tell_of_it_once_more() -> None:

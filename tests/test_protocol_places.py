@@ -105,6 +105,28 @@ def test_what_the_log_no_longer_holds_behind_our_place_was_missed(
     assert (new.lanes[C].committed, new.lanes[C].at) == (44, 7_500)
 
 
+def test_what_was_missed_is_told_once_however_many_links_come() -> None:
+    lanes = in_room(after=(41, 7_000)).lanes[C]
+
+    def missed(floor: int, session: bytes = SESSION) -> tuple[int, int] | None:
+        place = (floor - 1, 0)
+        _, event = welcomed(lanes, Welcome(session, 0, "ada", "lobby", floor, 2000, place))
+        return event.resumed.missed
+
+    assert missed(46) == (42, 45)
+    assert missed(46) is missed(40) is None
+    # The log has let go of more.
+    assert missed(50) == (46, 49)
+    assert missed(50) is None
+    assert (lanes.committed, lanes.at) == (41, 7_000)
+    lanes.commit(60, 8_000)
+    assert missed(65) == (61, 64)
+    # Another log's numbers are others.
+    assert missed(1, OTHER_SESSION) is None
+    lanes.commit(2, 9_000)
+    assert missed(10, OTHER_SESSION) == (3, 9)
+
+
 def test_whoever_comes_into_a_room_has_missed_nothing() -> None:
     _, event = welcomed(make_lanes(), Welcome(SESSION, 0, "ada", "lobby", 60, 80, (79, 7_000)))
     assert (event.resumed.missed, event.resumed.restarted) == (None, False)

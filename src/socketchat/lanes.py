@@ -34,6 +34,7 @@ class Lanes:
         committed: The highest number that is held for good: what Ack and Welcome say. It is never
             above `received`.
         at: The time of the post of that number; 0 if none is held.
+        missed: The highest number of which it was told that it cannot come any more.
         owed: The highest number given to somebody who will hold it, and for whom the goodbye waits.
         links: How many links the lanes have gone on over: only the latest may bring anything.
     """
@@ -44,6 +45,7 @@ class Lanes:
         "committed",
         "lane",
         "links",
+        "missed",
         "outbox",
         "owed",
         "received",
@@ -69,6 +71,7 @@ class Lanes:
         self.received = 0
         self.committed = 0
         self.at = 0
+        self.missed = 0
         self.owed = 0
         self.links = 0
 
@@ -141,8 +144,18 @@ class Lanes:
         if session != self.session:
             self.session = session
             self.committed, self.at = after
+            self.missed = 0
         self.received = self.committed
         return self.outbox.acknowledge(mark)
+
+    def miss(self, floor: int) -> tuple[int, int] | None:
+        """Take notice that posts below `floor` cannot come; return those of which that is news."""
+        first, last = max(self.committed, self.missed) + 1, floor - 1
+        if first > last:
+            return None
+        # The place stays where it is: only what is held can be compared with a log.
+        self.missed = last
+        return first, last
 
     def reject_above(self, max_size: int) -> list[tuple[Outgoing, MessageTooBig]]:
         """Take out the posts whose frame's body is longer than `max_size` bytes; say why."""

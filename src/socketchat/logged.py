@@ -16,7 +16,7 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from socketchat import messages as wire
 from socketchat.core_events import Passing
@@ -65,13 +65,19 @@ class Keeper(Protocol):
         """Go on giving: the link takes more again."""
 
     def ended(self, *, lost: bool) -> None:
-        """Let go of the session: it has ended, without a goodbye if its link was `lost`."""
+        """Let go of the session: it has ended.
+
+        It is `lost` if its client may be back in a moment: the link was cut without a goodbye, or
+        the client was turned away for now.
+        """
 
 
 class LoggedSession(Session):
     """One end of a conversation that a log keeps.
 
-    Of what a `Session` offers, its names, states, times and its end are of use here.
+    Of what a `Session` offers, its names, states, times and its end are of use here. What is said
+    goes through the log: a post with a number of the session's own would take the place of an entry
+    that the client then never gets.
 
     Attributes:
         place: Where the client went on in the log.
@@ -90,6 +96,8 @@ class LoggedSession(Session):
         self._keeper: Keeper | None = None
         # What came before there was a keeper.
         self._early: list[wire.Post] = []
+        # Whether the client was turned away, and comes back by itself.
+        self._comes_back = False
 
     @property
     def lane(self) -> bytes:
@@ -222,6 +230,16 @@ class LoggedSession(Session):
             self._link.protocol.send_events(frames, count)
             self._link.flush_soon()
 
+    def _by_the_log(self, *_args: object, **_kwargs: object) -> NoReturn:
+        """Refuse what this session has no lanes for.
+
+        Raises:
+            LocalProtocolError: Always.
+        """
+        raise LocalProtocolError("a log keeps what is said here: append to it, or call as a client")
+
+    send = flush = recv = events = command = ping = tell = _by_the_log
+
     # ---- the end ----
 
     def turn_away(self, code: int, reason: str) -> None:
@@ -229,6 +247,7 @@ class LoggedSession(Session):
         self._dropping = True
         self._lanes.owed = self._lanes.committed
         if not self._closing and self._error is None:
+            self._comes_back = CloseCode.is_temporary(code)
             self._start_closing(Close(code, reason[: wire.MAX_REASON]))
         if self._link is not None:
             self._link.check_finished()
@@ -238,7 +257,7 @@ class LoggedSession(Session):
     ) -> None:
         if self._error is not None:
             return
-        lost = self.state is not SessionState.CLOSING
+        lost = self.state is not SessionState.CLOSING or self._comes_back
         super()._finish(first, cause, link=link)
         if self._keeper is not None:
             self._keeper.ended(lost=lost)

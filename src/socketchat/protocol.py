@@ -217,9 +217,7 @@ class Protocol:
             reason = f"post {welcome.mark} cannot be held, the last one sent is {lanes.written}"
             return self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
         restarted = lanes.session not in (b"", welcome.session)
-        missed = None
-        if welcome.session == lanes.session and welcome.floor > lanes.committed + 1:
-            missed = (lanes.committed + 1, welcome.floor - 1)
+        missed = lanes.miss(welcome.floor) if welcome.session == lanes.session else None
         acknowledged = lanes.resume(welcome.session, welcome.mark, welcome.after)
         resumed = Resumed(acknowledged, self._open(), restarted, missed)
         events.append(Welcomed(welcome, resumed))

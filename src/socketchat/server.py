@@ -219,7 +219,11 @@ class Server:
 
     @property
     def sessions(self) -> frozenset[Session]:
-        """The sessions that are not closed, those with a lost link among them."""
+        """The sessions that are not closed, those with a lost link among them.
+
+        They tell who is there, and can be closed. Those of a chat server neither send nor receive:
+        whoever has something to say in a room joins it.
+        """
         return frozenset(self._sessions.values())
 
     @property

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from socketchat import LogUnavailable
+from socketchat import LogFailed, LogUnavailable
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span
 
 __all__ = [
@@ -98,11 +98,11 @@ class LogConformance(ABC):
     async def test_an_entry_is_what_was_said_with_its_place(self) -> None:
         async with self.made(Clock(5)) as log:
             text = Draft(7, "caf\u00e9 \0 \U0001f600", "ada", "bob", BOB)
-            data = Draft(9, b"\x00\xff", "ada")
+            data = Draft(9, b"\x00\xff", "ada", key=b"k" * 32)
             assert await log.append("lobby", ADA, [text, data]) == 9
             assert await log.read("lobby", 0) == [
                 Entry(1, 5, ADA, 7, "caf\u00e9 \0 \U0001f600", "ada", "bob", BOB),
-                Entry(2, 5, ADA, 9, b"\x00\xff", "ada"),
+                Entry(2, 5, ADA, 9, b"\x00\xff", "ada", key=b"k" * 32),
             ]
 
     async def test_empty_bodies_stay_what_they_are(self) -> None:
@@ -408,6 +408,31 @@ class LogConformance(ABC):
                 assert await log.mark("lobby", lane) == mark
                 assert await log.append("lobby", lane, [draft(mark)]) == mark
 
+    async def test_a_repeat_of_what_was_let_go_is_left_out(self) -> None:
+        clock = Clock()
+        async with self.made(clock) as log:
+            await say(log, 2, lane=CYD)
+            await say(log, 20)
+            await self.forget(log, "lobby", clock)
+            span = await log.span("lobby")
+            assert span.floor > 2
+            assert await log.mark("lobby", CYD) == 2
+            assert await log.append("lobby", CYD, drafts(1, 2)) == 2
+            assert await log.span("lobby") == span
+
+    # Failing
+
+    async def test_a_log_that_is_closed_has_not_failed(self) -> None:
+        async with self.made(Clock()) as log:
+            given_up = asyncio.create_task(log.failed())
+            waiting = asyncio.create_task(log.failed())
+            await say(log, 3)
+            given_up.cancel()
+            await asyncio.wait([given_up])
+            await say(log, 3, lane=BOB)
+            assert not waiting.done()
+        assert await waiting is await log.failed() is None
+
     # Everything at once
 
     # Each engine runs it by a class of its own.
@@ -484,6 +509,32 @@ class LastingLogConformance(LogConformance):
     async def made(self, clock: Clock) -> AsyncIterator[Log]:
         async with self.place(clock) as opener, opener() as log:
             yield log
+
+    @abstractmethod
+    async def break_down(self, log: Log) -> None:
+        """Have a log fail for good, by itself or by what it is asked next."""
+
+    async def test_a_log_that_has_failed_says_so_and_refuses(self) -> None:
+        async with self.made(Clock()) as log:
+            waiting = asyncio.create_task(log.failed())
+            await say(log, 3)
+            await self.break_down(log)
+            with pytest.raises(LogFailed):
+                await log.append("lobby", ADA, drafts(4, 4))
+            error = await waiting
+            assert isinstance(error, LogFailed)
+            for ask in (log.span("lobby"), log.mark("lobby", ADA), log.read("lobby", 0)):
+                with pytest.raises(LogFailed):
+                    await ask
+        assert await log.failed() is error
+
+    async def test_a_log_fails_though_nothing_is_appended(self) -> None:
+        async with self.made(Clock()) as log:
+            await say(log, 3)
+            await self.break_down(log)
+            with suppress(LogFailed):
+                await log.span("lobby")
+            assert isinstance(await log.failed(), LogFailed)
 
     async def test_opened_again_it_holds_what_it_held(self) -> None:
         async with self.place(Clock()) as opener:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
 from socketchat.chat.memory_log import MemoryLog
-from socketchat.errors import LogError
+from socketchat.errors import LogError, LogFailed
 
 __all__ = ["SlowLog"]
 
@@ -34,6 +34,7 @@ class SlowLog(MemoryLog):
         readable: While it is not set, whoever reads waits.
         unreadable: What reading raises; None reads.
         reads: How often entries were read.
+        failure: Why it has failed for good.
     """
 
     def __init__(self, *, slow: bool = False, quiet: bool = False, **bounds: Any) -> None:
@@ -44,6 +45,7 @@ class SlowLog(MemoryLog):
         self.readable.set()
         self.unreadable: LogError | None = None
         self.reads = 0
+        self.failure: LogFailed | None = None
         self._asked: deque[_Asked] = deque()
         self._untold: dict[Watcher, tuple[Watcher, list[Entry]]] = {}
         self._committed: list[Callable[[], object]] = []
@@ -104,6 +106,18 @@ class SlowLog(MemoryLog):
         """Have the oldest append that waits fail."""
         self._asked.popleft().done.set_exception(error)
 
+    def break_down(self, error: LogFailed) -> None:
+        """Fail for good, whoever asks for something or not."""
+        self.failure = self.unreadable = error
+        self._closed.set()
+        while self._asked:
+            self.fail(error)
+
+    async def failed(self) -> LogFailed | None:
+        """See `Log.failed`."""
+        await super().failed()
+        return self.failure
+
     def speed_up(self) -> None:
         """Commit all that waits, and be neither slow nor quiet any more."""
         self.slow = self.quiet = False
@@ -112,6 +126,7 @@ class SlowLog(MemoryLog):
     async def close(self) -> None:
         """Finish the commits under way."""
         self.speed_up()
+        await super().close()
 
     async def _wait_readable(self) -> None:
         await self.readable.wait()

@@ -274,7 +274,7 @@ async def test_one_that_is_cut_off_for_what_it_said_before_gets_no_seat(
     async with ushered(monkeypatch) as (it, seats_ready):
         seats_ready.clear()
         wire, _ = await it.wire()
-        wire.say(*(TextPost(number, "psst", to="nobody") for number in range(1, 10_000)))
+        wire.say(*(TextPost(number, "\n" * 200) for number in range(1, 10_000)))
         await turns(100)
         seats_ready.set()
         await turns()  # it has read none of its refusals

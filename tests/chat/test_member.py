@@ -374,16 +374,37 @@ async def test_one_with_too_much_under_way_is_not_read_until_some_of_it_is_commi
 ) -> None:
     async with chat(monkeypatch, new_log(slow=True)) as it:
         wire, _ = await it.wire()
-        wire.say(*posts(1, MAX_UNCOMMITTED))
-        await until(lambda: len(it.log.under_way) == MAX_UNCOMMITTED)
+        most = MAX_UNCOMMITTED[0]
+        wire.say(*posts(1, most))
+        await until(lambda: len(it.log.under_way) == most)
         assert it.is_read("mallory")
-        wire.say(*posts(MAX_UNCOMMITTED + 1, MAX_UNCOMMITTED + 1))
+        wire.say(*posts(most + 1, most + 1))
         await until(lambda: not it.is_read("mallory"))
-        wire.say(*posts(MAX_UNCOMMITTED + 2, 2 * MAX_UNCOMMITTED))
+        wire.say(*posts(most + 2, 2 * most))
         await turns()
-        assert len(it.log.under_way) == MAX_UNCOMMITTED + 1
+        assert len(it.log.under_way) == most + 1
         it.log.speed_up()
-        await acknowledged(wire, 2 * MAX_UNCOMMITTED)
+        await acknowledged(wire, 2 * most)
+        assert it.is_read("mallory")
+
+
+async def test_one_with_too_many_bytes_under_way_is_not_read_until_some_of_it_is_committed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most, size = MAX_UNCOMMITTED[1], 16_000
+    count = 2 * most // size
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        wire, _ = await it.wire()
+        wire.say(*posts(1, count, f"{{:{size}}}"))
+        await until(lambda: not it.is_read("mallory"))
+        await turns()
+        under_way = sum(map(len, it.log.under_way))
+        assert most < under_way < most + 2**19  # the rest is what one read brought
+        it.log.commit(1)
+        await turns()
+        assert not it.is_read("mallory")
+        it.log.speed_up()
+        await acknowledged(wire, count)
         assert it.is_read("mallory")
 
 

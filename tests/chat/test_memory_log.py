@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from socketchat.chat.log import Log, Span
+from socketchat.chat.log import Draft, Log, Span
 from socketchat.chat.memory_log import MemoryLog
 from tests.chat.log_conformance import (
     ADA,
     BOB,
+    CYD,
     Clock,
     LogConformance,
     draft,
@@ -57,11 +58,31 @@ async def test_the_last_entry_is_kept_however_big() -> None:
     assert numbers(await everything(log)) == [2]
 
 
-async def test_a_lane_of_which_nothing_is_held_is_forgotten() -> None:
-    log = MemoryLog(max_entries=2)
-    await log.append("lobby", ADA, drafts(1, 1))
-    await log.append("lobby", BOB, drafts(1, 2))
-    assert (await log.mark("lobby", ADA), await log.mark("lobby", BOB)) == (0, 2)
+async def marks(log: MemoryLog, *lanes: bytes) -> list[int]:
+    return [await log.mark("lobby", lane) for lane in lanes]
+
+
+async def test_the_lanes_that_spoke_last_are_remembered_though_nothing_of_them_is_held() -> None:
+    log = MemoryLog(max_entries=1, max_lanes=2)
+    await log.append("lobby", ADA, [Draft(1, "one", key=b"k" * 32)])
+    await log.append("lobby", BOB, drafts(1, 5))
+    assert await marks(log, ADA, BOB) == [1, 5]
+    await log.append("lobby", ADA, drafts(1, 2))
+    await log.append("lobby", CYD, drafts(1, 3))
+    assert await marks(log, ADA, BOB, CYD) == [2, 0, 3]
+    assert await log.owner("lobby", ADA) == b"k" * 32
+
+
+async def test_a_lane_of_which_something_is_held_is_remembered_however_many_there_are() -> None:
+    log = MemoryLog(max_entries=3, max_lanes=1)
+    for lane in (ADA, BOB, CYD):
+        await log.append("lobby", lane, drafts(1, 1))
+    assert await marks(log, ADA, BOB, CYD) == [1, 1, 1]
+    await log.append("lobby", ADA, drafts(2, 3))
+    assert await marks(log, ADA, BOB, CYD) == [3, 0, 1]
+    await log.append("lobby", ADA, drafts(4, 4))
+    assert await marks(log, ADA, BOB, CYD) == [4, 0, 0]
+    assert len(log._rooms["lobby"].lanes) == 1
 
 
 async def test_reading_a_room_does_not_make_it() -> None:

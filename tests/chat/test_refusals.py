@@ -13,9 +13,10 @@ import pytest
 from socketchat import MessageRejected, SessionState
 from socketchat.chat import Rules
 from socketchat.chat import member as members
+from socketchat.chat.roster import LINGER
 from socketchat.messages import Bye, Ping, Pong, Reject, TextPost
-from tests.chat.chatting import acknowledged, chat, new_log, posts
-from tests.sessions import send_all, turns, until
+from tests.chat.chatting import acknowledged, chat, new_log, posts, texts, unread
+from tests.sessions import now, receive, send_all, turns, until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -163,3 +164,67 @@ async def test_a_server_that_says_goodbye_takes_what_stands_behind_once_that_is_
         await acknowledged(wire, 3)
         await closing
         assert it.log.bodies() == ["one", "three"]
+
+
+# Whom it is for may still be on its way
+
+
+async def test_what_is_for_somebody_who_is_not_back_yet_waits_with_all_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        wire, _ = await it.wire()
+        wire.say(TextPost(1, "one"), TextPost(2, "psst", to="bob"), *posts(3, 4))
+        await acknowledged(wire, 1)
+        await asyncio.sleep(LINGER / 2)
+        assert it.log.bodies() == ["one"]
+        bob = await it.call("bob")
+        await acknowledged(wire, 4)
+        assert it.log.bodies() == ["one", "psst", "line 3", "line 4"]
+        assert texts(unread(bob)) == ["psst", "line 3", "line 4"]
+        assert it.is_read("mallory")
+
+
+async def test_it_is_refused_when_who_was_there_before_would_be_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        wire, _ = await it.wire()
+        before = now()
+        wire.say(TextPost(1, "psst", to="bob"), TextPost(2, "two"))
+        assert (await wire.expect(Reject)).number == 1
+        assert now() - before == pytest.approx(LINGER, abs=0.5)
+        wire.say(Pong((await wire.expect(Ping)).number))
+        await acknowledged(wire, 2)
+        before = now()
+        wire.say(TextPost(3, "psst", to="bob"))
+        assert (await wire.expect(Reject)).number == 3
+        assert now() == before
+        assert it.log.bodies() == ["two"]
+
+
+async def test_a_restart_refuses_nothing_that_was_for_one_who_comes_back_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        ada, bob = await it.call("ada"), await it.call("bob")
+        await asyncio.sleep(2 * LINGER)
+        await it.listener.close(1012)
+        receipt = await ada.send("psst", to="bob")
+        await it.open(it.log)
+        await receipt
+        assert await receive(bob, 1) == ["psst"]
+
+
+async def test_one_that_goes_while_it_waits_takes_it_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        wire, _ = await it.wire()
+        wire.say(TextPost(1, "psst", to="bob"))
+        await turns()
+        wire.reset()
+        await turns()
+        await it.call("bob")
+        await asyncio.sleep(2 * LINGER)
+        assert it.log.bodies() == []

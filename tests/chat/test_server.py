@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from socketchat import HandshakeRefused, Left, SessionClosed
+from socketchat import HandshakeRefused, Joined, Left, LocalProtocolError, Message, SessionClosed
 from socketchat.chat import ChatServer
 from socketchat.chat.roster import LINGER
 from socketchat.chat.server import LOG_PAUSE
@@ -24,7 +24,8 @@ from socketchat.messages import (
     Refused,
     Welcome,
 )
-from tests.chat.chatting import acknowledged, chat, new_log, posts, waiting
+from tests.chat.chatting import acknowledged, chat, new_log, posts, unread, waiting
+from tests.chat.slow_log import SlowLog
 from tests.sessions import (
     next_events,
     now,
@@ -99,6 +100,7 @@ def test_the_servers_own_room_has_a_name_that_can_be_sent(room: str) -> None:
 
 async def test_by_default_the_log_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     async with chat(monkeypatch) as it:
+        await it.server.close()
         it.server = ChatServer()
         it.listener._handler = it.server
         ada, bob = await it.call("ada"), await it.call("bob")
@@ -183,6 +185,18 @@ async def test_many_who_open_a_room_together_are_in_one(monkeypatch: pytest.Monk
         assert len(it.server._rooms["red"].members) == 8
 
 
+async def test_nothing_is_slipped_into_a_room_past_its_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        ada, bob = await it.call("ada"), await it.call("bob")
+        for session in it.listener.sessions:
+            with pytest.raises(LocalProtocolError):
+                await session.send("the server restarts at noon")
+        await send_all(bob, ["one", "two"])
+        assert await receive(ada, 2) == ["one", "two"]
+
+
 # A log that fails
 
 
@@ -200,6 +214,21 @@ async def test_while_the_log_cannot_be_written_nobody_is_let_in_for_a_moment(
         assert caught.value.code == 1013
         await asyncio.sleep(LOG_PAUSE)
         assert (await it.call("ada")).nick == "ada"
+
+
+async def test_who_is_turned_away_for_a_moment_stays_in_the_room_under_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        bob, ada = await it.call("bob"), await it.call("ada")
+        assert await next_events(bob, 1) == [Joined("ada")]
+        receipt = await ada.send("hello")
+        await turns()
+        it.log.fail(LogUnavailable("the disk is full"))
+        it.log.speed_up()
+        await receipt
+        assert ada.nick == "ada"
+        assert [type(event) for event in unread(bob)] == [Message]
 
 
 async def test_a_log_that_has_failed_for_good_turns_everyone_away_and_that_is_told(
@@ -229,6 +258,59 @@ async def test_a_log_that_has_failed_for_good_turns_everyone_away_and_that_is_to
         assert not [one for one in wire.heard if isinstance(one, Ack)]
         with pytest.raises(HandshakeRefused, match="the log cannot be written"):
             await it.call("dora")
+
+
+async def test_a_log_that_fails_while_nobody_speaks_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        waits = asyncio.create_task(it.server.wait_failed())
+        ada = await it.call("ada", reconnect=False)
+        assert it.server.failure is None
+        failure = LogFailed("a checkpoint failed")
+        it.log.break_down(failure)
+        assert await waits is it.server.failure is failure
+        await ada.wait_closed()
+        assert (ada.close_code, ada.close_reason) == (1013, "the log has failed")
+        with pytest.raises(HandshakeRefused, match="the log cannot be written"):
+            await it.call("bob")
+
+
+async def test_a_log_that_fails_while_somebody_comes_in_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        ada = await it.call("ada", reconnect=False)
+        it.log.unreadable = LogFailed("a page is damaged")
+        with pytest.raises(HandshakeRefused, match="a page is damaged"):
+            await it.call("bob")
+        assert await it.server.wait_failed() is it.log.unreadable
+        await ada.wait_closed()
+        assert ada.close_code == 1013
+
+
+async def test_who_is_let_in_as_the_log_fails_does_not_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        wire = await it.ask()
+        await wire.expect(Welcome)
+        it.log.break_down(LogFailed("a checkpoint failed"))
+        assert await wire.read_bye() == Bye(1013, "the log has failed")
+        wire.say(Bye(1013))
+        await wire.read_end()
+
+
+async def test_a_log_that_fails_as_it_is_closed_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class FailingAtTheEnd(SlowLog):
+        async def close(self) -> None:
+            self.break_down(LogFailed("the last commit failed"))
+
+    async with chat(monkeypatch, FailingAtTheEnd()) as it:
+        await it.listener.close()
+        assert it.server.failure is it.log.failure is not None
 
 
 async def test_what_a_failed_log_does_not_say_is_a_failure_too(

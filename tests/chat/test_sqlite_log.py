@@ -14,17 +14,21 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from socketchat import LogUnavailable
 from socketchat.chat import sqlite_queries as queries
-from socketchat.chat.log import Draft, Entry, Log, Span
+from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span
+from socketchat.chat.sqlite_chores import LANE_LIFETIME
 from socketchat.chat.sqlite_log import SQLiteLog
+from socketchat.chat.sqlite_schema import unpack
 from tests.chat.log_conformance import (
     ADA,
     BOB,
+    CYD,
     Clock,
     LastingLogConformance,
     Opener,
@@ -98,6 +102,11 @@ class TestConformance(LastingLogConformance):
     async def place(self, clock: Clock) -> AsyncIterator[Opener]:
         directory = next(self.directories)
         yield lambda: opened(directory, clock, retain=RETAIN)
+
+    async def break_down(self, log: Log) -> None:
+        assert isinstance(log, SQLiteLog)
+        assert log._writing is not None
+        await asyncio.to_thread(log._writing.execute, "DROP TABLE rooms")
 
     async def forget(self, log: Log, room: str, clock: Clock) -> None:
         assert isinstance(log, SQLiteLog)
@@ -181,7 +190,7 @@ async def test_a_closed_log_refuses(tmp_path: Path) -> None:
     asks: list[Callable[[], Awaitable[object]]] = [
         lambda: log.append("lobby", ADA, drafts(1, 1)),
         lambda: log.span("lobby"),
-        lambda: log.search("lobby", "text"),
+        lambda: log.read("lobby", 0),
         log.prune,
     ]
     for ask_it in asks:
@@ -333,7 +342,7 @@ async def test_what_is_committed_reaches_the_database_without_being_closed(
 # Letting go
 
 
-async def test_what_is_too_old_is_let_go_and_its_lanes_with_it(tmp_path: Path) -> None:
+async def test_what_is_too_old_is_let_go(tmp_path: Path) -> None:
     clock = Clock()
     async with opened(tmp_path, clock, retain=RETAIN) as log:
         await log.append("lobby", BOB, drafts(1, 10))
@@ -345,7 +354,44 @@ async def test_what_is_too_old_is_let_go_and_its_lanes_with_it(tmp_path: Path) -
         await log.prune()
         assert await log.span("lobby") == Span(11, 15, clock.now - 1)
         assert numbers(await everything(log)) == [11, 12, 13, 14, 15]
-        assert (await log.mark("lobby", ADA), await log.mark("lobby", BOB)) == (5, 0)
+
+
+async def test_a_lane_is_remembered_for_a_while_after_its_last_entry_and_while_one_is_held(
+    tmp_path: Path,
+) -> None:
+    while_ = int(LANE_LIFETIME * 1_000_000)
+    clock = Clock()
+    async with opened(tmp_path, clock, retain=RETAIN) as log:
+        await log.append("lobby", BOB, [Draft(1, "one", key=b"k" * 32)])
+        clock.now += 2 * RETAIN * 1_000_000
+        await log.append("lobby", CYD, drafts(1, 5))
+        await log.prune()
+        assert await log.span("lobby") == Span(2, 6, clock.now)
+        assert (await log.mark("lobby", BOB), await log.owner("lobby", BOB)) == (1, b"k" * 32)
+        clock.now = 1_000_000 + while_
+        await log.prune()
+        assert await log.mark("lobby", BOB) == 1
+        clock.now += 1
+        await log.prune()  # nothing is left but lanes
+        assert await log.mark("lobby", BOB) == 0
+        assert await log.mark("lobby", CYD) == 5
+    async with opened(tmp_path, clock, retain=4 * LANE_LIFETIME) as log:
+        await log.append("lobby", ADA, drafts(1, 5))
+        clock.now += 3 * while_
+        await log.prune()
+        assert await log.mark("lobby", ADA) == 5
+        assert await log.mark("lobby", CYD) == 0
+
+
+@looks_at_files
+async def test_any_number_of_lanes_is_let_go(tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock, retain=RETAIN) as log:
+        lanes = [bytes([high, low]) * 8 for high in range(4) for low in range(256)]
+        await asyncio.gather(*(log.append("lobby", lane, drafts(1, 1)) for lane in lanes))
+        clock.now += 2 * int(LANE_LIFETIME * 1_000_000)
+        await log.prune()
+        assert ask(tmp_path, "SELECT count(*) FROM lanes") == 0
 
 
 async def test_a_room_of_which_all_is_let_go_keeps_its_place(tmp_path: Path) -> None:
@@ -358,7 +404,7 @@ async def test_a_room_of_which_all_is_let_go_keeps_its_place(tmp_path: Path) -> 
         assert await log.before("lobby", clock.now) == 10
     clock.now = 0
     async with opened(tmp_path, clock, retain=RETAIN) as log:
-        assert await log.append("lobby", ADA, drafts(1, 1)) == 1
+        assert await log.append("lobby", BOB, drafts(1, 1)) == 1
         assert await log.span("lobby") == Span(11, 11, 1_000_000)
 
 
@@ -383,21 +429,96 @@ async def test_a_log_that_keeps_all_lets_nothing_go(tmp_path: Path) -> None:
         assert await log.span("lobby") == Span(1, 3, 1_000_000)
 
 
+async def test_chores_take_up_little_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def noting(count: int, records: bytes) -> list[Entry]:
+        sizes.append(len(records))
+        return unpack(count, records)
+
+    monkeypatch.setattr("socketchat.chat.sqlite_chores._MIN_STEP", 2048)
+    monkeypatch.setattr("socketchat.chat.sqlite_chores.unpack", noting)
+    async with opened(tmp_path, clock := Clock(), retain=RETAIN) as log:
+        for first in range(1, 1001, 100):
+            long = [draft(number, "x" * 2**15) for number in range(first, first + 100)]
+            await log.append("lobby", ADA, long)
+        clock.now += 2 * RETAIN * 1_000_000
+        await log.prune()
+        assert (await log.span("lobby")).floor == 1001
+    assert sum(sizes) > 1000 * 2**15
+    assert max(sizes) <= 2**22
+
+
+# Reading
+
+
+class Watched(sqlite3.Connection):
+    """Notes how many bytes each statement brings, and does something behind it."""
+
+    brought: list[int]
+    then: Callable[[], object]
+
+    def execute(self, *args: Any) -> Any:
+        rows = super().execute(*args).fetchall()
+        self.brought.append(sum(len(each) for each in rows[0] if isinstance(each, bytes)))
+        self.then()
+        return SimpleNamespace(fetchone=lambda: rows[0])
+
+
+@contextmanager
+def watched(directory: Path, then: Callable[[], object]) -> Iterator[Watched]:
+    with closing(sqlite3.connect(directory / "log.db", factory=Watched)) as connection:
+        connection.brought, connection.then = [], then
+        yield connection
+
+
 @looks_at_files
 async def test_a_page_has_no_gap_when_entries_are_let_go_between_its_statements(
     tmp_path: Path,
 ) -> None:
     async with opened(tmp_path) as log:
-        await log.append("lobby", ADA, drafts(1, 500))
+        await log.append("lobby", ADA, drafts(1, 3000))
 
-    class Interrupted(sqlite3.Connection):
-        """Lets entries go after a statement."""
+    def let_go() -> None:
+        ask(tmp_path, "DELETE FROM entries WHERE id < (SELECT id << 40 | 2000 FROM rooms)")
 
-        def execute(self, *args: Any) -> sqlite3.Cursor:
-            rows = super().execute(*args).fetchall()
-            ask(tmp_path, "DELETE FROM entries WHERE id < (SELECT id << 40 | 100 FROM rooms)")
-            return super().execute("VALUES (?, ?)", rows[0])
+    with watched(tmp_path, let_go) as connection:
+        assert numbers(queries.read(connection, "lobby", 0, 3000, 2**20)) == list(range(1, 1025))
+        page = queries.read(connection, "lobby", 1024, 3000, 2**20)
+        assert numbers(page) == list(range(2000, 3001))
 
-    with closing(sqlite3.connect(tmp_path / "log.db", factory=Interrupted)) as connection:
-        assert numbers(queries.read(connection, "lobby", 0, 500, 2**20)) == list(range(1, 65))
-        assert numbers(queries.read(connection, "lobby", 64, 500, 2**20)) == list(range(100, 501))
+
+@looks_at_files
+async def test_a_page_takes_no_more_memory_than_it_has_room_for(tmp_path: Path) -> None:
+    big = 2**14
+    async with opened(tmp_path) as log:
+        await log.append("lobby", ADA, [draft(n, "short") for n in range(1, 321)])
+        await log.append("lobby", ADA, [draft(n, "x" * big) for n in range(321, 1101)])
+        await log.append("lobby", ADA, [draft(n, "x" * 500) for n in range(1101, 2001)])
+        await log.append("lobby", ADA, [draft(2001, "x" * 2**20)])
+        await log.append("lobby", ADA, [draft(n, "short") for n in range(2002, 3001)])
+    after = 0
+    most = READ_SIZE + 1024 * queries.OVERHEAD + big
+    with watched(tmp_path, lambda: None) as connection:
+        while page := queries.read(connection, "lobby", after, 1024, READ_SIZE):
+            bodies = [len(entry.body) for entry in page]
+            assert len(bodies) == 1024 or sum(bodies) >= READ_SIZE or page[-1].number == 3000
+            assert sum(bodies[:-1]) < READ_SIZE
+            if 2001 not in numbers(page):
+                assert max(connection.brought) <= most
+            connection.brought.clear()
+            after = page[-1].number
+    assert after == 3000
+
+
+@looks_at_files
+async def test_a_page_of_short_entries_takes_one_statement(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await log.append("lobby", ADA, drafts(1, 2000))
+    with watched(tmp_path, lambda: None) as connection:
+        for after in (0, 976, 1800):
+            connection.brought.clear()
+            queries.read(connection, "lobby", after, 1024, READ_SIZE)
+            assert len(connection.brought) == 1

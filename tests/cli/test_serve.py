@@ -12,18 +12,19 @@ import stat
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from socketchat import LogUnavailable, Session
+from socketchat import LogFailed, LogUnavailable, Session
 from socketchat import serve as listen
 from socketchat.chat import ChatServer
 from socketchat.chat.log import Draft
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.cli import serve as serve_module
-from socketchat.cli.failures import ExitCode
-from socketchat.cli.serve import ServeSettings, _callers_name, _chat
+from socketchat.cli.failures import ExitCode, Failure
+from socketchat.cli.serve import Hosting, ServeSettings, _callers_name, _chat, _serve_until
 from socketchat.framing import FrameDecoder
 from socketchat.messages import VERSION, Greeting, Hello, Welcome, decode, encode
 from socketchat.trust.device import Device
@@ -449,6 +450,33 @@ def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
             server.signal(signal.SIGINT)
             assert server.wait() == 130
             assert "Traceback" not in server.err
+
+
+class FailingAtTheEnd(MemoryLog):
+    """A log whose last commits fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: LogFailed | None = None
+
+    async def close(self) -> None:
+        self.error = LogFailed("disk I/O error")
+        await super().close()
+
+    async def failed(self) -> LogFailed | None:
+        await super().failed()
+        return self.error
+
+
+@pytest.mark.may_block("it says what it does")
+async def test_commits_that_fail_while_it_ends_are_a_failure() -> None:
+    signalled: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+    signalled.set_result(signal.SIGTERM)
+    asked = replace(settings(no_tls=True, hosts=("127.0.0.1",)), port=0)
+    hosting = Hosting(ChatServer(FailingAtTheEnd()), None, None, ADA)
+    with pytest.raises(Failure, match="disk I/O error; see that the disk is in order") as caught:
+        await _serve_until(signalled, asked, hosting)
+    assert caught.value.code == ExitCode.INTERNAL_ERROR
 
 
 def greet(caller: socket.socket) -> None:

@@ -242,6 +242,9 @@ class _Checker:
                     if last >= truth.floor_at(when):
                         text = f"{name} was told that {first} to {last} are gone, at {when:.6f}"
                         self._complain(Kind.FALSE_ALARM, text)
+                    if begun and first <= place:
+                        text = f"{name} was told that {first} to {last} are gone, behind {place}"
+                        self._complain(Kind.FALSE_ALARM, text)
                     place, begun = max(place, last), True
                 case ToldRestart(when):
                     self._complain(Kind.FALSE_ALARM, f"{name} was told of a restart")

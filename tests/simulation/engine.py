@@ -5,8 +5,8 @@ protocol of `chat/log.py`. Commits take their time, are made in groups, one afte
 told a while after they are durable. A log that dies loses what is not committed, but for a commit
 under way, which may be durable all the same.
 
-Marks are kept for good, though a log need keep them only while it holds an entry of the lane:
-retention is for far longer than any sender is away.
+Marks are kept for good, though a log need keep them only for so long after the last entry of the
+lane: no sender is away for that time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Disk:
         rooms: The logs; their entries are all kept for the checker, also those below the floor.
         slowness: Seconds that a commit takes at the most.
         fullness: How often there is no room for a commit, from 0 to 1.
-        breaking: Whether the next commit fails, and nobody knows what became of it.
+        breaking: Whether the next commit fails, and nobody knows what became of it; or the next
+            read, if that comes first.
         piece: The most entries that are read at once, if it is not 0.
         clock: Tells the time, in microseconds since the epoch.
     """
@@ -83,17 +84,7 @@ class Disk:
         """Make an entry durable; it bears the time `at`, or now."""
         room = self.room(name)
         at = max(room.at, at or self.clock())
-        entry = Entry(
-            room.head + 1,
-            at,
-            lane,
-            draft.number,
-            draft.body,
-            draft.sender,
-            draft.to,
-            draft.to_id,
-            draft.key,
-        )
+        entry = draft.entry(room.head + 1, at, lane)
         room.entries.append(entry)
         room.owners.setdefault(lane, draft.key)
         self.history.add(Committed(self.history.now(), name, entry))
@@ -137,6 +128,7 @@ class SimulatedLog:
         self._told_at = 0.0
         self._watchers: dict[str, list[Watcher]] = {}
         self._idle = asyncio.Event()
+        self._ended = asyncio.Event()
 
     # ---- its life ----
 
@@ -148,12 +140,19 @@ class SimulatedLog:
         while self._queue or self._under_way or self._telling:
             self._idle.clear()
             await self._idle.wait()
+        self._ended.set()
+
+    async def failed(self) -> LogFailed | None:
+        """See `Log.failed`."""
+        await self._ended.wait()
+        return None if self.dead else self._error
 
     def die(self) -> None:
         """Lose what is not committed, and maybe the answer of a commit that is; tell nobody."""
         if self._under_way and self._error is None and self._rng.random() < 0.5:
             self.transact(self._under_way)
         self.dead = True
+        self._ended.set()
         self._queue.clear()
         self._under_way = []
 
@@ -181,10 +180,10 @@ class SimulatedLog:
         self._loop.call_later(seconds, self._commit)
 
     def _commit(self) -> None:
-        if self.dead:
+        if self.dead or self._error is not None:
             return
         if self.disk.breaking:
-            self._fail()
+            self.fail()
             return
         group, self._under_way = self._under_way, []
         if self.disk.fullness and self._rng.random() < self.disk.fullness:
@@ -249,8 +248,10 @@ class SimulatedLog:
         for watcher in list(self._watchers.get(room, ())):
             watcher(entries)
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
         """Fail for good; what is under way may be durable, and nobody is told whether it is."""
+        if self._error is not None:
+            return
         group = self._under_way + self._queue
         if self._rng.random() < 0.5:
             self.transact(self._under_way)
@@ -260,6 +261,7 @@ class SimulatedLog:
         for request in group:
             request.future.set_exception(self._error)
         self._idle.set()
+        self._ended.set()
 
     # ---- reading ----
 
@@ -267,10 +269,12 @@ class SimulatedLog:
         """Return what is held of a room, now or a little later."""
         if self._rng.random() < 0.3:
             await asyncio.sleep(self.disk.slowness * self._rng.random() / 4)
-        if self._error is not None:
-            raise self._error
         if self.dead:
             raise LogUnavailable("the process is dead")
+        if self.disk.breaking:
+            self.fail()
+        if self._error is not None:
+            raise self._error
         return self.disk.room(name)
 
     async def mark(self, room: str, lane: bytes) -> int:

@@ -204,8 +204,12 @@ class Faults:
         self._disk.fullness = 0.0
 
     async def _log_fails(self) -> None:
-        self._strike(Fault.LOG_FAILS, "at the next commit")
-        self._disk.breaking = True
+        if self._rng.random() < 0.5:
+            self._strike(Fault.LOG_FAILS, "by itself")
+            self._machine.break_log()
+        else:
+            self._strike(Fault.LOG_FAILS, "at the next commit or read")
+            self._disk.breaking = True
 
     async def _retention(self) -> None:
         for name, room in self._disk.rooms.items():

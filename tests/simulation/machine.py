@@ -83,9 +83,15 @@ class Machine:
 
     async def _stop_when_failed(self, chat: ChatServer) -> None:
         """End the process when its log has failed, as the command does."""
+        await chat.open()
         error = await chat.wait_failed()
         self.disk.history.tell(f"the server ends: {error}")
         await self._stop()
+
+    def break_log(self) -> None:
+        """Have the log fail, whatever it does just now."""
+        if self._log is not None:
+            self._log.fail()
 
     def restart(self) -> None:
         """Have the server say goodbye, and start another."""

@@ -74,17 +74,7 @@ class ShowingEarly(SimulatedLog):
         at = max(held.at, self.disk.clock())
         self._heads[room] = number
         self._times[room, lane, draft.number] = at
-        return Entry(
-            number,
-            at,
-            lane,
-            draft.number,
-            draft.body,
-            draft.sender,
-            draft.to,
-            draft.to_id,
-            draft.key,
-        )
+        return draft.entry(number, at, lane)
 
     def store(self, request: Request, draft: Draft) -> Entry:
         at = self._times.get((request.room, request.lane, draft.number), 0)

@@ -84,6 +84,8 @@ def _tame(patch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop, seed: int)
     # So that few messages are enough to clog a link, and to be more than a room remembers.
     patch.setattr("socketchat.link.HIGH_WATER", 1024)
     patch.setattr("socketchat.chat.room.MAX_RECENT", 8)
+    # Servers do not last long here: hardly anything for somebody who is not there would be refused.
+    patch.setattr("socketchat.chat.room.RETURNING", rng.choice([0.0, 0.5, 10.0]))
 
 
 class _Task(asyncio.Task[Any]):

@@ -230,6 +230,13 @@ def test_a_gap_that_is_none_is_a_false_alarm() -> None:
     assert found(joined(), *three_lines(), gap(1, 2), shown(3, 3)) == [Kind.FALSE_ALARM]
 
 
+def test_a_gap_that_is_told_again_is_a_false_alarm() -> None:
+    records = [joined(), *three_lines(), trimmed(3), gap(1, 2)]
+    assert found(*records, gap(1, 2), shown(3, 3)) == [Kind.FALSE_ALARM]
+    more = [trimmed(4), gap(3, 3)]
+    assert found(*records, *more) == []
+
+
 def test_a_restart_that_is_none_is_a_false_alarm() -> None:
     records = [joined(), *three_lines(), *(shown(number, number) for number in (1, 2, 3))]
     again = [ToldRestart(next(TIMES), "bob.1"), *(shown(number, number) for number in (1, 2, 3))]

@@ -44,6 +44,10 @@ class TestConformance(LastingLogConformance):
 
         yield opener
 
+    async def break_down(self, log: Log) -> None:
+        assert isinstance(log, SimulatedLog)
+        log.disk.breaking = True
+
     async def forget(self, log: Log, room: str, clock: Clock) -> None:
         assert isinstance(log, SimulatedLog)
         log.disk.trim(room, 10)

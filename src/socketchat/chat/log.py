@@ -14,6 +14,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from socketchat.errors import LogFailed
+
 __all__ = ["READ_SIZE", "Draft", "Entry", "Log", "Span", "Watcher"]
 
 #: Bytes of bodies that one `read` brings, about: what a member that lags may have in memory.
@@ -38,6 +40,20 @@ class Draft(Struct, frozen=True, gc=False):
     to: str = ""
     to_id: bytes = b""
     key: bytes = b""
+
+    def entry(self, number: int, at: int, lane: bytes) -> Entry:
+        """Return the entry that it becomes at a place in the log, in its author's lane."""
+        return Entry(
+            number,
+            at,
+            lane,
+            self.number,
+            self.body,
+            self.sender,
+            self.to,
+            self.to_id,
+            self.key,
+        )
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -103,6 +119,16 @@ class Log(Protocol):
     async def close(self) -> None:
         """Finish the commits under way, and let everything go."""
 
+    async def failed(self) -> LogFailed | None:
+        """Wait until the log has failed for good, or is closed; return why it failed, if it did.
+
+        It may fail though nobody asks anything of it. Whatever is asked from then on raises
+        `LogFailed`, and the server should end: at its next start the log is what was kept, and
+        authors send again what is not in it.
+
+        Cancellation: safe.
+        """
+
     def append(
         self, room: str, lane: bytes, drafts: Sequence[Draft], *, after: int = 0
     ) -> asyncio.Future[int]:
@@ -129,7 +155,8 @@ class Log(Protocol):
     async def mark(self, room: str, lane: bytes) -> int:
         """Return the highest number of a lane that is committed in a room; 0 if there is none.
 
-        It is kept at least as long as the log holds an entry of that lane.
+        It is kept at least as long as the log holds an entry of that lane, and for a while longer,
+        which each engine states.
         """
 
     async def owner(self, room: str, lane: bytes) -> bytes:

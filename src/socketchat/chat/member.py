@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_UNCOMMITTED", "Member", "frame_of"]
 
-#: Messages of one member on their way to the log at which reading from it stops.
-MAX_UNCOMMITTED = 1024
+#: Messages, and bytes (characters, of texts), of one member on their way to the log, at which
+#: reading from it stops.
+MAX_UNCOMMITTED = (1024, 4 * 2**20)
 #: Messages, and bytes (characters, of texts), of one member that may wait until it has heard that
 #: one before them was refused: reading must go on meanwhile. As much as clients have on their way
 #: by default, so that few but those that do not answer exceed it.
 MAX_BEHIND = (4096, 4 * 2**20)
+#: Seconds until it is looked again whether one is here for whom something waits.
+RETRY_INTERVAL = 0.2
 #: Seconds between two signs of a member's typing that are passed on.
 TYPING_INTERVAL = 1.0
 
@@ -75,13 +78,17 @@ class Member:
         self._waiting: deque[Post] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._appending = 0
+        self._appending_size = 0
         self._appended_to = 0
         self._refused = 0
-        # What may be said by the rate, of what waits; the rest of it, if any, waits for `_heard`.
+        # What may be said by the rate, of what waits; if it stays, it waits for `_heard`, or for
+        # somebody to come.
         self._granted = 0
         self._behind = 0
         self._unheard = False
         self._asking = False
+        # Whether the next of what may be said is for somebody who may still be on the way here.
+        self._undecided = False
         self._typed = -TYPING_INTERVAL
         self._reader: asyncio.Task[None] | None = None
 
@@ -115,7 +122,9 @@ class Member:
             self._append(drafts)
         elif not self._appending and self._refused:
             self.session.hold(self._refused)
-        if self._waiting and not self._granted:
+        if self._undecided:
+            self._timer = self._loop.call_later(RETRY_INTERVAL, self._release)
+        elif self._waiting and not self._granted:
             self._timer = self._loop.call_later(self._bucket.delay(), self._release)
         self._set_reading()
 
@@ -127,9 +136,13 @@ class Member:
         before the member has heard it.
         """
         drafts: list[Draft] = []
+        self._undecided = False
         while self._granted:
             post = self._waiting[0]
             verdict = self._room.judge(self, post)
+            if verdict is None:
+                self._undecided = True
+                break
             if isinstance(verdict, Draft) and self._has_unheard():
                 break
             self._waiting.popleft()
@@ -161,12 +174,15 @@ class Member:
         # What came before is in the log, unless it is on its way; its mark may be gone by then.
         after = self._appended_to if self._appending else 0
         self._appended_to = drafts[-1].number
+        size = sum(len(draft.body) for draft in drafts)
         self._appending += len(drafts)
+        self._appending_size += size
         appended = self._room.append(self.lane, drafts, after)
-        appended.add_done_callback(lambda future: self._appended(future, len(drafts)))
+        appended.add_done_callback(lambda future: self._appended(future, len(drafts), size))
 
-    def _appended(self, future: asyncio.Future[int], count: int) -> None:
+    def _appended(self, future: asyncio.Future[int], count: int, size: int) -> None:
         self._appending -= count
+        self._appending_size -= size
         error = future.exception()
         if error is not None:
             self._drop_waiting()
@@ -186,9 +202,10 @@ class Member:
 
     def _set_reading(self) -> None:
         slow = self._waiting and not self._asking  # it could not answer
-        if slow or self._appending > MAX_UNCOMMITTED:
+        most, most_size = MAX_UNCOMMITTED
+        if slow or self._appending > most or self._appending_size > most_size:
             self.session.pause_reading()
-        elif self._appending <= MAX_UNCOMMITTED // 2:
+        elif self._appending <= most // 2 and self._appending_size <= most_size // 2:
             self.session.resume_reading()
 
     def hear(self, event: Event) -> None:

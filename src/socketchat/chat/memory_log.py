@@ -7,12 +7,22 @@ import bisect
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
-from socketchat.errors import LogUnavailable
+from socketchat.errors import LogFailed, LogUnavailable
 
 __all__ = ["MemoryLog"]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What is known of a lane: its mark, its owner, and the number of its last entry."""
+
+    mark: int
+    owner: bytes
+    last: int
 
 
 class _RoomLog:
@@ -23,10 +33,8 @@ class _RoomLog:
         self.size = 0
         self.head = 0
         self.at = 0
-        self.marks: dict[bytes, int] = {}
-        self.owners: dict[bytes, bytes] = {}
-        #: How many entries of each lane are held.
-        self.held: dict[bytes, int] = {}
+        #: By name, in the order of their last entries.
+        self.lanes: dict[bytes, _Lane] = {}
         self.watchers: list[Watcher] = []
 
     @property
@@ -39,9 +47,14 @@ class MemoryLog:
 
     "Committed" means here: the process has it. A server on it promises to survive lost links.
 
+    A lane's mark is kept as long as an entry of the lane, and longer: the marks of the `max_lanes`
+    lanes that spoke last in the room. So who sends something again is known to do so unless that
+    many others have spoken since.
+
     Args:
         max_entries: Entries kept in a room.
         max_size: Bytes (characters, of texts) of bodies kept in a room.
+        max_lanes: Lanes remembered in a room, beside those of its entries; some 300 bytes each.
         clock: Tells the time, in microseconds since the epoch.
     """
 
@@ -50,18 +63,29 @@ class MemoryLog:
         *,
         max_entries: int = 65_536,
         max_size: int = 16 * 2**20,
+        max_lanes: int = 16_384,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._max_entries = max_entries
         self._max_size = max_size
+        self._max_lanes = max_lanes
         self._clock = clock
         self._rooms: dict[str, _RoomLog] = {}
+        self._closed = asyncio.Event()
 
     async def open(self) -> None:
-        """Do nothing: it is ready."""
+        """Make ready; it may be opened again once it was closed, and holds what it held."""
+        if self._closed.is_set():
+            self._closed = asyncio.Event()
 
     async def close(self) -> None:
-        """Do nothing: there is nothing under way."""
+        """Let those go who wait for it to fail: there is nothing under way."""
+        self._closed.set()
+
+    async def failed(self) -> LogFailed | None:
+        """Wait until it is closed: it does not fail."""
+        await self._closed.wait()
+        return None
 
     def append(
         self, room: str, lane: bytes, drafts: Sequence[Draft], *, after: int = 0
@@ -69,7 +93,8 @@ class MemoryLog:
         """Append at once; see `Log.append`."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         log = self._rooms.setdefault(room, _RoomLog())
-        mark = log.marks.get(lane, 0)
+        known = log.lanes.get(lane)
+        mark = known.mark if known is not None else 0
         if mark < after:
             done.set_exception(LogUnavailable(f"message {after} is not in the log"))
             return done
@@ -79,8 +104,10 @@ class MemoryLog:
                 mark = draft.number
                 added.append(self._add(log, lane, draft))
         if added:
-            log.marks[lane] = mark
-            log.owners.setdefault(lane, added[0].key)
+            # It stays its first owner's, and becomes the last.
+            owner = known.owner if known is not None else added[0].key
+            log.lanes.pop(lane, None)
+            log.lanes[lane] = _Lane(mark, owner, log.head)
             self._trim(log)
             for watcher in list(log.watchers):
                 watcher(added)
@@ -90,40 +117,33 @@ class MemoryLog:
     def _add(self, log: _RoomLog, lane: bytes, draft: Draft) -> Entry:
         log.head += 1
         log.at = max(log.at, self._clock())
-        entry = Entry(
-            log.head,
-            log.at,
-            lane,
-            draft.number,
-            draft.body,
-            draft.sender,
-            draft.to,
-            draft.to_id,
-            draft.key,
-        )
+        entry = draft.entry(log.head, log.at, lane)
         log.entries.append(entry)
         log.size += len(entry.body)
-        log.held[lane] = log.held.get(lane, 0) + 1
         return entry
 
     def _trim(self, log: _RoomLog) -> None:
-        """Let go of the oldest entries, and of the marks of lanes that have none left."""
+        """Let go of the oldest entries, and of the lanes that have none left and spoke first."""
         while len(log.entries) > self._max_entries or (
             log.size > self._max_size and len(log.entries) > 1
         ):
             entry = log.entries.popleft()
             log.size -= len(entry.body)
-            log.held[entry.lane] -= 1
-            if not log.held[entry.lane]:
-                del log.held[entry.lane], log.marks[entry.lane], log.owners[entry.lane]
+        while len(log.lanes) > self._max_lanes:
+            name, lane = next(iter(log.lanes.items()))
+            if lane.last >= log.floor:
+                break
+            del log.lanes[name]
 
     async def mark(self, room: str, lane: bytes) -> int:
         """See `Log.mark`."""
-        return self._room(room).marks.get(lane, 0)
+        known = self._room(room).lanes.get(lane)
+        return known.mark if known is not None else 0
 
     async def owner(self, room: str, lane: bytes) -> bytes:
         """See `Log.owner`."""
-        return self._room(room).owners.get(lane, b"")
+        known = self._room(room).lanes.get(lane)
+        return known.owner if known is not None else b""
 
     async def span(self, room: str) -> Span:
         """See `Log.span`."""

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log
 from socketchat.chat.member import Member, frame_of
 from socketchat.chat.registry import Standing
-from socketchat.chat.roster import Holder, Roster
+from socketchat.chat.roster import LINGER, Holder, Roster
 from socketchat.chat.rules import Rules, Verdict
 from socketchat.errors import CloseCode
 from socketchat.logged import LoggedSession, LogPlace
@@ -28,6 +28,10 @@ __all__ = ["Room", "RoomHost"]
 #: How much a room remembers of what was said last, for members that are a little behind.
 MAX_RECENT = 2048
 MAX_RECENT_SIZE = 2**20
+#: Seconds after a room was opened for which people may still be on their way back to it, from a
+#: server that was here before: what is for one of them waits. It is as long as those whose links
+#: were lost would be in the room.
+RETURNING = LINGER
 #: What a frame has around a body, in bytes, about: short messages are mostly that.
 FRAME_OVERHEAD = 48
 
@@ -82,6 +86,7 @@ class Room:
         self._recent_size = 0
         self._passing: list[_Passing] = []
         self._unwatch: Callable[[], None] | None = None
+        self._all_here_at = asyncio.get_running_loop().time() + RETURNING
 
     async def open(self) -> None:
         """Follow the log.
@@ -219,8 +224,8 @@ class Room:
         if self._on_their_way.get(lane) is appended:
             del self._on_their_way[lane]
 
-    def judge(self, member: Member, post: Post) -> Draft | Verdict:
-        """Make a draft of what a member posts, or say why it is refused."""
+    def judge(self, member: Member, post: Post) -> Draft | Verdict | None:
+        """Make a draft of what a member posts, or say why it is refused; None is: not yet known."""
         if member.standing.is_muted:
             return Verdict(CloseCode.POLICY_VIOLATION, "you are muted here")
         objection = self.rules.objection(post.body)
@@ -230,6 +235,8 @@ class Room:
         if not post.to:
             return Draft(post.number, post.body, member.nick, key=key)
         whom = self.roster.find(post.to)
+        if whom is None and asyncio.get_running_loop().time() < self._all_here_at:
+            return None
         if whom is None:
             return Verdict(CloseCode.POLICY_VIOLATION, f"nobody here is called {post.to!r}")
         return Draft(post.number, post.body, member.nick, whom.nick, whom.identity, key)

@@ -41,6 +41,8 @@ LOG_PAUSE = 1.0
 #: Commands of one member that may wait to be carried out.
 MAX_COMMANDS = 16
 
+_FAILED = "the log has failed"
+
 _log = logging.getLogger("socketchat.chat")
 
 
@@ -70,6 +72,9 @@ class ChatServer:
             the server.
         invites: Makes invites, and tells what is one; None has none.
 
+    Attributes:
+        failure: Why the log has failed for good; None if it has not.
+
     Raises:
         ValueError: The room's name is too long, or empty.
     """
@@ -95,8 +100,9 @@ class ChatServer:
         # What was asked last on behalf of each lane that is about to come in.
         self._asked: dict[bytes, Hello] = {}
         self._blocked_until = 0.0
-        self._failure: LogError | None = None
+        self.failure: LogError | None = None
         self._failed = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
 
     # ---- with the server ----
 
@@ -112,15 +118,27 @@ class ChatServer:
         except BaseException:
             await self._log.close()
             raise
+        self._watching = asyncio.create_task(self._watch_log())
 
     async def close(self) -> None:
-        """Finish what is under way, and close the registry and the log."""
+        """Finish what is under way, and close the registry and the log.
+
+        What fails of that is a failure of the log as well: see `failure`.
+        """
         if self._obeying:
             await asyncio.wait(self._obeying)
         for room in self._rooms.values():
             room.close()
         await self._registry.close()
         await self._log.close()
+        if self._watching is not None:
+            await self._watching
+
+    async def _watch_log(self) -> None:
+        """Give up when the log fails, even if nobody asks anything of it."""
+        error = await self._log.failed()
+        if error is not None:
+            self._give_up(error)
 
     async def wait_failed(self) -> LogError:
         """Wait until the log has failed for good, and return why: the server must be stopped.
@@ -130,8 +148,8 @@ class ChatServer:
         Cancellation: safe.
         """
         await self._failed.wait()
-        assert self._failure is not None
-        return self._failure
+        assert self.failure is not None
+        return self.failure
 
     # ---- callers ----
 
@@ -144,7 +162,7 @@ class ChatServer:
         name = room_name_of(hello.room) or self._default_room
         if len(name) > MAX_NAME:
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, TOO_LONG)
-        if self._failure is not None or asyncio.get_running_loop().time() < self._blocked_until:
+        if self.failure is not None or asyncio.get_running_loop().time() < self._blocked_until:
             raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "the log cannot be written just now")
         # A room is kept while somebody looks into it.
         self._opening[name] = self._opening.get(name, 0) + 1
@@ -159,6 +177,8 @@ class ChatServer:
                 raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
             nick = await self._name(room, hello)
         except LogError as exc:
+            if isinstance(exc, LogFailed):
+                self._give_up(exc)
             raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, str(exc)) from exc
         finally:
             if self._asked.get(hello.lane) is hello:
@@ -250,6 +270,8 @@ class ChatServer:
             room.vacate(session)
             session.turn_away(CloseCode.TRY_AGAIN_LATER, str(exc))
             return
+        if self.failure is not None:
+            session.turn_away(CloseCode.TRY_AGAIN_LATER, _FAILED)
         _log.info("%s (%s) is online", session.nick, who)
         await session.wait_closed()
         _log.info("%s (%s) has left", session.nick, who)
@@ -297,10 +319,15 @@ class ChatServer:
             _log.warning("%s is turned away: %s", member.nick, error)
             member.session.turn_away(CloseCode.TRY_AGAIN_LATER, str(error))
             return
-        if self._failure is None:
-            self._failure = error if isinstance(error, LogError) else LogFailed(repr(error))
-            _log.error("%s", self._failure)
-            self._failed.set()
+        self._give_up(error if isinstance(error, LogError) else LogFailed(repr(error)))
+
+    def _give_up(self, failure: LogError) -> None:
+        """Turn everybody away for good: nobody knows any more what the log holds."""
+        if self.failure is not None:
+            return
+        self.failure = failure
+        _log.error("%s", failure)
+        self._failed.set()
         for room in self._rooms.values():
             for each in list(room.members.values()):
-                each.session.turn_away(CloseCode.TRY_AGAIN_LATER, "the log has failed")
+                each.session.turn_away(CloseCode.TRY_AGAIN_LATER, _FAILED)

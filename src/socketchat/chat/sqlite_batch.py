@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import astuple
+
 from socketchat.chat.log import Draft, Entry
 from socketchat.chat.sqlite_schema import NUMBER_BITS, insert, pack
 from socketchat.errors import LogUnavailable
@@ -54,8 +56,8 @@ class Batch:
     size: int = 0
     rows: list[tuple[int, int, bytes]] = field(default_factory=list)
     heads: dict[str, _Head] = field(default_factory=dict)
-    #: Mark, last entry and owner of each lane, by room and name.
-    lanes: dict[tuple[int, bytes], tuple[int, int, bytes]] = field(default_factory=dict)
+    #: Mark, number and time of the last entry, and owner of each lane, by room and name.
+    lanes: dict[tuple[int, bytes], tuple[int, int, int, bytes]] = field(default_factory=dict)
 
 
 class Heads:
@@ -108,11 +110,11 @@ class Heads:
         if added:
             self._marks[key] = mark
             batch.heads[append.room] = head
-            batch.lanes[key] = mark, head.number, added[0].key
+            batch.lanes[key] = mark, head.number, head.at, added[0].key
             batch.news.setdefault(append.room, []).extend(added)
             base = head.id << NUMBER_BITS
             for entry in added:
-                record = _record(entry)
+                record = pack(astuple(entry))
                 batch.size += len(record)
                 batch.rows.append((base | entry.number, entry.at, record))
         return mark
@@ -139,10 +141,11 @@ class Heads:
         insert(self._connection, "entries (id, at, record)", batch.rows)
         insert(
             self._connection,
-            "lanes (room, name, mark, last, owner)",
+            "lanes (room, name, mark, last, at, owner)",
             [(*key, *lane) for key, lane in batch.lanes.items()],
             # It stays its first owner's.
-            "ON CONFLICT DO UPDATE SET mark = excluded.mark, last = excluded.last",
+            "ON CONFLICT DO UPDATE"
+            " SET mark = excluded.mark, last = excluded.last, at = excluded.at",
         )
         insert(
             self._connection,
@@ -157,30 +160,4 @@ def _place(head: _Head, now: int, lane: bytes, draft: Draft) -> Entry:
     """Give a draft the next place of its room."""
     head.number += 1
     head.at = max(head.at, now)
-    return Entry(
-        head.number,
-        head.at,
-        lane,
-        draft.number,
-        draft.body,
-        draft.sender,
-        draft.to,
-        draft.to_id,
-        draft.key,
-    )
-
-
-def _record(entry: Entry) -> bytes:
-    return pack(
-        (
-            entry.number,
-            entry.at,
-            entry.lane,
-            entry.lane_number,
-            entry.body,
-            entry.sender,
-            entry.to,
-            entry.to_id,
-            entry.key,
-        )
-    )
+    return draft.entry(head.number, head.at, lane)

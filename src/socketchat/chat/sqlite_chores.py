@@ -12,19 +12,33 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from socketchat.chat.log import Entry
-from socketchat.chat.sqlite_schema import NUMBER_BITS, insert, unpack
+from socketchat.chat.sqlite_schema import NUMBER_BITS, as_many_as_fit, insert, unpack
 
-__all__ = ["Chores"]
+__all__ = ["LANE_LIFETIME", "Chores"]
+
+#: Seconds after its last entry for which a lane is remembered at least, so that what is sent again
+#: then is known to be a repeat, though nothing is held of it.
+LANE_LIFETIME: Final = 30 * 86_400.0
 
 #: Seconds that a step should take, and the entries that it may take up.
 _STEP_TIME: Final = 0.004
 _MIN_STEP: Final = 16
 _MAX_STEP: Final = 4096
 
-_FIRST_RECORDS: Final = """
+#: Bytes of records that a step takes up, unless so few are more.
+_STEP_SIZE: Final = 4 * 2**20
+_STEPS: Final = (1, 4, 16, 64, 256, 1024, _MAX_STEP)
+
+_RECORDS: Final = "SELECT at, record FROM entries WHERE id BETWEEN :first AND :last ORDER BY id"
+_FIRST_RECORDS: Final = f"""
   SELECT count(*), CAST(group_concat(record, '') AS BLOB) FROM (
-    SELECT at, record FROM entries WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?
-  ) WHERE at < ?"""
+    {_RECORDS} LIMIT min(:limit, {as_many_as_fit(_RECORDS, _STEPS)})
+  ) WHERE at < :older"""
+
+_FORGET_LANES: Final = """
+  DELETE FROM lanes WHERE room = :room AND name IN (
+    SELECT name FROM lanes WHERE room = :room AND last < :floor AND at < :before LIMIT :limit
+  )"""
 
 
 class Chores:
@@ -97,19 +111,20 @@ class Chores:
         if indexed == head:
             del self._unindexed[room]
             return 0
-        last = min(indexed + self._step, head)
-        size, entries = self._entries(room, indexed + 1, last)
+        size, entries = self._entries(room, indexed + 1, head)
+        last = entries[-1].number if entries else head
         insert(self._connection, "words (rowid, body)", _texts(room, entries))
         self._connection.execute("UPDATE rooms SET indexed = ? WHERE id = ?", (last, room))
         return size
 
     def _prune(self, room: int) -> int:
-        """Let go of the oldest entries of a room, and of the lanes that have none left."""
+        """Let go of the oldest entries of a room, and then of lanes that have none left."""
         assert self._retain is not None
         floor, head, indexed = self._room(room, "floor, head, indexed")
         size, entries = self._entries(room, floor, head, older=self._clock() - self._retain)
         if not entries:
-            self._unpruned.remove(room)
+            if not self._forget_lanes(room, floor):
+                self._unpruned.remove(room)
             return 0
         last = entries[-1].number
         # The index holds no texts: it must be told what it was told.
@@ -123,10 +138,15 @@ class Chores:
                 "UPDATE rooms SET floor = ?, indexed = max(indexed, ?) WHERE id = ?",
                 (last + 1, last, room),
             ),
-            ("DELETE FROM lanes WHERE room = ? AND last <= ?", (room, last)),
         ):
             self._connection.execute(statement, values)
         return size
+
+    def _forget_lanes(self, room: int, floor: int) -> int:
+        """Let go of some lanes that have no entries and were silent for long; say how many."""
+        before = self._clock() - int(LANE_LIFETIME * 1_000_000)
+        values = {"room": room, "floor": floor, "before": before, "limit": self._step}
+        return self._connection.execute(_FORGET_LANES, values).rowcount
 
     def _room(self, room: int, columns: str) -> tuple[int, ...]:
         query = f"SELECT {columns} FROM rooms WHERE id = ?"
@@ -137,7 +157,13 @@ class Chores:
         self, room: int, first: int, last: int, *, older: int = 2**63 - 1
     ) -> tuple[int, list[Entry]]:
         """Return the first entries of a range that are older than a time, and their size."""
-        values = _id(room, first), _id(room, last), self._step, older
+        values = {
+            "first": _id(room, first),
+            "last": _id(room, last),
+            "limit": self._step,
+            "size": _STEP_SIZE,
+            "older": older,
+        }
         count, records = self._connection.execute(_FIRST_RECORDS, values).fetchone()
         return (len(records), unpack(count, records)) if count else (0, [])
 

@@ -54,6 +54,8 @@ _T = TypeVar("_T")
 class SQLiteLog:
     """Logs in one database, `log.db` in a directory of its own server.
 
+    A lane's mark is kept as long as an entry of the lane, and for 30 days after the last one.
+
     Attributes:
         error: Why the log has failed for good; None if it has not. See `failed`.
 
@@ -97,7 +99,7 @@ class SQLiteLog:
                 was written by a newer version; `strerror` says which.
         """
         self._loop = asyncio.get_running_loop()
-        self._failed: asyncio.Future[None] = self._loop.create_future()
+        self._over: asyncio.Future[None] = self._loop.create_future()
         opening = self._loop.run_in_executor(self._threads, self._open)
         self._closed = self._loop.create_future()
         try:
@@ -148,17 +150,12 @@ class SQLiteLog:
         if self._closed is not None:
             await asyncio.shield(self._closed)
 
-    async def failed(self) -> LogFailed:
-        """Wait until the log has failed for good, and return why.
+    async def failed(self) -> LogFailed | None:
+        """See `Log.failed`.
 
-        A write or an fsync failed, and nobody knows what is on the disk. Everything that is asked
-        from then on raises `LogFailed`. The server should end, and say so by its exit status: at
-        its next start the log is what the disk holds, and authors send again what is not in it.
-
-        Cancellation: safe.
+        A write or an fsync failed, and nobody knows what is on the disk.
         """
-        await asyncio.shield(self._failed)
-        assert self.error is not None
+        await asyncio.shield(self._over)
         return self.error
 
     def _close(self) -> None:
@@ -279,6 +276,8 @@ class SQLiteLog:
 
     def _let_go(self, closing: asyncio.Future[None]) -> None:
         assert self._closed is not None
+        if not self._over.done():
+            self._over.set_result(None)
         if (error := closing.exception()) is None:
             self._closed.set_result(None)
         else:
@@ -289,7 +288,8 @@ class SQLiteLog:
         if self.error is not None:
             return
         self.error = error
-        self._failed.set_result(None)
+        if not self._over.done():
+            self._over.set_result(None)
         if self._writer is not None:
             self._writer.ask(Command.STOP)
             self._writer = None
@@ -330,26 +330,6 @@ class SQLiteLog:
     ) -> list[Entry]:
         """See `Log.read`."""
         return await self._ask(queries.read, room, after, limit, size)
-
-    async def search(
-        self, room: str | None, words: str, *, since: int = 0, limit: int | None = 1000
-    ) -> list[tuple[str, Entry]]:
-        """Return the entries whose texts hold all of some words, with the names of their rooms.
-
-        What was committed is found, whether it is indexed yet or not.
-
-        Args:
-            room: The room's name; None is all rooms.
-            words: Plain words, in any order. Case and accents do not matter. None at all matches
-                everything.
-            since: The earliest time, in microseconds since the epoch.
-            limit: The most entries to return, the newest. None is all.
-
-        Returns:
-            Names and entries, in the order of the entries' times. Those to one member are among
-            them.
-        """
-        return await self._ask(queries.find, room, words, since, limit)
 
     async def _ask(
         self,

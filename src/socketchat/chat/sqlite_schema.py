@@ -11,7 +11,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ __all__ = [
     "DATABASE",
     "MAX_NUMBER",
     "NUMBER_BITS",
+    "as_many_as_fit",
+    "as_time",
     "checkpoint",
     "connect_reader",
     "connect_writer",
@@ -54,10 +56,11 @@ _MIGRATIONS: Final = (
       id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, floor INTEGER NOT NULL,
       head INTEGER NOT NULL, at INTEGER NOT NULL, indexed INTEGER NOT NULL
     ) STRICT;
-    -- last: the number of the lane's last entry in the room; owner: the key of its first one.
+    -- last and at: number and time of the lane's last entry in the room; owner: the key of its
+    -- first one.
     CREATE TABLE lanes (
       room INTEGER NOT NULL, name BLOB NOT NULL, mark INTEGER NOT NULL, last INTEGER NOT NULL,
-      owner BLOB NOT NULL, PRIMARY KEY (room, name)
+      at INTEGER NOT NULL, owner BLOB NOT NULL, PRIMARY KEY (room, name)
     ) STRICT, WITHOUT ROWID;
     -- id: room << 40 | number.
     CREATE TABLE entries (
@@ -88,6 +91,11 @@ def unpack(count: int, records: bytes) -> list[Entry]:
     return [Entry(*row) for row in rows]
 
 
+def as_time(at: int) -> int:
+    """Return a time as one that SQLite can hold."""
+    return min(max(at, 0), 2**63 - 1)
+
+
 def insert(
     connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], then: str = ""
 ) -> None:
@@ -110,6 +118,22 @@ def insert(
             sql = f"INSERT INTO {into} VALUES {values} {then}"
             connection.execute(sql, list(chain.from_iterable(part)))
             start += size
+
+
+def as_many_as_fit(rows: str, counts: Sequence[int]) -> str:
+    """Return an expression: the greatest of some counts of rows whose records take `:size` bytes.
+
+    It is the first one, whatever that takes.
+
+    Args:
+        rows: A query for records, in order, without a limit.
+        counts: Ascending.
+    """
+    expression = str(counts[-1])
+    for count, more in reversed(list(pairwise(counts))):
+        total = f"(SELECT sum(length(record)) FROM ({rows} LIMIT {more}))"
+        expression = f"iif({total} > :size, {count}, {expression})"
+    return expression
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:

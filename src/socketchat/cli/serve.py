@@ -197,7 +197,9 @@ async def _serve(settings: ServeSettings) -> int:
     # Before anybody can know that the server is there, and signal it.
     with on_signals(stop, "SIGTERM", "SIGINT", "SIGHUP"):
         try:
-            await _serve_until(signalled, settings)
+            say(f"starting on {socket.gethostname()}")
+            hosting = await asyncio.to_thread(_host, settings)
+            await _serve_until(signalled, settings, hosting)
         except asyncio.CancelledError:
             if not signalled.done():
                 raise
@@ -205,15 +207,15 @@ async def _serve(settings: ServeSettings) -> int:
     return ExitCode.DONE
 
 
-async def _serve_until(signalled: asyncio.Future[signal.Signals], settings: ServeSettings) -> None:
+async def _serve_until(
+    signalled: asyncio.Future[signal.Signals], settings: ServeSettings, hosting: Hosting
+) -> None:
     """Serve until a signal comes, the host leaves, or the log fails.
 
     Raises:
         Failure: The server cannot be started, or its log has failed.
     """
     machine = socket.gethostname()
-    say(f"starting on {machine}")
-    hosting = await asyncio.to_thread(_host, settings)
     server = await _open(settings, hosting, settings.name or machine)
     failed = asyncio.create_task(hosting.chat.wait_failed())
     try:
@@ -232,10 +234,13 @@ async def _serve_until(signalled: asyncio.Future[signal.Signals], settings: Serv
         else:
             await _chat(server, settings, hosting.device, (signalled, failed))
     finally:
-        failed.cancel()
-        await server.close(*_goodbye(signalled, failed))
-    if failed.done() and not failed.cancelled():
-        what = f"{failed.result()}; see that the disk is in order, and start again"
+        try:
+            await server.close(*_goodbye(signalled, failed))
+        finally:
+            failed.cancel()
+    # Also of what was still to be committed while it closed.
+    if hosting.chat.failure is not None:
+        what = f"{hosting.chat.failure}; see that the disk is in order, and start again"
         raise Failure(ExitCode.INTERNAL_ERROR, what)
 
 

@@ -1,10 +1,11 @@
-"""Claims about the embedded log's search, and about `socketchat.chat.history`.
+"""Claims about `socketchat.chat.history`: an embedded log as it is read without its server.
 
 Each claim about what is found is made twice: of texts that are indexed, and of texts that are not.
 """
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def found(hits: list[tuple[str, Entry]]) -> list[tuple[str, int]]:
     return [(room, entry.number) for room, entry in hits]
 
 
+async def search(
+    directory: Path, room: str | None, words: str, *, since: int = 0, limit: int | None = 1000
+) -> list[tuple[str, Entry]]:
+    """Read a history in a thread, as a program beside the server does."""
+    return await asyncio.to_thread(
+        read_history, directory, room=room, words=words, since=since, limit=limit
+    )
+
+
 async def say_texts(log: SQLiteLog, clock: Clock, room: str = "lobby") -> None:
     """Say `TEXTS` and some data, a microsecond apart."""
     bodies: list[str | bytes] = [*TEXTS, b"fox"]
@@ -74,7 +84,7 @@ async def test_all_words_must_be_there_in_any_order(tmp_path: Path, indexing: In
             "": [1, 2, 3, 4, 5],
             " \0 ": [1, 2, 3, 4, 5],
         }.items():
-            assert found(await log.search("lobby", words)) == [("lobby", n) for n in numbers]
+            assert found(await search(tmp_path, "lobby", words)) == [("lobby", n) for n in numbers]
 
 
 async def test_a_room_is_searched_or_all_in_the_order_of_time(
@@ -87,10 +97,10 @@ async def test_a_room_is_searched_or_all_in_the_order_of_time(
                 await log.append(room, ADA, [Draft(number, f"a fox in {room}")])
         await indexing.settled(tmp_path)
         for words in ("fox", ""):
-            assert found(await log.search("one", words)) == [("one", 1), ("one", 2)]
-            rooms = [room for room, _ in await log.search(None, words)]
+            assert found(await search(tmp_path, "one", words)) == [("one", 1), ("one", 2)]
+            rooms = [room for room, _ in await search(tmp_path, None, words)]
             assert rooms == ["two", "one", "three"] * 2
-            assert await log.search("nowhere", words) == []
+            assert await search(tmp_path, "nowhere", words) == []
 
 
 async def test_the_newest_are_kept_if_there_are_too_many(
@@ -101,10 +111,10 @@ async def test_the_newest_are_kept_if_there_are_too_many(
         await indexing.settled(tmp_path)
         for words in ("text", ""):
             for room in ("lobby", None):
-                hits = await log.search(room, words, limit=3)
+                hits = await search(tmp_path, room, words, limit=3)
                 assert found(hits) == [("lobby", number) for number in (498, 499, 500)]
-                assert len(await log.search(room, words, limit=None)) == 500
-                assert await log.search(room, words, limit=0) == []
+                assert len(await search(tmp_path, room, words, limit=None)) == 500
+                assert await search(tmp_path, room, words, limit=0) == []
 
 
 async def test_what_is_older_than_asked_for_is_left_out(tmp_path: Path, indexing: Indexing) -> None:
@@ -112,9 +122,9 @@ async def test_what_is_older_than_asked_for_is_left_out(tmp_path: Path, indexing
         await say_texts(log, clock)
         await indexing.settled(tmp_path)
         for room in ("lobby", None):
-            assert found(await log.search(room, "fox", since=2)) == [("lobby", 4)]
-            assert found(await log.search(room, "", since=4)) == [("lobby", 4), ("lobby", 5)]
-            assert await log.search(room, "fox", since=2**70) == []
+            assert found(await search(tmp_path, room, "fox", since=2)) == [("lobby", 4)]
+            assert found(await search(tmp_path, room, "", since=4)) == [("lobby", 4), ("lobby", 5)]
+            assert await search(tmp_path, room, "fox", since=2**70) == []
 
 
 async def test_what_was_let_go_is_not_found(tmp_path: Path, indexing: Indexing) -> None:
@@ -124,11 +134,11 @@ async def test_what_was_let_go_is_not_found(tmp_path: Path, indexing: Indexing) 
         await indexing.settled(tmp_path)
         clock.now += 100 * 1_000_000 - 1
         await log.prune()
-        assert found(await log.search("lobby", "fox")) == [("lobby", 4)]
+        assert found(await search(tmp_path, "lobby", "fox")) == [("lobby", 4)]
         clock.now += 1000
         await log.prune()
         for words in ("fox", "text", ""):
-            assert await log.search(None, words) == []
+            assert await search(tmp_path, None, words) == []
         # The index knows no word of what is gone.
         await until(tmp_path, "SELECT count(*) FROM words WHERE words MATCH 'fox OR text'", 0)
 
@@ -137,10 +147,10 @@ async def test_what_is_said_during_a_search_of_the_rest_is_no_trouble(tmp_path: 
     async with opened(tmp_path, Clock()) as log:
         for first in range(1, 2001, 100):
             saying = log.append("lobby", ADA, drafts(first, first + 99))
-            hits = await log.search("lobby", "text", limit=None)
+            hits = await search(tmp_path, "lobby", "text", limit=None)
             assert [entry.number for _, entry in hits] == list(range(1, len(hits) + 1))
             await saying
-            assert len(await log.search("lobby", "text", limit=None)) == first + 99
+            assert len(await search(tmp_path, "lobby", "text", limit=None)) == first + 99
 
 
 @looks_at_files
@@ -151,12 +161,12 @@ async def test_no_words_are_an_error(
     directory = tmp_path_factory.getbasetemp() / "any words"
     async with opened(directory) as log:
         await log.append("lobby", ADA, drafts(1, 1))
-        await log.search(room, words)
-        await log.search(room, f'{words}" OR NOT (')
-        await log.search(room, f"{words}\udcff")
+        await search(directory, room, words)
+        await search(directory, room, f'{words}" OR NOT (')
+        await search(directory, room, f"{words}\udcff")
 
 
-# History
+# Beside a server, and without one
 
 
 @looks_at_files
@@ -166,7 +176,7 @@ async def test_history_is_read_while_a_server_writes(tmp_path: Path) -> None:
         await say_texts(log, clock, "other")
         direct = Draft(6, "for you", "ada", "bob", BOB)
         await log.append("other", ADA, [direct])
-        assert read_history(tmp_path) == await log.search(None, "")
+        assert len(read_history(tmp_path)) == 11
         assert read_history(tmp_path)[-1][1].to == "bob"
         hits = read_history(tmp_path, room="other", words="fox", since=clock.now - 1, limit=5)
         assert found(hits) == [("other", 4)]
