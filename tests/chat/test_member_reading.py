@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any, cast
 
 import pytest
 
-from socketchat import Event, Gap, LinkLost, Message, Restarted, Session, SessionState
+from socketchat import (
+    Event,
+    Gap,
+    LinkLost,
+    Message,
+    Restarted,
+    Session,
+    SessionClosedError,
+    SessionState,
+)
 from socketchat.chat import Rules
-from socketchat.chat.log import READ_SIZE
+from socketchat.chat.log import READ_SIZE, Entry
 from socketchat.chat.room import MAX_RECENT, MAX_RECENT_SIZE
-from socketchat.errors import LogUnavailable
+from socketchat.errors import LogError, LogUnavailable
 from socketchat.link import HIGH_WATER
 from socketchat.messages import TextPost
 from socketchat.testing import End
 from tests.chat.chatting import chat, found, new_log, posts, say, texts
+from tests.chat.slow_log import SlowLog
 from tests.sessions import now, receive, send_all, turns, until
 
 pytestmark = pytest.mark.virtual_time
@@ -373,3 +384,50 @@ async def test_one_that_goes_while_it_reads_the_log_leaves_nothing_behind(
         await turns()
         assert len(asyncio.all_tasks()) < tasks
         assert [one.nick for one in it.listener.sessions] == ["ada"]
+
+
+async def test_a_server_that_is_closed_waits_for_who_still_reads_the_log(
+    monkeypatch: pytest.MonkeyPatch, forgetful_room: None
+) -> None:
+    class SlowToGiveUp(SlowLog):
+        ended = 0
+
+        async def read(self, *args: Any, **kwargs: Any) -> list[Entry]:
+            try:
+                return await super().read(*args, **kwargs)
+            except asyncio.CancelledError:
+                await asyncio.sleep(1)
+                self.ended += 1
+                raise
+
+    log = SlowToGiveUp()
+    async with chat(monkeypatch, log) as it:
+        slow, ada = await it.call("slow"), await it.call("ada")
+        it.stall(slow)
+        await say(ada, *lines(1, 2000))
+        log.readable.clear()
+        it.resume(slow)
+        await until(lambda: log.reads)
+        slow.abort()
+        await turns()
+        await it.listener.close()
+        assert log.ended == 1
+
+
+async def test_an_error_that_nobody_expected_is_logged_and_ends_the_session_of_one_who_reads(
+    monkeypatch: pytest.MonkeyPatch, forgetful_room: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with chat(monkeypatch) as it:
+        slow, ada = await it.call("slow"), await it.call("ada")
+        it.stall(slow)
+        await say(ada, *lines(1, 2000))
+        it.log.unreadable = cast("LogError", ZeroDivisionError("a bug"))
+        it.resume(slow)
+        with pytest.raises(SessionClosedError):
+            await read_to_the_end(slow)
+        assert (slow.close_code, slow.close_reason) == (1011, "internal error")
+        (record,) = (one for one in caplog.records if one.exc_info)
+        assert isinstance(record.exc_info, tuple)
+        assert isinstance(record.exc_info[1], ZeroDivisionError)
+        assert ada.state is SessionState.OPEN
+        assert it.server.failure is None

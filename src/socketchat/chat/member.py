@@ -10,6 +10,7 @@ remembers or out of the log. `room.py` seats members.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ MAX_BEHIND = (4096, 4 * 2**20)
 RETRY_INTERVAL = 0.2
 #: Seconds between two signs of a member's typing that are passed on.
 TYPING_INTERVAL = 1.0
+
+_log = logging.getLogger("socketchat.chat")
 
 
 def frame_of(entry: Entry, own: int = 0) -> bytes:
@@ -258,7 +261,7 @@ class Member:
         while self.place < self._room.head and self.session.takes_more:
             recent = self._room.recent_after(self.place)
             if not recent:
-                self._reader = self._loop.create_task(self._read_log())
+                self._reader = self._room.host.own(self._read_log())
                 return
             frames, size = [], 0
             for entry, common in recent:
@@ -272,11 +275,17 @@ class Member:
         """Read one piece of the log, give it, and go on."""
         try:
             entries = await self._room.log.read(self._room.name, self.place)
+            self._reader = None
+            self._give_piece(entries)
         except LogError as exc:
             self._reader = None
             self._room.host.log_failed(self, exc)
-            return
-        self._reader = None
+        except Exception:  # noqa: BLE001 - else it would be given nothing more, without a word
+            _log.exception("%s cannot be given what it lacks", self.nick)
+            self.session.turn_away(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def _give_piece(self, entries: Sequence[Entry]) -> None:
+        """Give it a piece of the log, and read on."""
         if not entries or entries[0].number != self.place + 1:
             # It comes back, and is told what it has missed in the greeting.
             reason = "what you had still to read is no longer in the log"
@@ -291,5 +300,5 @@ class Member:
         """Free the seat: the session has ended. What was not handed over comes again."""
         self._drop_waiting()
         if self._reader is not None:
-            self._reader.cancel()
+            self._reader.cancel()  # the host waits for it
         self._room.leave(self, lost=lost)

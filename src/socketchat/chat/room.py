@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log
 from socketchat.chat.member import Member, frame_of
@@ -46,6 +46,9 @@ class _Passing(NamedTuple):
 
 class RoomHost(Protocol):
     """Who opens rooms, and is told what concerns more than one of them."""
+
+    def own(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something run as a task, and wait for its end before the host's own."""
 
     def obey(self, member: Member, command: Command) -> None:
         """Carry out what a member asks for, and answer."""

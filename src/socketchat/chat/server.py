@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from socketchat.chat.log import Log
 from socketchat.chat.member import Member
@@ -95,7 +96,8 @@ class ChatServer:
         self._invites = invites
         self._rooms: dict[str, Room] = {}
         self._moderator = Moderator(self._registry, self._rooms, invites)
-        self._obeying: set[asyncio.Task[None]] = set()
+        # What is done on behalf of members.
+        self._tasks: set[asyncio.Task[None]] = set()
         self._opening: dict[str, int] = {}
         # What was asked last on behalf of each lane that is about to come in.
         self._asked: dict[bytes, Hello] = {}
@@ -125,8 +127,8 @@ class ChatServer:
 
         What fails of that is a failure of the log as well: see `failure`.
         """
-        if self._obeying:
-            await asyncio.wait(self._obeying)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
         for room in self._rooms.values():
             room.close()
         await self._registry.close()
@@ -284,6 +286,13 @@ class ChatServer:
 
     # ---- what members ask for ----
 
+    def own(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something run as a task, and wait for its end before the log is closed."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     def obey(self, member: Member, command: Command) -> None:
         """Carry out what a member asks for, in the order in which it does, and answer."""
         if member.asked >= MAX_COMMANDS:
@@ -291,9 +300,7 @@ class ChatServer:
             member.session.answer(Answer(command.id, CloseCode.TRY_AGAIN_LATER, reason))
             return
         member.asked += 1
-        task = asyncio.create_task(self._obey(member, command))
-        self._obeying.add(task)
-        task.add_done_callback(self._obeying.discard)
+        self.own(self._obey(member, command))
 
     async def _obey(self, member: Member, command: Command) -> None:
         code, text = int(CloseCode.OK), ""

@@ -29,10 +29,10 @@ _MAX_STEP: Final = 4096
 _STEP_SIZE: Final = 4 * 2**20
 _STEPS: Final = (1, 4, 16, 64, 256, 1024, _MAX_STEP)
 
-_RECORDS: Final = "SELECT at, record FROM entries WHERE id BETWEEN :first AND :last ORDER BY id"
 _FIRST_RECORDS: Final = f"""
   SELECT count(*), CAST(group_concat(record, '') AS BLOB) FROM (
-    {_RECORDS} LIMIT min(:limit, {as_many_as_fit(_RECORDS, _STEPS)})
+    SELECT at, record FROM entries WHERE id BETWEEN :first AND :last ORDER BY id
+    LIMIT min(:limit, {as_many_as_fit(":first", _STEPS)})
   ) WHERE at < :older"""
 
 _FORGET_LANES: Final = """

@@ -46,18 +46,19 @@ _BEFORE: Final = f"""
   )
   SELECT low - 1 FROM range WHERE low >= high"""
 
-_BEHIND: Final = f"""
-  SELECT record FROM rooms CROSS JOIN entries
-    ON entries.id > (rooms.id << {NUMBER_BITS} | :after)
-    AND entries.id < rooms.id + 1 << {NUMBER_BITS}
-  WHERE rooms.name = :room ORDER BY entries.id"""
-# To sum the lengths of records costs little: it looks at no body.
+# Numbers have no gaps: a page is a range of them.
 _READ: Final = f"""
-  SELECT
-    (SELECT head FROM rooms WHERE name = :room),
-    count(*),
-    CAST(group_concat(record, '') AS BLOB)
-  FROM ({_BEHIND} LIMIT min(:limit, {as_many_as_fit(_BEHIND, _FETCHES)}))"""
+  WITH place(first, last, head) AS MATERIALIZED (
+    SELECT id << {NUMBER_BITS} | max(:after + 1, floor), id << {NUMBER_BITS} | head, head
+    FROM rooms WHERE name = :room
+  )
+  SELECT (SELECT head FROM place), count(*), CAST(group_concat(record, '') AS BLOB) FROM (
+    SELECT record FROM entries
+    WHERE id BETWEEN (SELECT first FROM place) AND (
+      SELECT min(last, first - 1 + min(:limit, {as_many_as_fit("first", _FETCHES)})) FROM place
+    )
+    ORDER BY id
+  )"""
 
 
 def mark(connection: sqlite3.Connection, room: str, lane: bytes) -> int:
@@ -105,7 +106,7 @@ def read(
 ) -> list[Entry]:
     """See `Log.read`."""
     found: list[Entry] = []
-    after = min(max(after, 0), MAX_NUMBER)
+    after = min(max(after, 0), MAX_NUMBER - 1)
     while size > 0 and len(found) < limit:
         wanted = limit - len(found)
         space = size + OVERHEAD * min(wanted, _FETCHES[-1])

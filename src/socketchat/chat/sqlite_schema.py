@@ -120,18 +120,20 @@ def insert(
             start += size
 
 
-def as_many_as_fit(rows: str, counts: Sequence[int]) -> str:
-    """Return an expression: the greatest of some counts of rows whose records take `:size` bytes.
+def as_many_as_fit(first: str, counts: Sequence[int]) -> str:
+    """Return an expression: how many entries from a first one on take at most `:size` bytes.
 
-    It is the first one, whatever that takes.
+    It is one of some counts, and the least of them whatever that takes. To sum the lengths of
+    records costs little: nothing of them is read.
 
     Args:
-        rows: A query for records, in order, without a limit.
+        first: An expression for the id of the first one.
         counts: Ascending.
     """
     expression = str(counts[-1])
     for count, more in reversed(list(pairwise(counts))):
-        total = f"(SELECT sum(length(record)) FROM ({rows} LIMIT {more}))"
+        which = f"id BETWEEN {first} AND {first} + {more - 1}"
+        total = f"(SELECT sum(length(record)) FROM entries WHERE {which})"
         expression = f"iif({total} > :size, {count}, {expression})"
     return expression
 
