@@ -343,7 +343,7 @@ def test_log_lines_stand_above_the_prompt(tmp_path: Path) -> None:
     ("keys", "code", "words"),
     [
         ("\x04", 2, "no host name was given"),
-        ("\r \r\x04", 2, "host name: socketchat: no host name was given"),
+        ("\r \r\x04", 2, "no host name was given"),
         ("not a host\r", 2, "HOST:PORT"),
         ("\x03", 130, "host name:"),
     ],
@@ -356,3 +356,15 @@ def test_no_host_name_is_no_call(tmp_path: Path, keys: str, code: int, words: st
         assert client.wait() == code
         assert words in " ".join(client.text.split())
         assert "Traceback" not in client.text
+
+
+def test_an_error_behind_the_question_has_a_line_of_its_own(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        client = it.open_terminal("connect")
+        client.shows("host name:")
+        client.write("\x04")
+        client.wait()
+        assert client.text.split("\n") == [
+            "host name:",
+            "socketchat: no host name was given",
+        ]

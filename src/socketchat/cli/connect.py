@@ -53,4 +53,5 @@ def _ask_for_host() -> str:
             if name := input().strip():
                 return name
     except EOFError:
+        print(file=sys.stderr)  # the error gets a line of its own
         raise Failure(ExitCode.USAGE, "no host name was given") from None

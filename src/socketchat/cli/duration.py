@@ -21,14 +21,16 @@ def seconds_of(
     """Return the seconds that an option like `1h30m` stands for.
 
     Raises:
-        click.BadParameter: It is no length of time.
+        click.BadParameter: It is no length of time, or none at all: one who keeps messages for 0 s
+            would have meant for ever.
     """
     if value is None:
         return None
-    if not _DURATION.fullmatch(value):
+    parts = re.findall(r"([0-9]+)([wdhms])", value) if _DURATION.fullmatch(value) else []
+    seconds = sum(int(count) * _SECONDS[unit] for count, unit in parts)
+    if not seconds:
         raise click.BadParameter(f"{value!r} is no length of time: write 90d, 12h, 1h30m or 45s")
-    parts = re.findall(r"([0-9]+)([wdhms])", value)
-    return float(sum(int(count) * _SECONDS[unit] for count, unit in parts))
+    return float(seconds)
 
 
 def time_of(

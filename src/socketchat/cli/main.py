@@ -26,6 +26,7 @@ __all__ = ["main"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULT_PORT = 7625  # as socketchat.options has it; --help imports nothing for it
+_COUNT = click.IntRange(0, 2**31 - 1)  # what every number on the wire and in the log can hold
 
 
 def _option(*names: str, **settings: Any) -> Callable[[F], F]:
@@ -65,7 +66,7 @@ _NO_TLS = _option("--no-tls", is_flag=True, help="Speak in the clear; on this ma
 _HISTORY = _option(
     "--history",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=_COUNT,
     default=HISTORY,
     show_default=True,
     help="Earlier messages of the room to begin with.",
@@ -169,7 +170,7 @@ def serve(**settings: Any) -> None:
     _start(run_serve, settings)
 
 
-@cli.command()
+@cli.command(short_help="Call a server, and chat.")
 @click.argument("target", required=False, default="")
 @_HISTORY
 @_caller
@@ -186,7 +187,7 @@ def connect(**settings: Any) -> None:
     _start(run_connect, settings)
 
 
-@cli.command()
+@cli.command(short_help="Say something in a room, and leave once it is there.")
 @click.argument("target")
 @click.argument("text", nargs=-1)
 @_option("--to", metavar="NAME", default="", help="Send it to one member of the room alone.")
@@ -202,7 +203,7 @@ def send(**settings: Any) -> None:
     _start(run_send, settings)
 
 
-@cli.command()
+@cli.command(short_help="Read what is said in a room.")
 @click.argument("target")
 @_HISTORY
 @_SINCE
@@ -225,7 +226,7 @@ def tail(**settings: Any) -> None:
 @_option(
     "--limit",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=_COUNT,
     default=1000,
     show_default=True,
     help="The last N messages; 0 is all.",

@@ -25,7 +25,7 @@ from socketchat.cli.calling import HISTORY
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
 from socketchat.cli.render import closing_words, plain_notice
-from socketchat.cli.target import Target, is_loopback
+from socketchat.cli.target import BAD_ROOM, Target, can_be_named, is_loopback
 from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
 from socketchat.messages import MAX_NAME
@@ -67,6 +67,8 @@ def run_serve(**settings: Any) -> int:
     checked = ServeSettings(**settings)
     if checked.no_tls and not all(is_loopback(host) for host in checked.hosts):
         raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
+    if not can_be_named(checked.room):
+        raise Failure(ExitCode.USAGE, f"--room {checked.room!r} could not be called: {BAD_ROOM}")
     log = SQLiteLog(checked.data or default_directory(), retain=checked.retain)
     try:
         chat = ChatServer(log, room=checked.room, rules=Rules(rate=_rate(checked.rate)))
