@@ -368,3 +368,19 @@ def test_an_error_behind_the_question_has_a_line_of_its_own(tmp_path: Path) -> N
             "host name:",
             "socketchat: no host name was given",
         ]
+
+
+def test_what_is_said_besides_is_not_broken_within_words(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        client = it.open_terminal("connect", server.address, columns=72)
+        client.shows(">>")
+        said = " ".join(" ".join(client.everything).split())
+        assert f"its key {server.key} is new here; it is remembered from now on" in said
+        asked = it.open_terminal("connect", "--fingerprint", "x", "localhost", columns=40)
+        assert asked.wait() == 2
+        assert asked.text.split("\n") == [
+            "socketchat: --fingerprint wants",
+            "   SHA256:... as the server shows it",
+            "   when it starts",
+        ]

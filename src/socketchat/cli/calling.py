@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from socketchat.cli.delivery import kept_words
 from socketchat.cli.failures import (
@@ -43,6 +43,16 @@ __all__ = ["HISTORY", "Call", "CallerSettings", "run_call", "target_of"]
 
 #: Earlier messages that one is shown on coming into a room, if nothing else was asked for.
 HISTORY = 50
+
+
+class Attended(Protocol):
+    """What talks over a session: the front end."""
+
+    def leave(self) -> None:
+        """Let `run` return soon."""
+
+    async def run(self) -> ExitCode:
+        """Talk until one side leaves; return the exit code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +191,13 @@ class Call:
                         session.abort()  # what waits for the link can wait in its file
             except SessionClosed as exc:
                 raise session_failure(str(self.target), exc) from exc
+
+    async def attend(self, front: Attended) -> ExitCode:
+        """Have a front end talk; the first signal meanwhile has it leave."""
+        self.leave = front.leave
+        code = await front.run()
+        self.leave = None
+        return code
 
     @asynccontextmanager
     async def _outbox(self) -> AsyncIterator[FileOutbox]:

@@ -36,10 +36,7 @@ def run_connect(**settings: Any) -> int:
                 no_color=checked.no_color,
                 as_json=checked.as_json,
             )
-            call.leave = front.leave
-            code = await front.run()
-            call.leave = None
-            return code
+            return await call.attend(front)
 
     return run_call(checked, target_of(checked), talk)
 

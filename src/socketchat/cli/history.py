@@ -12,9 +12,9 @@ from socketchat.chat.history import read_history, room_names
 from socketchat.chat.log import Entry
 from socketchat.chat.rules import room_name_of
 from socketchat.cli.failures import ExitCode, Failure, file_failure
-from socketchat.cli.render import dated, plain_notice
+from socketchat.cli.render import dated
 from socketchat.cli.render_json import json_line, to_json
-from socketchat.cli.terminal import say
+from socketchat.cli.terminal import notice
 from socketchat.events import Message
 from socketchat.trust.known_hosts import default_directory
 
@@ -48,10 +48,10 @@ def run_history(**settings: Any) -> int:
         raise file_failure(exc) from exc
     if room is not None and room not in rooms:
         known = f"there are: {', '.join(rooms)}" if rooms else "nor in any other"
-        _notice(f"nobody has said anything in {room!r} yet; {known}")
+        notice(f"nobody has said anything in {room!r} yet; {known}")
     if most is not None and len(found) == most:
         del found[0]
-        _notice("earlier messages are left out; --limit 0 shows all")
+        notice("earlier messages are left out; --limit 0 shows all")
     named = room is None and len(rooms) > 1
     try:
         with open(sys.stdout.fileno(), "wb", closefd=False) as output:
@@ -73,7 +73,3 @@ def _line(room: str, entry: Entry, *, named: bool, as_json: bool) -> bytes:
         assert value is not None
         return json_line(value)
     return f"{dated(message, room if named else '')}\n".encode()
-
-
-def _notice(text: str) -> None:
-    say(plain_notice(text))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from socketchat.cli.delivery import acknowledged, kept_words, seconds
 from socketchat.cli.failures import Failure, file_failure
-from socketchat.cli.render import closing_words, plain_notice
-from socketchat.cli.terminal import say
+from socketchat.cli.render import closing_words
+from socketchat.cli.terminal import notice
 from socketchat.errors import MessageRejected, MessageTooBig, SessionClosed
 from socketchat.file_outbox import FileOutbox
 from socketchat.receipt import Receipt
@@ -49,7 +49,7 @@ async def send_leftovers(call: Call) -> None:
         raise file_failure(exc) from exc
     receipts = [post for outbox in found for post in outbox if isinstance(post, Receipt)]
     if len(receipts) > MANY:
-        _notice(f"{_lines_were(len(receipts))} not sent: they go out first")
+        notice(f"{_lines_were(len(receipts))} not sent: they go out first")
     why_not = ""
     try:
         for outbox in found:
@@ -88,13 +88,13 @@ def _report(receipts: Sequence[Receipt], why_not: str) -> None:
     refusals = [it.error for it in receipts if isinstance(it.error, MessageRejected)]
     too_big = [it.error for it in receipts if isinstance(it.error, MessageTooBig)]
     if sent:
-        _notice(f"{_lines_were(sent)} sent")
+        notice(f"{_lines_were(sent)} sent")
     if refusals:
-        _notice(f"{_lines_were(len(refusals))} refused: {refusals[-1].reason}")
+        notice(f"{_lines_were(len(refusals))} refused: {refusals[-1].reason}")
     if too_big:
-        _notice(f"{_lines_were(len(too_big))} refused: {too_big[-1]}")
+        notice(f"{_lines_were(len(too_big))} refused: {too_big[-1]}")
     if kept:
-        _notice(f"{_lines_were(kept)} not sent: {why_not}; {kept_words(kept)}")
+        notice(f"{_lines_were(kept)} not sent: {why_not}; {kept_words(kept)}")
 
 
 def _lines_were(count: int) -> str:
@@ -129,7 +129,3 @@ def _warnings_shown() -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
-
-
-def _notice(text: str) -> None:
-    say(plain_notice(text))

@@ -17,7 +17,7 @@ from socketchat.cli.commands import interpret
 from socketchat.cli.delivery import acknowledged, lines_were, seconds
 from socketchat.cli.event_writer import EventWriter, Hear, hear_all
 from socketchat.cli.failures import ExitCode, Failure, file_failure, session_exit_code
-from socketchat.cli.render import closing_words, plain_notice
+from socketchat.cli.render import closing_words
 from socketchat.cli.render_json import (
     connected_json,
     delivered_json,
@@ -25,7 +25,7 @@ from socketchat.cli.render_json import (
     error_json,
 )
 from socketchat.cli.stdio import InputError, LineInput, LineOutput, OutputError
-from socketchat.cli.terminal import say
+from socketchat.cli.terminal import notice
 from socketchat.errors import MessageRejected, MessageTooBig, SessionClosed
 from socketchat.receipt import Receipt
 from socketchat.session import Session
@@ -82,7 +82,7 @@ class Lines:
 
     def notice(self, text: str) -> None:
         """Say something that is no message."""
-        say(plain_notice(text))
+        notice(text)
 
     async def run(self) -> ExitCode:
         """Exchange lines until the input, the output or the session ends, or `leave` is called.

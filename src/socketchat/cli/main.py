@@ -251,15 +251,14 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
     try:
         code = run(**settings)
     except Failure as exc:
-        click.echo(f"socketchat: {_one_line(str(exc))}", err=True)
+        _complain(str(exc))
         code = exc.code
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - the last resort: a bug, or a machine out of order
         if verbose > 1:
             traceback.print_exc()
-        what = f"{type(exc).__name__}: {exc}"
-        click.echo(f"socketchat: internal error: {_one_line(what)} (-vv shows more)", err=True)
+        _complain(f"internal error: {type(exc).__name__}: {exc} (-vv shows more)")
         code = ExitCode.INTERNAL_ERROR
     sys.exit(code)
 
@@ -275,10 +274,12 @@ class _CleanFormatter(logging.Formatter):
         return super().format(record)
 
 
-def _one_line(text: str) -> str:
+def _complain(text: str) -> None:
+    """Say on one line what went wrong."""
+    from socketchat.cli.terminal import say
     from socketchat.text import clean
 
-    return clean(text, multiline=False)
+    say(f"socketchat: {clean(text, multiline=False)}")
 
 
 def _open_what_is_missing() -> None:
@@ -298,7 +299,7 @@ def main() -> None:
         context = getattr(exc, "ctx", None)
         asked = context.command_path if context is not None else "socketchat"
         what = exc.format_message().rstrip(".")
-        click.echo(f"socketchat: {_one_line(what)}; see {asked} --help", err=True)
+        _complain(f"{what}; see {asked} --help")
         code = exc.exit_code
     except click.Abort:
         code = ExitCode.INTERRUPTED

@@ -45,10 +45,7 @@ def run_send(**settings: Any) -> int:
                 to=checked.to,
                 hear=hear_of_the_link,
             )
-            call.leave = lines.leave
-            code = await lines.run()
-            call.leave = None
-            return code
+            return await call.attend(lines)
 
     return run_call(checked, target_of(checked), talk)
 
