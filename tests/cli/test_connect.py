@@ -84,7 +84,8 @@ def test_json_is_an_object_a_line(tmp_path: Path) -> None:
         bob.wait()
         ada.until(lambda: ada.kinds("left"))
         server.signal(signal.SIGINT)
-        assert ada.wait() == 0
+        assert ada.wait() == 6
+        assert "the rest of the input was not sent" in last_line(ada)
         assert ada.objects[0] == {"type": "connected", "room": "tea"}
         assert ada.kinds("joined") == [
             {"type": "joined", "room": "tea", "from": "bob", "address": ""}
@@ -98,7 +99,7 @@ def test_json_is_an_object_a_line(tmp_path: Path) -> None:
         assert (disconnected["code"], disconnected["reason"]) == (1001, "the server is stopping")
         assert bob.kinds("message")[0]["text"] == "hello"
         assert "\x1b" not in ada.out
-        assert ada.err.count("\n") == 3  # it calls, it is connected, the key is new
+        assert ada.err.count("\n") == 4  # it calls, it is connected, the key is new; the end
         assert bob.kinds("present") == [{"type": "present", "room": "tea", "names": ["ada"]}]
 
 
@@ -174,12 +175,12 @@ def signal_again(process: Piped) -> bool:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"one\n\xff\xfe\nthree\n", "line 2 of the input is not UTF-8"),
-        (b"one\n" + b"x" * (2**20 + 1) + b"\nthree\n", "line 2 of the input is longer"),
+        (b"one\n\xff\xfe\nthree\n", "line 2 was not sent: it is not UTF-8"),
+        (b"one\n" + b"x" * (2**20 + 1) + b"\nthree\n", "line 2 was not sent: it is longer"),
     ],
     ids=["utf8", "long"],
 )
-def test_a_line_that_cannot_be_sent_is_named_and_those_before_it_are_sent(
+def test_a_line_that_cannot_be_sent_is_named_and_all_others_are_sent(
     tmp_path: Path, data: bytes, words: str
 ) -> None:
     with stage(tmp_path) as it:
@@ -187,10 +188,11 @@ def test_a_line_that_cannot_be_sent_is_named_and_those_before_it_are_sent(
         bob = it.join(server.address, "bob")
         ada = it.join(server.address, "ada", "--json")
         ada.write(data)
-        assert ada.wait() == 2
-        assert words in last_line(ada)
-        assert len(ada.kinds("delivered")) == 1
-        bob.until(lambda: bob.lines == ["ada: one"])
+        ada.end_input()
+        assert ada.wait() == 5
+        assert words in ada.err
+        assert len(ada.kinds("delivered")) == 2
+        bob.until(lambda: bob.lines == ["ada: one", "ada: three"])
 
 
 # Links that are lost

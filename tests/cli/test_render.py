@@ -330,7 +330,14 @@ def test_every_event_but_typing_has_its_object() -> None:
         {"type": "connected", "room": "lobby"},
         {"type": "gap", "room": "lobby", "first": None, "last": None},
         {"type": "gap", "room": "lobby", "first": 3, "last": 1300},
-        {"type": "rejected", "room": "lobby", "number": 7, "code": 1008, "reason": "muted"},
+        {
+            "type": "rejected",
+            "room": "lobby",
+            "line": None,
+            "number": 7,
+            "code": 1008,
+            "reason": "muted",
+        },
         {"type": "present", "room": "lobby", "names": ["bob", "eve\x1b"]},
     ]
 

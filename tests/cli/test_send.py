@@ -56,8 +56,10 @@ def test_what_is_refused_is_5_and_the_rest_is_sent(tmp_path: Path) -> None:
         process = send(it, server.address, "--json", text="one\n" + "x" * 20_000 + "\nthree\n")
         assert process.popen.returncode == 5
         assert [value["number"] for value in process.kinds("delivered")] == [1, 2]
-        (error,) = process.kinds("error")
-        assert "at most 16384 bytes" in error["reason"]
+        (rejected,) = process.kinds("rejected")
+        assert (rejected["line"], rejected["number"], rejected["code"]) == (2, 2, 1009)
+        assert "at most 16384 bytes" in rejected["reason"]
+        assert "-- line 2 was not sent: a message has at most" in process.err
         nobody = send(it, server.address, "--to", "nobody", "psst")
         assert nobody.popen.returncode == 5
         assert "-- not sent: nobody here is called 'nobody'\n" in nobody.err

@@ -106,9 +106,26 @@ def delivered_json(room: str, number: int | None, at: int | None = None) -> JSON
     return {"type": "delivered", "room": room, "number": number, "at": when}
 
 
-def rejected_json(room: str, number: int, code: int, reason: str) -> JSONObject:
-    """Make the object for a message of ours that was refused for good."""
-    return {"type": "rejected", "room": room, "number": number, "code": code, "reason": reason}
+def rejected_json(
+    room: str, number: int | None, code: int, reason: str, line: int | None = None
+) -> JSONObject:
+    """Make the object for a message of ours that was refused for good.
+
+    Args:
+        room: In which room.
+        number: Its number in our lane; None if it was not even sent.
+        code: Why, as a close code says it.
+        reason: Why, for people to read.
+        line: Which line of the input it was; None if it was none.
+    """
+    return {
+        "type": "rejected",
+        "room": room,
+        "line": line,
+        "number": number,
+        "code": code,
+        "reason": reason,
+    }
 
 
 def error_json(room: str, reason: str, code: int | None = None) -> JSONObject:
