@@ -322,7 +322,7 @@ def test_a_goodbye_before_the_acknowledgement_is_no_success(
         assert ada.wait() == 6
         assert "closing time" in last_line(ada)
         assert "1 line was not acknowledged" in last_line(ada)
-        assert "1 line is kept, and goes out at the next start" in last_line(ada)
+        assert f"1 line is kept, and goes out when {address} is called as " in last_line(ada)
 
 
 # Telling more

@@ -86,7 +86,10 @@ def test_it_stays_as_long_as_the_server_cannot_be_reached(tmp_path: Path) -> Non
             assert client.popen.returncode == 3
             words = "nobody listens there; start one with: socketchat serve --port"
             assert words in last_line(client)
-            assert "2 lines are kept, and go out at the next start" in last_line(client)
+            assert (
+                f"2 lines are kept, and go out when {server.address} is called as ada again"
+                in last_line(client)
+            )
         assert "2 lines from last time were sent" in ada(it, it.serve(port=server.port)).err
 
 
@@ -138,9 +141,7 @@ def test_who_left_with_lines_unsent_is_told_and_the_next_start_sends_them(tmp_pa
         client.shows("… meanwhile")
         client.write("\x04")
         assert client.wait() == 0
-        client.shows(
-            "ada: meanwhile ✗ not confirmed", "-- 1 line is kept, and goes out at the next start"
-        )
+        client.shows("ada: meanwhile ✗ not confirmed", "-- 1 line is kept, and goes out when")
         assert "1 line from last time was sent" in ada(it, it.serve(port=server.port)).err
 
 
@@ -156,7 +157,9 @@ def test_who_leaves_a_pipe_while_the_link_is_lost_need_not_wait(tmp_path: Path) 
         client.until(lambda: outbox.stat().st_size > 20_000)
         client.signal(signal.SIGINT)
         assert client.wait() == 130
-        assert client.err.endswith("-- 2 lines are kept, and go out at the next start\n")
+        assert client.err.endswith(
+            f"-- 2 lines are kept, and go out when {server.address} is called as ada again\n"
+        )
         server = it.serve(port=server.port)
         ada(it, server)
         assert said(it, server) == texts
@@ -169,12 +172,12 @@ def test_what_is_not_acknowledged_in_time_is_kept_once_more(
     keep = functools.partial(take_and_never_acknowledge, threading.Event(), b"")
     with fake_server(keep) as address:
         for text in ("first", "second"):
-            asked = ("send", address, "--no-tls", "--data", str(tmp_path), text)
+            asked = ("send", address, "--no-tls", "--nick", "ada", "--data", str(tmp_path), text)
             assert status(monkeypatch, *asked) == 6
     err = capfd.readouterr().err
     assert (
         "-- 1 line from last time was not sent: no sign of it in 0.1 s; "
-        "1 line is kept, and goes out at the next start\n"
+        f"1 line is kept, and goes out when {address} is called as ada again\n"
     ) in err
     assert len(list((tmp_path / "outbox").glob("*.outbox"))) == 2
 

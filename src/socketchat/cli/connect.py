@@ -9,6 +9,7 @@ from typing import Any
 from socketchat.cli.calling import Call, CallerSettings, run_call, target_of
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.front import Front
+from socketchat.cli.keeping import piped_input
 
 __all__ = ["run_connect"]
 
@@ -29,14 +30,17 @@ def run_connect(**settings: Any) -> int:
         checked = replace(checked, target=_ask_for_host())
 
     async def talk(call: Call) -> int:
-        async with call.conversation(history=checked.history) as session:
+        async with call.conversation(history=checked.history, said=piped_input()) as session:
             front = Front(
                 session,
                 plain=checked.plain,
                 no_color=checked.no_color,
                 as_json=checked.as_json,
             )
-            return await call.attend(front)
+            code = await call.attend(front)
+            if front.at_console and session.unacknowledged:
+                session.abort()  # it was waited for, and is in its file
+            return code
 
     return run_call(checked, target_of(checked), talk)
 

@@ -46,6 +46,11 @@ class Front:
 
             self._console = Console(session, color=wants_color(no_color=no_color))
 
+    @property
+    def at_console(self) -> bool:
+        """Whether it is the console."""
+        return self._console is not None
+
     def leave(self) -> None:
         """Let `run` return soon; from the event loop's own thread."""
         front = self._lines or self._console
