@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -242,6 +243,52 @@ async def test_once_nobody_reads_it_is_over_and_nobody_waits() -> None:
         output.put(b"x" * (MAX_WAITING + 1))
         await output.run()
         await output.ready()
+
+
+async def test_a_reader_that_goes_is_noticed_without_a_word() -> None:
+    with pipe() as (out, into):
+        output = LineOutput(into, watched=True)
+        running = asyncio.create_task(output.run())
+        output.put(b"one\n")
+        await until(lambda: select.select([out], [], [], 0)[0])
+        assert not running.done()
+        os.close(out)
+        async with asyncio.timeout(20):
+            await running
+
+
+async def test_a_reader_that_goes_is_not_noticed_where_nobody_asks() -> None:
+    with pipe() as (out, into):
+        output = LineOutput(into)
+        running = asyncio.create_task(output.run())
+        os.close(out)
+        await turns()
+        assert not running.done()
+        output.finish()
+        await running
+
+
+async def test_a_file_has_no_reader_to_be_watched(tmp_path: Path) -> None:
+    path = tmp_path / "output"
+    with opened(path, os.O_WRONLY | os.O_CREAT) as file:
+        output = LineOutput(file, watched=True)
+        output.put(b"one\n")
+        output.finish()
+        await output.run()
+    assert path.read_bytes() == b"one\n"
+
+
+async def test_a_pipe_that_is_open_both_ways_is_no_trouble(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with opened(tmp_path / "fifo", os.O_RDWR) as both:
+        output = LineOutput(both, watched=True)
+        running = asyncio.create_task(output.run())
+        output.put(b"one\n")
+        await until(lambda: select.select([both], [], [], 0)[0])
+        await turns()
+        assert not running.done()
+        output.finish()
+        await running
 
 
 async def test_an_output_that_cannot_be_written_says_why() -> None:

@@ -72,7 +72,8 @@ class Lines:
         # Somebody who types has commands, and wants to see that a line was sent; a pipe does not.
         self._typed = speaks and commands and said is None and sys.stdin.isatty()
         self._left = asyncio.Event()
-        self._output = LineOutput(sys.stdout.fileno())
+        # Who only reads is over with its reader; who speaks has said what it had to say.
+        self._output = LineOutput(sys.stdout.fileno(), watched=not speaks)
         self._writer = EventWriter(session, self._output, as_json=as_json)
         self._in_hand = False
         self._all_taken = not speaks or self._typed

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import select
+import stat
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
@@ -123,10 +125,18 @@ class OutputError(Exception):
 
 
 class LineOutput:
-    """Bytes to a file descriptor, in order, by one task."""
+    """Bytes to a file descriptor, in order, by one task.
 
-    def __init__(self, descriptor: int) -> None:
+    Args:
+        descriptor: What is written to.
+        watched: Whether it is over as soon as the reader of a pipe has gone, and not only when
+            there is something to write for it.
+    """
+
+    def __init__(self, descriptor: int, *, watched: bool = False) -> None:
         self._descriptor = descriptor
+        self._watched = watched
+        self._reader_gone = False
         self._waiting: list[bytes] = []
         self._size = 0
         self._finished = False
@@ -168,10 +178,13 @@ class LineOutput:
         loop = asyncio.get_running_loop()
         # A daemon, as for the input: nothing else ends a write that nobody reads.
         threading.Thread(target=self._write, args=(loop,), daemon=True, name="stdout").start()
+        watching = self._watched and self._watch(loop)
         try:
             while not (self._finished and not self._waiting):
                 await self._news.wait()
                 self._news.clear()
+                if self._reader_gone:
+                    raise BrokenPipeError  # noqa: TRY301 - what a write would say
                 data = b"".join(self._waiting)
                 self._waiting.clear()
                 self._size = 0
@@ -187,7 +200,32 @@ class LineOutput:
         except OSError as exc:
             raise OutputError(f"cannot write the output: {exc.strerror}") from exc
         finally:
+            if watching:
+                loop.remove_reader(self._descriptor)
             self._chunks.put(None)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Have the loop look whether the reader of a pipe has gone; tell whether it does.
+
+        A pipe that nobody reads any more counts as readable at its writing end, and else never; it
+        is what asyncio's own transports look for.
+        """
+        try:
+            if not stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
+                return False
+            loop.add_reader(self._descriptor, self._look_for_reader)
+        except (OSError, NotImplementedError):  # Windows
+            return False
+        return True
+
+    def _look_for_reader(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        poll = select.poll()
+        poll.register(self._descriptor, 0)  # only whether anything is wrong with it
+        if poll.poll(0):
+            self._reader_gone = True
+            self._news.set()
+        # Else it is open both ways, and there is something in it to read.
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         while (chunk := self._chunks.get()) is not None:
