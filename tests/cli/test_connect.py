@@ -342,3 +342,14 @@ def test_more_is_said_to_who_asks_for_it(tmp_path: Path) -> None:
         assert "session closed" in more
         assert "selector" not in more
         assert "selector" in most
+
+
+def test_a_new_key_is_told_once_however_much_is_said(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        for number, flags in enumerate(([], ["-v"], ["-vv"])):
+            client = it.start(
+                *("send", server.address, "--data", str(tmp_path / str(number)), "hello"), *flags
+            )
+            assert client.wait() == 0
+            assert client.err.count(server.key) == 1

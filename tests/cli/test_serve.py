@@ -307,7 +307,7 @@ def test_a_log_that_has_failed_ends_it_and_members_keep_what_they_have_to_say(
         assert "the log has failed" in line
         assert line.endswith("see that the disk is in order, and start again")
         for client in (ada, bob):
-            client.until(lambda client=client: "1013" in client.err + client.out)  # type: ignore[misc]
+            client.until(lambda client=client: "the log has failed" in client.err + client.out)  # type: ignore[misc]
         server = it.serve("--rate", "0", port=server.port)
         ada.end_input()
         assert ada.wait() == 0

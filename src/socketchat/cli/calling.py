@@ -8,6 +8,7 @@ there goes out first (`leftovers.py`). What is talked about is the commands' own
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from socketchat.file_outbox import FileOutbox  # loads sqlite3: not for --help
 
 __all__ = ["HISTORY", "Call", "CallerSettings", "run_call", "target_of"]
+
+_log = logging.getLogger("socketchat.client")
 
 #: Earlier messages that one is shown on coming into a room, if nothing else was asked for.
 HISTORY = 50
@@ -158,7 +161,8 @@ class Call:
             self._connected = True
             peer = session.peer
             say(f"connected to {clean_name(peer.nick) if peer.nick else target} ({peer.address})")
-            if peer.key and known is None and not settings.fingerprint:
+            told = _log.isEnabledFor(logging.INFO)  # by a line of the log, with -v
+            if peer.key and known is None and not settings.fingerprint and not told:
                 say(f"its key {peer.key} is new here; it is remembered from now on")
         return session
 

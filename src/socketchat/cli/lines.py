@@ -49,6 +49,7 @@ class Lines:
         commands: Whether there may be commands among them, if somebody types them.
         to: The name of the one whom it is for; empty is everyone.
         hear: Which of what happens is written, and until when.
+        leaving: What one does who leaves, as the first line says it to somebody who types.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Lines:
         commands: bool = True,
         to: str = "",
         hear: Hear = hear_all,
+        leaving: str = "leaves",
     ) -> None:
         self._session = session
         self._as_json = as_json
@@ -69,6 +71,7 @@ class Lines:
         self._from_input = said is None
         self._to = to
         self._hear = hear
+        self._leaving_words = leaving
         # Somebody who types has commands, and wants to see that a line was sent; a pipe does not.
         self._typed = speaks and commands and said is None and sys.stdin.isatty()
         self._left = asyncio.Event()
@@ -98,7 +101,7 @@ class Lines:
         self._writer.put_json(connected_json(self._session.room))
         if self._typed and not self._as_json:
             who, room = clean_name(self._session.nick), clean_name(self._session.room)
-            self.notice(f"{who} in {room}: Enter sends, /quit leaves")
+            self.notice(f"{who} in {room}: Enter sends, /quit {self._leaving_words}")
         receiving = asyncio.create_task(self._receive())
         writing = asyncio.create_task(self._output.run())
         sending = asyncio.create_task(self._send_until_left())

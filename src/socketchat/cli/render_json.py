@@ -12,6 +12,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
+from socketchat.errors import Close
 from socketchat.events import (
     Event,
     Gap,
@@ -65,8 +66,11 @@ def to_json(event: Event, room: str, *, key: str = "") -> JSONObject | None:
         case Joined(nick=nick, address=address) | Left(nick=nick, address=address):
             kind = "joined" if isinstance(event, Joined) else "left"
             return {"type": kind, "room": room, "from": nick, "address": address}
-        case LinkLost(reason=reason):
-            return disconnected_json(room, None, reason)
+        case LinkLost(reason=reason, code=code):
+            # Only the end of a session has a code of its own.
+            return disconnected_json(
+                room, None, reason if code is None else str(Close(code, reason))
+            )
         case LinkRestored():
             return connected_json(room)
         case Restarted():
