@@ -255,6 +255,9 @@ def test_what_is_no_message_is_a_notice() -> None:
         "-- message 7 was refused: muted",
         "-- here: bob, eve␛",
     ]
+    assert words(LinkLost("the server is stopping", 1012)) == (
+        "the link is lost: the server is stopping; what you send waits until it is back"
+    )
     assert words(Gap(3, 3)) == "1 message is missing here: the room keeps them no longer"
 
 

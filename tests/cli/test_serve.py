@@ -378,8 +378,9 @@ async def test_a_host_whom_a_full_disk_turned_away_is_seated_again(
     monkeypatch.setattr(Seat, "taken", 0)
     log = FullLog(2)
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    async with listen(ChatServer(log), "127.0.0.1", 0, tls=False) as server:
-        chatting = asyncio.create_task(_chat(server, settings(nick="ada"), [end]))
+    chat = ChatServer(log)
+    async with listen(chat, "127.0.0.1", 0, tls=False) as server:
+        chatting = asyncio.create_task(_chat(server, chat, settings(nick="ada"), [end]))
         await log.kept.wait()
         assert [entry.body for entry in await log.read("lobby", 0)] == ["at seat 3"]
         end.set_result(None)
@@ -392,8 +393,9 @@ async def test_a_host_who_leaves_is_not_seated_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Seat, "taken", 0)
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     end.set_result(None)
-    async with listen(ChatServer(), "127.0.0.1", 0, tls=False) as server:
-        await _chat(server, settings(nick="ada"), [end])
+    chat = ChatServer()
+    async with listen(chat, "127.0.0.1", 0, tls=False) as server:
+        await _chat(server, chat, settings(nick="ada"), [end])
     assert Seat.taken == 1
 
 

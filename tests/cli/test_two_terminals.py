@@ -384,3 +384,24 @@ def test_what_is_said_besides_is_not_broken_within_words(tmp_path: Path) -> None
             "   SHA256:... as the server shows it",
             "   when it starts",
         ]
+
+
+def test_the_host_sees_who_comes_and_goes_in_other_rooms_too(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        data = str(tmp_path / "server")
+        host = it.open_terminal(
+            *("serve", "--host", "127.0.0.1", "--port", "0", "--data", data, "--nick", "host")
+        )
+        host.shows("listening on", ">>", "Ctrl-D stops the server")
+        (line,) = (line for line in host.everything if line.startswith("listening on"))
+        ada = it.join(f"127.0.0.1:{line.split()[-1]}/tea", "ada")
+        host.shows("-- in tea: ada (127.0.0.1:", "is online")
+        ada.end_input()
+        assert ada.wait() == 0
+        host.shows(") left")
+        assert sum("ada (" in row for row in host.everything) == 2
+        bob = it.join(f"127.0.0.1:{line.split()[-1]}", "bob")
+        host.shows("-- bob (127.0.0.1:")
+        assert not any("in lobby: bob" in row for row in host.everything)
+        bob.end_input()
+        bob.wait()

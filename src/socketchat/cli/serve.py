@@ -24,10 +24,11 @@ from socketchat.chat.sqlite_log import SQLiteLog
 from socketchat.cli.calling import HISTORY
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
-from socketchat.cli.render import closing_words, plain_notice
+from socketchat.cli.render import closing_words, plain_notice, words
 from socketchat.cli.target import BAD_ROOM, Target, can_be_named, is_loopback
 from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
+from socketchat.events import Joined, Left
 from socketchat.messages import MAX_NAME
 from socketchat.server import Server
 from socketchat.server import serve as listen_and_serve
@@ -134,7 +135,7 @@ async def _serve_until(
             logging.getLogger("socketchat.chat").setLevel(logging.INFO)
             await asyncio.wait((signalled, failed), return_when=asyncio.FIRST_COMPLETED)
         else:
-            await _chat(server, settings, (signalled, failed))
+            await _chat(server, chat, settings, (signalled, failed))
     finally:
         failed.cancel()
         await server.close(*_goodbye(signalled, failed))
@@ -156,7 +157,10 @@ def _goodbye(
 
 
 async def _chat(
-    server: Server, settings: ServeSettings, ends: Sequence[asyncio.Future[Any]]
+    server: Server,
+    chat: ChatServer,
+    settings: ServeSettings,
+    ends: Sequence[asyncio.Future[Any]],
 ) -> None:
     """Have the host chat until it leaves, or one of `ends` is done.
 
@@ -167,7 +171,13 @@ async def _chat(
     while not over:
         try:
             async with _seat(server, settings.nick) as session:
-                front = Front(session, plain=settings.plain, no_color=settings.no_color)
+                front = Front(
+                    session,
+                    plain=settings.plain,
+                    no_color=settings.no_color,
+                    leaving="stops the server",
+                )
+                chat.on_presence = functools.partial(_tell_of_others, front, session.room)
                 leave = functools.partial(_leave, front)
                 for end in ends:
                     end.add_done_callback(leave)
@@ -178,10 +188,18 @@ async def _chat(
                 code = session.close_code
         except HandshakeRefused as exc:
             code = exc.code
+        finally:
+            chat.on_presence = None
         over = code != CloseCode.TRY_AGAIN_LATER or any(end.done() for end in ends)
         if not over:
             say(plain_notice("the server goes on, and you are seated again as soon as can be"))
             await asyncio.wait(ends, timeout=SEAT_PAUSE, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _tell_of_others(front: Front, own_room: str, room: str, event: Joined | Left) -> None:
+    """Tell the host who comes and goes in rooms in which it does not sit."""
+    if room != own_room:
+        front.notice(f"in {clean_name(room)}: {words(event)}")
 
 
 def _leave(front: Front, _ended: object) -> None:
