@@ -14,56 +14,58 @@ from pathlib import Path
 from msgspec import MsgspecError
 
 from socketchat.chat import sqlite_queries as queries
-from socketchat.chat.log import Entry
 from socketchat.chat.sqlite_schema import DATABASE, connect_reader, os_error
+from socketchat.chat.sqlite_search import Hits, search
 
-__all__ = ["read_history", "room_names"]
+__all__ = ["History", "open_history"]
 
 
-def read_history(
-    directory: Path,
-    *,
-    room: str | None = None,
-    words: str = "",
-    since: int = 0,
-    limit: int | None = 1000,
-) -> list[tuple[str, Entry]]:
-    """Return entries of a log, with the names of their rooms, in the order of their times.
+class History:
+    """What a log holds; from `open_history`.
 
-    Those to one member are among them: the log is its host's own.
-
-    Args:
-        directory: The server's data directory.
-        room: The room's name; None is all rooms. One that nobody wrote to is empty.
-        words: Words that must all stand in a text, in any order; case and accents do not matter.
-            None at all matches everything, data too.
-        since: The earliest time, in microseconds since the epoch.
-        limit: The most entries to return, the newest. None is all.
-
-    Raises:
-        OSError: There is no log, or it cannot be read; `strerror` says why.
+    Attributes:
+        rooms: The names of all rooms that were ever written to, sorted.
     """
-    with _opened(directory) as connection:
-        return queries.find(connection, room, words, since, limit)
 
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.rooms = queries.room_names(connection)
 
-def room_names(directory: Path) -> list[str]:
-    """Return the names of all rooms that were ever written to, sorted.
+    def find(
+        self,
+        *,
+        room: str | None = None,
+        words: str = "",
+        since: int = 0,
+        limit: int | None = 1000,
+    ) -> Hits:
+        """Find entries, in the order of their times; read them before something else is looked for.
 
-    Raises:
-        OSError: There is no log, or it cannot be read; `strerror` says why.
-    """
-    with _opened(directory) as connection:
-        return queries.room_names(connection)
+        They are read from the disk as they are asked for. Those to one member are among them: the
+        log is its host's own.
+
+        Args:
+            room: The room's name; None is all rooms. One that nobody wrote to is empty.
+            words: Words that must all stand in a text, in any order; case and accents do not
+                matter. None at all matches everything, data too.
+            since: The earliest time, in microseconds since the epoch.
+            limit: The most entries to return, the newest. None is all.
+        """
+        return search(self._connection, room, words, since, limit)
 
 
 @contextmanager
-def _opened(directory: Path) -> Iterator[sqlite3.Connection]:
+def open_history(directory: Path) -> Iterator[History]:
+    """Open the log in a server's data directory, to read in it.
+
+    Raises:
+        OSError: There is no log, or it cannot be read, now or later on; `strerror` says why.
+    """
     path = directory / DATABASE
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, "no server has kept a log there", str(directory))
     with closing(connect_reader(path)) as connection:
         try:
-            yield connection
+            yield History(connection)
         except (sqlite3.Error, MsgspecError) as exc:
             raise os_error(exc, path) from exc

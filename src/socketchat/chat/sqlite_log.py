@@ -36,6 +36,7 @@ from socketchat.chat.sqlite_schema import (
     log_error,
     os_error,
 )
+from socketchat.chat.sqlite_search import search
 from socketchat.chat.sqlite_writer import Command, Done, Ended, Outcome, Pruned, Writer
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 from socketchat.file_lock import FileLock
@@ -349,7 +350,11 @@ class SQLiteLog:
             Names and entries, in the order of the entries' times. Those to one member are among
             them.
         """
-        return await self._ask(queries.find, room, words, since, limit)
+
+        def found(connection: sqlite3.Connection) -> list[tuple[str, Entry]]:
+            return list(search(connection, room, words, since, limit).entries)
+
+        return await self._ask(found)
 
     async def _ask(
         self,
