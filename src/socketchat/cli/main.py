@@ -180,7 +180,8 @@ def connect(**settings: Any) -> None:
 
     Without TARGET the host name is asked for. If stdin is no terminal, each line of it is sent, and
     at its end the command waits until all is acknowledged. What cannot be delivered is kept, and
-    goes out the next time that the same TARGET is called by the same name.
+    goes out the next time that the same TARGET is called by the same name. A line that cannot be
+    sent is named and skipped.
     """
     from socketchat.cli.connect import run_connect
 
@@ -196,7 +197,7 @@ def send(**settings: Any) -> None:
     """Send TEXT, or each line of stdin, to TARGET: HOST/ROOM and the like, as for connect.
 
     It ends once all of it is acknowledged. What is not is kept, and goes out the next time that the
-    same TARGET is called by the same name.
+    same TARGET is called by the same name. A line that cannot be sent is named and skipped.
     """
     from socketchat.cli.send import run_send
 
