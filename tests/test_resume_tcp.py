@@ -88,7 +88,7 @@ async def test_a_server_that_comes_back_on_its_port_finds_its_clients_again() ->
         await session.close()
         events = [event async for event in client.events()]
         assert events == [
-            LinkLost("1012 (service restart): restarting"),
+            LinkLost("restarting", 1012),
             Restarted(),
             LinkRestored(),
         ]

@@ -126,9 +126,16 @@ class Typing(msgspec.Struct, frozen=True):
 
 
 class LinkLost(msgspec.Struct, frozen=True):
-    """The link broke; what is sent now waits. `LinkRestored` or the session's end follows."""
+    """The link broke; what is sent now waits. `LinkRestored` or the session's end follows.
+
+    Attributes:
+        reason: Why, for people to read.
+        code: With which close code the server has said goodbye, to be called again; None if it has
+            said nothing.
+    """
 
     reason: str
+    code: int | None = None
 
 
 class LinkRestored(msgspec.Struct, frozen=True):

@@ -167,14 +167,7 @@ class FileOutbox(MemoryOutbox):
             OSError: The directory cannot be read.
         """
         prefix = "" if label is None else _digest(label) + "-"
-        try:
-            paths = [
-                path
-                for path in directory.absolute().iterdir()
-                if path.name.startswith(prefix) and path.name.endswith(_SUFFIX)
-            ]
-        except FileNotFoundError:
-            return []
+        paths = [path for path in _files(directory) if path.name.startswith(prefix)]
         found = []
         with contextlib.ExitStack() as undo:
             for path in paths:
@@ -188,6 +181,29 @@ class FileOutbox(MemoryOutbox):
                     outbox.close()
             undo.pop_all()
         return sorted(found, key=lambda outbox: outbox.made)
+
+    @staticmethod
+    def waiting(directory: Path, *, but: str) -> dict[str, int]:
+        """Count what processes that are gone have left undelivered, by label, but for one label.
+
+        Nothing is kept from others meanwhile, and what cannot be read is passed over.
+
+        Args:
+            directory: Where the files are; it need not be there.
+            but: The label that is left out.
+
+        Raises:
+            OSError: The directory cannot be read.
+        """
+        counts: dict[str, int] = {}
+        for path in _files(directory):
+            if path.name.startswith(_digest(but)):
+                continue
+            with contextlib.suppress(sqlite3.DatabaseError, TypeError, ValueError):
+                label, count = _peek(path)
+                if count:
+                    counts[label] = counts.get(label, 0) + count
+        return counts
 
     @classmethod
     def _open_leftover(
@@ -308,6 +324,25 @@ class FileOutbox(MemoryOutbox):
 
 
 # ---- files ----
+
+
+def _files(directory: Path) -> list[Path]:
+    """Return the files of outboxes in a directory, which need not be there."""
+    try:
+        return [path for path in directory.absolute().iterdir() if path.name.endswith(_SUFFIX)]
+    except FileNotFoundError:
+        return []
+
+
+def _peek(path: Path) -> tuple[str, int]:
+    """Return the label of an outbox that nobody has open, and how many posts there are in it.
+
+    Raises:
+        sqlite3.DatabaseError, TypeError, ValueError: It is in use, or cannot be read.
+    """
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0)) as db:
+        label, count = db.execute("SELECT label, (SELECT count(*) FROM post) FROM lane").fetchone()
+    return label.decode("utf-8", "surrogatepass"), count
 
 
 def _digest(label: str) -> str:

@@ -446,7 +446,7 @@ class SessionLifecycle:
         if bye is not None and not self._comes_back_after(bye):
             wanted = False
         if self._resumable and wanted:
-            self._lose(reason if bye is None else str(bye))
+            self._lose(Close(CloseCode.ABNORMAL, reason) if bye is None else bye)
         elif self._first_bye is not None:
             self._finish(self._first_bye, link=link)
         else:
@@ -466,13 +466,14 @@ class SessionLifecycle:
     def _comes_back_after(self, bye: Close) -> bool:
         return self.side is Side.CLIENT and self._resumable and CloseCode.is_temporary(bye.code)
 
-    def _lose(self, reason: str) -> None:
-        self._log.info("link lost: %s", reason)
+    def _lose(self, why: Close) -> None:
+        said = why.code != CloseCode.ABNORMAL  # which nobody can say
+        self._log.info("link lost: %s", why if said else why.reason)
         if self._closing:
             return
         self._first_bye = None
         self.state = SessionState.LOST
-        self._inbox.put([LinkLost(reason)])
+        self._inbox.put([LinkLost(why.reason, why.code if said else None)])
         if self.side is Side.SERVER:
             self._set_timer(self._options.resume_timeout, self._expire)
 

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from socketchat import Identity
-from socketchat.chat.history import read_history, room_names
+from socketchat.chat.history import open_history
 from socketchat.chat.sqlite_schema import DATABASE
 from tests.chaos.checker import Violation, check
 from tests.chaos.client import Task
@@ -343,12 +343,12 @@ class Chaos:
     def violations(self) -> list[Violation]:
         """Compare all journals with all of the log."""
         logs = {}
-        for room in room_names(self.data):
-            entries = [entry for _, entry in read_history(self.data, room=room, limit=None)]
-            entries.sort(key=lambda entry: entry.number)
-            logs[room] = [
-                Shown(entry.number, entry.at, parse_text(str(entry.body))) for entry in entries
-            ]
+        with open_history(self.data) as history:
+            for room in history.rooms:
+                logs[room] = [
+                    Shown(entry.number, entry.at, parse_text(str(entry.body)))
+                    for _, entry in history.find(room=room, limit=None).entries
+                ]
         return check(self.histories, logs)
 
     def outcome(self, proxy: FaultyProxy, seconds: float, to_rest: float) -> Outcome:

@@ -6,13 +6,17 @@ Each claim about what is found is made twice: of texts that are indexed, and of 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketchat.chat.history import read_history, room_names
+from socketchat.chat.history import open_history
 from socketchat.chat.log import Draft, Entry
 from socketchat.chat.sqlite_log import SQLiteLog
 from tests.chat.log_conformance import ADA, BOB, Clock, drafts
@@ -41,6 +45,12 @@ def indexing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("socketchat.chat.sqlite_writer._QUIET", patience)
     monkeypatch.setattr("socketchat.chat.sqlite_writer._OVERDUE", patience)
     return Indexing(wanted=request.param)
+
+
+def read_history(directory: Path, **asked: Any) -> list[tuple[str, Entry]]:
+    """Return what one who is not the server finds."""
+    with open_history(directory) as history:
+        return list(history.find(**asked).entries)
 
 
 def found(hits: list[tuple[str, Entry]]) -> list[tuple[str, int]]:
@@ -180,8 +190,21 @@ async def test_history_is_read_while_a_server_writes(tmp_path: Path) -> None:
         assert read_history(tmp_path)[-1][1].to == "bob"
         hits = read_history(tmp_path, room="other", words="fox", since=clock.now - 1, limit=5)
         assert found(hits) == [("other", 4)]
-        assert room_names(tmp_path) == ["lobby", "other"]
+        with open_history(tmp_path) as history:
+            assert history.rooms == ["lobby", "other"]
         assert await log.append("other", ADA, [Draft(7, "on it goes")]) == 7
+
+
+@looks_at_files
+@pytest.mark.parametrize(("limit", "more"), [(0, True), (1, True), (5, False), (None, False)])
+@pytest.mark.parametrize("room", ["lobby", None])
+async def test_it_is_known_whether_there_is_more(
+    tmp_path: Path, room: str | None, limit: int | None, more: bool
+) -> None:
+    async with opened(tmp_path, clock := Clock()) as log:
+        await say_texts(log, clock)
+        with open_history(tmp_path) as history:
+            assert history.find(room=room, limit=limit).more is more
 
 
 @looks_at_files
@@ -211,4 +234,43 @@ async def test_a_log_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     for version, words in ((0, "serve it once"), (1000, "newer version")):
         ask(tmp_path, f"PRAGMA user_version = {version}")
         with pytest.raises(OSError, match=words):
-            room_names(tmp_path)
+            read_history(tmp_path)
+
+
+@looks_at_files
+@pytest.mark.parametrize("words", ["", "text"])
+async def test_however_much_is_found_little_of_it_is_in_memory(tmp_path: Path, words: str) -> None:
+    async with opened(tmp_path) as log:
+        for first in range(1, 2000, 100):
+            said = [Draft(n, f"text {n} {'x' * 10_000}") for n in range(first, first + 100)]
+            for room in ("lobby", "tea"):
+                await log.append(room, ADA, said)
+        await until(tmp_path, "SELECT sum(head - indexed) FROM rooms", 0)
+    tracemalloc.start()
+    try:
+        with open_history(tmp_path) as history:
+            hits = history.find(words=words, limit=None)
+            assert sum(len(entry.body) for _, entry in hits.entries) > 40_000_000
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@looks_at_files
+async def test_more_can_be_found_than_one_value_of_the_database_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as log:
+        await log.append("lobby", ADA, [Draft(n, "text " + "x" * 1000) for n in range(1, 200)])
+    connect = sqlite3.connect
+
+    def limited(*args: Any, **settings: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **settings)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", limited)
+    with closing(sqlite3.connect(":memory:")) as database, pytest.raises(sqlite3.DataError):
+        database.execute("SELECT zeroblob(100001)").fetchone()
+    for words in ("", "text"):
+        assert len(read_history(tmp_path, words=words, limit=None)) == 199

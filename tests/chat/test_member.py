@@ -202,7 +202,7 @@ async def test_after_a_failure_its_author_comes_back_and_all_is_in_the_log_once_
         receipts.append(await ada.send("line 3"))
         await asyncio.gather(*receipts)
         assert it.log.bodies() == [f"line {number}" for number in range(4)]
-        assert LinkLost("1013 (try again later): the disk is full") in await next_events(ada, 2)
+        assert LinkLost("the disk is full", 1013) in await next_events(ada, 2)
 
 
 async def test_what_was_refused_does_not_acknowledge_what_failed_before_it(

@@ -362,7 +362,7 @@ async def test_one_for_whom_the_log_cannot_be_read_comes_back_and_misses_nothing
             if texts(told[-1:]) == said[-1:]:
                 break
         assert [one for one in told if isinstance(one, LinkLost)] == [
-            LinkLost("1013 (try again later): the store is away")
+            LinkLost("the store is away", 1013)
         ]
         assert texts(told) == said
         assert ada.state is SessionState.OPEN

@@ -415,7 +415,7 @@ async def test_in_another_log_one_that_comes_back_is_told_and_given_everything(
         await found(bob)
         await turns()
         told = unread(bob)
-        assert told[:3] == [LinkLost("1012 (service restart)"), Restarted(), LinkRestored()]
+        assert told[:3] == [LinkLost("", 1012), Restarted(), LinkRestored()]
         assert texts(told) == lines
         assert all(one.replayed for one in told if isinstance(one, Message))
 

@@ -376,6 +376,25 @@ async def test_a_server_that_stops_commits_what_its_log_was_given(
         assert it.log.bodies() == ["line 1", "line 2", "line 3"]
 
 
+async def test_who_comes_and_goes_in_any_room_is_told_to_who_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[str, Joined | Left]] = []
+    async with chat(monkeypatch) as it:
+        it.server.on_presence = lambda room, event: told.append((room, event))
+        ada, bob = await it.call("ada"), await it.call("bob", room="tea")
+        await ada.close()
+        await bob.close()
+        await turns()
+    assert [(room, type(event), event.nick) for room, event in told] == [
+        ("lobby", Joined, "ada"),
+        ("tea", Joined, "bob"),
+        ("lobby", Left, "ada"),
+        ("tea", Left, "bob"),
+    ]
+    assert all(event.address.startswith("192.0.2.") for _, event in told)
+
+
 async def test_who_comes_and_goes_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

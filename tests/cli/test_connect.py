@@ -85,7 +85,8 @@ def test_json_is_an_object_a_line(tmp_path: Path) -> None:
         bob.wait()
         ada.until(lambda: ada.kinds("left"))
         server.signal(signal.SIGINT)
-        assert ada.wait() == 0
+        assert ada.wait() == 6
+        assert "the rest of the input was not sent" in last_line(ada)
         assert ada.objects[0] == {"type": "connected", "room": "tea"}
         key = Device.load_or_generate(tmp_path / "client").fingerprint
         assert ada.kinds("joined") == [
@@ -100,10 +101,9 @@ def test_json_is_an_object_a_line(tmp_path: Path) -> None:
         assert (disconnected["code"], disconnected["reason"]) == (1001, "the server is stopping")
         assert bob.kinds("message")[0]["text"] == "hello"
         assert "\x1b" not in ada.out
-        assert ada.err.count("\n") == 3  # it calls, it is connected, the key is new
-        assert bob.kinds("present") == [
-            {"type": "present", "room": "tea", "names": ["ada"], "keys": [key]}
-        ]
+        assert ada.err.count("\n") == 4  # it calls, it is connected, the key is new; the end
+        (present,) = bob.kinds("present")
+        assert (present["names"], present["keys"]) == (["ada"], [key])
 
 
 # Outputs that end early
@@ -178,12 +178,12 @@ def signal_again(process: Piped) -> bool:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"one\n\xff\xfe\nthree\n", "line 2 of the input is not UTF-8"),
-        (b"one\n" + b"x" * (2**20 + 1) + b"\nthree\n", "line 2 of the input is longer"),
+        (b"one\n\xff\xfe\nthree\n", "line 2 was not sent: it is not UTF-8"),
+        (b"one\n" + b"x" * (2**20 + 1) + b"\nthree\n", "line 2 was not sent: it is longer"),
     ],
     ids=["utf8", "long"],
 )
-def test_a_line_that_cannot_be_sent_is_named_and_those_before_it_are_sent(
+def test_a_line_that_cannot_be_sent_is_named_and_all_others_are_sent(
     tmp_path: Path, data: bytes, words: str
 ) -> None:
     with stage(tmp_path) as it:
@@ -191,10 +191,11 @@ def test_a_line_that_cannot_be_sent_is_named_and_those_before_it_are_sent(
         bob = it.join(server.address, "bob")
         ada = it.join(server.address, "ada", "--json")
         ada.write(data)
-        assert ada.wait() == 2
-        assert words in last_line(ada)
-        assert len(ada.kinds("delivered")) == 1
-        bob.until(lambda: bob.lines == ["ada: one"])
+        ada.end_input()
+        assert ada.wait() == 5
+        assert words in ada.err
+        assert len(ada.kinds("delivered")) == 2
+        bob.until(lambda: bob.lines == ["ada: one", "ada: three"])
 
 
 # Links that are lost
@@ -324,7 +325,7 @@ def test_a_goodbye_before_the_acknowledgement_is_no_success(
         assert ada.wait() == 6
         assert "closing time" in last_line(ada)
         assert "1 line was not acknowledged" in last_line(ada)
-        assert "1 line is kept, and goes out at the next start" in last_line(ada)
+        assert f"1 line is kept, and goes out when {address} is called as " in last_line(ada)
 
 
 # Telling more
@@ -344,3 +345,14 @@ def test_more_is_said_to_who_asks_for_it(tmp_path: Path) -> None:
         assert "session closed" in more
         assert "selector" not in more
         assert "selector" in most
+
+
+def test_a_new_key_is_told_once_however_much_is_said(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        for number, flags in enumerate(([], ["-v"], ["-vv"])):
+            client = it.start(
+                *("send", server.address, "--data", str(tmp_path / str(number)), "hello"), *flags
+            )
+            assert client.wait() == 0
+            assert client.err.count(server.key) == 1

@@ -7,7 +7,15 @@ import asyncio
 import pytest
 
 from socketchat import SessionClosed
-from socketchat.cli.delivery import PATIENCE, acknowledged, kept_words, lines_were
+from socketchat.cli.delivery import (
+    PATIENCE,
+    acknowledged,
+    kept_words,
+    lines_were,
+    waiting_words,
+)
+from socketchat.cli.labels import label_of
+from socketchat.cli.target import Target
 from socketchat.messages import Ack, Bye
 from tests.sessions import now, raw_server, send_all
 
@@ -54,5 +62,17 @@ async def test_the_end_of_the_session_ends_it() -> None:
 
 def test_lines_are_counted_in_words() -> None:
     assert (lines_were(1), lines_were(1234)) == ("1 line was", "1,234 lines were")
-    assert kept_words(1) == "1 line is kept, and goes out at the next start"
-    assert kept_words(2) == "2 lines are kept, and go out at the next start"
+    label = label_of(Target("maple", room="tea"), "ada")
+    assert (kept_words(1, label), kept_words(2, label)) == (
+        "1 line is kept, and goes out when maple/tea is called as ada again",
+        "2 lines are kept, and go out when maple/tea is called as ada again",
+    )
+
+
+def test_lines_that_wait_for_other_calls_are_counted_for_each_and_for_many_together() -> None:
+    labels = [label_of(Target(host), "ada") for host in "abcde"]
+    assert waiting_words({labels[0]: 2}) == "2 lines wait until a is called as ada"
+    assert waiting_words(dict.fromkeys(labels, 1)) == (
+        "1 line waits until a is called as ada; 1 line waits until b is called as ada; "
+        "1 line waits until c is called as ada; 2 lines wait for other calls"
+    )

@@ -26,10 +26,23 @@ def time(value: str | None) -> datetime | None:
 
 @pytest.mark.parametrize(
     ("text", "length"),
-    [("45s", 45), ("2h", 7200), ("1h30m", 5400), ("90d", 7_776_000), ("1w1d", 691_200), ("0s", 0)],
+    [
+        ("45s", 45),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("90d", 7_776_000),
+        ("1w1d", 691_200),
+        ("0d1s", 1),
+    ],
 )
 def test_a_length_is_a_sum_of_parts(text: str, length: int) -> None:
     assert seconds(text) == length
+
+
+@pytest.mark.parametrize("text", ["0s", "0d0h"])
+def test_a_length_of_nothing_is_none(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="1h30m"):
+        seconds(text)
 
 
 @pytest.mark.parametrize("text", ["", "90", "d", "1.5h", "-1h", "1h ", "1y", "9" * 5000 + "s"])
@@ -68,7 +81,7 @@ def test_a_date_may_have_a_time_and_a_zone(text: str, when: datetime) -> None:
     assert time(text) == when
 
 
-@pytest.mark.parametrize("text", ["yesterday", "31.1.2026", "2026-02-31", "", "12"])
+@pytest.mark.parametrize("text", ["yesterday", "31.1.2026", "2026-02-31", "", "12", "0s"])
 def test_what_is_no_time_is_told_how_one_looks(text: str) -> None:
     with pytest.raises(click.BadParameter, match="2026-01-31T18:30"):
         time(text)

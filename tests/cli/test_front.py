@@ -66,19 +66,29 @@ def session(code: int | None = None) -> Session:
 @pytest.mark.parametrize(
     ("terminal", "settings", "chosen"),
     [
-        (True, {}, ("Console", {"color": True})),
-        (True, {"no_color": True}, ("Console", {"color": False})),
-        (True, {"plain": True}, ("Lines", {"as_json": False})),
-        (True, {"as_json": True}, ("Lines", {"as_json": True})),
-        (False, {}, ("Lines", {"as_json": False})),
-        (False, {"as_json": True}, ("Lines", {"as_json": True})),
+        (True, {}, ("Console", {"color": True, "leaving": "leaves"})),
+        (True, {"no_color": True}, ("Console", {"color": False, "leaving": "leaves"})),
+        (True, {"plain": True}, ("Lines", {"as_json": False, "leaving": "leaves"})),
+        (True, {"as_json": True}, ("Lines", {"as_json": True, "leaving": "leaves"})),
+        (False, {}, ("Lines", {"as_json": False, "leaving": "leaves"})),
+        (
+            True,
+            {"leaving": "stops"},
+            ("Console", {"color": True, "leaving": "stops"}),
+        ),
+        (
+            False,
+            {"leaving": "stops"},
+            ("Lines", {"as_json": False, "leaving": "stops"}),
+        ),
+        (False, {"as_json": True}, ("Lines", {"as_json": True, "leaving": "leaves"})),
     ],
 )
 async def test_a_session_gets_the_front_end_that_fits(
     monkeypatch: pytest.MonkeyPatch,
     made: list[tuple[str, dict[str, Any]]],
     terminal: bool,
-    settings: dict[str, bool],
+    settings: dict[str, Any],
     chosen: tuple[str, dict[str, Any]],
 ) -> None:
     at_terminal(monkeypatch, terminal)
@@ -92,7 +102,7 @@ async def test_no_color_is_heeded(
     at_terminal(monkeypatch, True)
     monkeypatch.setenv("NO_COLOR", "1")
     Front(session())
-    assert made == [("Console", {"color": False})]
+    assert made == [("Console", {"color": False, "leaving": "leaves"})]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -111,6 +121,16 @@ async def test_it_runs_until_it_leaves_and_tells_the_exit_code(
     front.leave()
     # The console does not know how a session ends; the lines do.
     assert await running == (status if terminal else ExitCode.REFUSED)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_a_notice_is_shown_by_the_one_that_is_there(
+    monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, dict[str, Any]]], terminal: bool
+) -> None:
+    at_terminal(monkeypatch, terminal)
+    front = Front(session())
+    front.notice("hello")
+    assert cast("Any", front._console or front._lines).notices == ["hello"]
 
 
 async def test_log_lines_do_not_tear_the_console(

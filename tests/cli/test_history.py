@@ -124,6 +124,15 @@ def test_a_room_in_which_nobody_spoke_is_told(
     assert err == "-- nobody has said anything in 'pub' yet; there are: lobby, tea\n"
 
 
+def test_a_search_without_a_hit_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keep(tmp_path, TALK)
+    lines, err = read(monkeypatch, capfd, tmp_path, "--search", "goodbye")
+    assert lines == []
+    assert err == "-- nothing was found: no message there has all of these words in it\n"
+
+
 def test_json_is_the_messages_as_connect_writes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -138,16 +138,28 @@ async def test_an_empty_input_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> 
         assert await it.ended() is ExitCode.DONE
 
 
-async def test_a_line_that_is_not_utf8_ends_it_behind_those_before(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_line_that_is_not_utf8_is_told_of_and_the_rest_is_sent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with at_pipes(monkeypatch) as it:
+    async with at_pipes(monkeypatch, as_json=True) as it:
         it.type(b"one\n\xff\nthree\n")
-        with pytest.raises(Failure, match="line 2 of the input is not UTF-8") as caught:
-            await it.ended()
-        assert caught.value.code is ExitCode.USAGE
-        assert await receive(it.far, 1) == ["one"]
-        assert it.session.unacknowledged == 0
+        it.end_input()
+        assert await receive(it.far, 2) == ["one", "three"]
+        assert await it.ended() is ExitCode.REFUSED
+        (rejected,) = [value for value in it.objects if value["type"] == "rejected"]
+        assert (rejected["line"], rejected["number"], rejected["code"]) == (2, None, 1007)
+        assert "-- line 2 was not sent: it is not UTF-8" in capsys.readouterr().err
+
+
+async def test_who_types_what_is_not_utf8_is_told_and_may_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with at_pipes(monkeypatch, typed=True) as it:
+        it.type(b"\xff\n")
+        await until(lambda: "-- not sent: it is not UTF-8" in capsys.readouterr().err)
+        it.type("two\n/quit\n")
+        assert await receive(it.far, 1) == ["two"]
+        assert await it.ended() is ExitCode.REFUSED
 
 
 async def test_a_line_that_the_other_side_does_not_take_is_told_of_and_the_rest_is_sent(
@@ -158,8 +170,9 @@ async def test_a_line_that_the_other_side_does_not_take_is_told_of_and_the_rest_
         it.end_input()
         assert await receive(it.far, 2) == ["one", "three"]
         assert await it.ended() is ExitCode.REFUSED
-        (error,) = [value for value in it.objects if value["type"] == "error"]
-        assert "at most 4096" in error["reason"]
+        (rejected,) = [value for value in it.objects if value["type"] == "rejected"]
+        assert (rejected["line"], rejected["number"], rejected["code"]) == (2, None, 1009)
+        assert "at most 4096" in rejected["reason"]
         assert "at most 4096" in capsys.readouterr().err
 
 
@@ -298,7 +311,8 @@ async def test_json_tells_everything_an_object_a_line(
         await it.says("delivered")
         await it.says("message")
         await it.far.close(CloseCode.GOING_AWAY, "enough")
-        assert await it.ended() is ExitCode.DONE
+        with pytest.raises(Failure, match="enough"):
+            await it.ended()
         kinds = [value["type"] for value in it.objects]
         assert kinds[0] == "connected"
         assert kinds[-1] == "disconnected"
@@ -361,12 +375,32 @@ async def test_who_leaves_does_not_wait_for_a_reader_that_reads_no_more(
 async def test_an_orderly_end_is_said_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: CloseCode
 ) -> None:
-    async with at_pipes(monkeypatch) as it:
+    async with at_pipes(monkeypatch, typed=True) as it:
         await it.far.send("last words")
         await it.far.close(code, "good night")
         assert await it.ended() is ExitCode.DONE
         assert it.out == "server: last words\n"
         assert capsys.readouterr().err.count("the session is over: good night") == 1
+
+
+@pytest.mark.parametrize("code", [CloseCode.OK, CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART])
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_an_orderly_end_before_that_of_the_input_is_no_success(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: CloseCode,
+    as_json: bool,
+) -> None:
+    async with at_pipes(monkeypatch, as_json=as_json) as it:
+        it.type("one\n")
+        assert await receive(it.far, 1) == ["one"]
+        await it.far.close(code, "good night")
+        with pytest.raises(
+            Failure, match=r"over: good night.*; the rest of the input was not sent"
+        ) as caught:
+            await it.ended()
+        assert caught.value.code is ExitCode.NOT_ACKNOWLEDGED
+        assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("code", [CloseCode.POLICY_VIOLATION, CloseCode.TRY_AGAIN_LATER, 4000])

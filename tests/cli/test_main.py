@@ -56,6 +56,11 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
             assert f"\n  {name} " in help_.out
 
 
+def test_the_help_tells_what_each_command_does_in_one_whole_line() -> None:
+    result = CliRunner().invoke(cli, ["--help"], prog_name="socketchat")
+    assert "..." not in result.output.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize("name", list(ALL))
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_the_help_of_a_command_names_and_explains_every_option(name: str, flag: str) -> None:
@@ -146,6 +151,8 @@ def test_the_version_is_told() -> None:
         (["connect", "local host"], "HOST:PORT"),
         (["connect", "localhost:0"], "port"),
         (["connect", "--history", "-1", "localhost"], "-1"),
+        (["connect", "--history", "1" + "0" * 21, "localhost"], "--history"),
+        (["tail", "--history", str(2**63), "localhost"], "--history"),
         (["send"], "TARGET"),
         (["send", "local host", "hi"], "HOST:PORT"),
         (["send", "--to", "x" * 65, "localhost", "hi"], "--to"),
@@ -156,12 +163,16 @@ def test_the_version_is_told() -> None:
         (["tail", "--fingerprint", "x", "localhost"], "--fingerprint"),
         (["history", "extra"], "extra"),
         (["history", "--data", "/nowhere/at/all"], "no server has kept a log there"),
+        (["history", "--limit", str(2**63)], "--limit"),
         (["serve", "--retain", "soon"], "length of time"),
         (["invite", "extra"], "extra"),
         (["invite", "--expires", "soon"], "length of time"),
         (["invite", "--expires", "59s"], "1m to 365d"),
         (["invite", "--expires", "365d1s"], "1m to 365d"),
         (["invite", "--data", "/nowhere/at/all"], "socketchat serve"),
+        (["serve", "--retain", "0s"], "length of time"),
+        (["serve", "--room", "bad room"], "blanks"),
+        (["serve", "--room", "a/b"], "slashes"),
         (["serve", "--rate", "-1"], "-1"),
         (["connect", "::1"], "brackets"),
         (["trust", "frob"], "No such command 'frob'"),

@@ -256,6 +256,9 @@ def test_what_is_no_message_is_a_notice() -> None:
         "-- message 7 was refused: muted",
         "-- here: bob, eve␛",
     ]
+    assert words(LinkLost("the server is stopping", 1012)) == (
+        "the link is lost: the server is stopping; what you send waits until it is back"
+    )
     assert words(Gap(3, 3)) == "1 message is missing here: the room keeps them no longer"
 
 
@@ -331,7 +334,14 @@ def test_every_event_but_typing_has_its_object() -> None:
         {"type": "connected", "room": "lobby"},
         {"type": "gap", "room": "lobby", "first": None, "last": None},
         {"type": "gap", "room": "lobby", "first": 3, "last": 1300},
-        {"type": "rejected", "room": "lobby", "number": 7, "code": 1008, "reason": "muted"},
+        {
+            "type": "rejected",
+            "room": "lobby",
+            "line": None,
+            "number": 7,
+            "code": 1008,
+            "reason": "muted",
+        },
         {"type": "present", "room": "lobby", "names": ["bob", "eve\x1b"], "keys": ["", ""]},
     ]
 

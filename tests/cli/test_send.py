@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -57,8 +58,10 @@ def test_what_is_refused_is_5_and_the_rest_is_sent(tmp_path: Path) -> None:
         process = send(it, server.address, "--json", text="one\n" + "x" * 20_000 + "\nthree\n")
         assert process.popen.returncode == 5
         assert [value["number"] for value in process.kinds("delivered")] == [1, 2]
-        (error,) = process.kinds("error")
-        assert "at most 16384 bytes" in error["reason"]
+        (rejected,) = process.kinds("rejected")
+        assert (rejected["line"], rejected["number"], rejected["code"]) == (2, 2, 1009)
+        assert "at most 16384 bytes" in rejected["reason"]
+        assert "-- line 2 was not sent: a message has at most" in process.err
         nobody = send(it, server.address, "--to", "nobody", "psst")
         assert nobody.popen.returncode == 5
         assert "-- not sent: nobody here is called 'nobody'\n" in nobody.err
@@ -82,12 +85,12 @@ def test_what_is_not_acknowledged_in_time_is_6_and_is_kept(
     monkeypatch.setattr(delivery, "PATIENCE", 0.1)
     keep = functools.partial(take_and_never_acknowledge, threading.Event(), b"")
     with fake_server(keep) as address:
-        asked = ("send", address, "--no-tls", "--data", str(tmp_path), "hello")
+        asked = ("send", address, "--no-tls", "--nick", "ada", "--data", str(tmp_path), "hello")
         assert status(monkeypatch, *asked) == 6
     last = capfd.readouterr().err.splitlines()[-1]
     assert last == (
         "socketchat: 1 line was not acknowledged: no sign of it in 0.1 s; "
-        "1 line is kept, and goes out at the next start"
+        f"1 line is kept, and goes out when {address} is called as ada again"
     )
     assert len(list((tmp_path / "outbox").glob("*.outbox"))) == 1
 
@@ -118,3 +121,91 @@ def test_nothing_to_say_is_nothing_wrong(tmp_path: Path) -> None:
         server = it.serve()
         process = it.start("send", server.address, stdin=subprocess.DEVNULL)
         assert process.wait() == 0
+
+
+# The server cannot be reached
+
+
+def free_address() -> str:
+    """Return an address at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_what_is_said_while_nobody_listens_is_kept_and_goes_out_in_order(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        address = free_address()
+        one = send(it, address, "one")
+        more = send(it, address, text="two\n\nfour\n")
+        secret = send(it, address, "--to", "ada", "five")
+        assert [process.popen.returncode for process in (one, more, secret)] == [3, 3, 3]
+        again = f"when {address} is called as ada again"
+        assert "nobody listens there" in last_line(one)
+        assert last_line(one).endswith(f"; 1 line is kept, and goes out {again}")
+        assert last_line(more).endswith(f"; 4 lines are kept, and go out {again}")
+        server = it.serve(port=int(address.rpartition(":")[2]))
+        last = send(it, address, "six")
+        assert last.popen.returncode == 0
+        assert "-- 5 lines from last time were sent\n" in last.err
+        reader = it.start("history", "--data", str(tmp_path / "server"), stdin=subprocess.DEVNULL)
+        assert reader.wait() == 0
+        assert [line[17:] for line in reader.lines] == [
+            *("ada: one", "ada: two", "ada: ", "ada: four", "ada → ada: five", "ada: six"),
+        ]
+        assert server.popen.poll() is None
+
+
+def test_lines_that_cannot_be_kept_are_named_and_all_others_are_kept(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        process = it.start("send", free_address(), "--nick", "ada", "--data", str(tmp_path))
+        process.write(b"one\n\xff\n" + b"x" * 2**20 + b"\nfour\n")
+        process.end_input()
+        assert process.wait() == 3
+        assert "-- line 2 is not kept: it is not UTF-8" in process.err
+        assert "-- line 3 is not kept: the message takes" in process.err
+        assert "2 lines are kept" in last_line(process)
+        assert "the rest of the input" not in process.err
+
+
+def test_an_input_that_goes_on_is_not_waited_for(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        process = it.start("send", free_address(), "--nick", "ada", "--data", str(tmp_path))
+        process.write("one\ntwo\n")
+        assert process.wait() == 3
+        assert "-- the rest of the input is not kept\n" in process.err
+        assert "2 lines are kept" in last_line(process)
+
+
+def test_more_than_an_outbox_holds_is_told_of(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        process = send(it, free_address(), text="x\n" * 5000)
+        assert "-- the rest of the input is not kept\n" in process.err
+        assert "4,096 lines are kept" in last_line(process)
+
+
+def test_a_server_that_is_not_trusted_gets_nothing_later_either(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        wrong = f"SHA256:{'A' * 43}"
+        process = send(it, server.address, "--fingerprint", wrong, "hello")
+        assert process.popen.returncode == 4
+        assert not list((tmp_path / "client" / "outbox").iterdir())
+
+
+# Lines that wait for others
+
+
+def test_lines_that_wait_for_another_call_are_mentioned_at_the_next_one(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        address = free_address()
+        port = address.rpartition(":")[2]
+        send(it, f"LOCALHOST:{port}", "one")
+        send(it, address, "two", nick="bob")
+        it.serve(port=int(port))
+        process = send(it, address, "three")
+        assert process.popen.returncode == 0
+        assert (
+            f"-- 1 line waits until localhost:{port} is called as ada; "
+            f"1 line waits until {address} is called as bob\n"
+        ) in process.err
+        assert "-- 1 line from last time was sent" in send(it, f"LocalHost:{port}", "four").err

@@ -314,7 +314,7 @@ def test_a_log_that_has_failed_ends_it_and_members_keep_what_they_have_to_say(
         assert "the log has failed" in line
         assert line.endswith("see that the disk is in order, and start again")
         for client in (ada, bob):
-            client.until(lambda client=client: "1013" in client.err + client.out)  # type: ignore[misc]
+            client.until(lambda client=client: "the log has failed" in client.err + client.out)  # type: ignore[misc]
         server = it.serve("--rate", "0", port=server.port)
         ada.end_input()
         assert ada.wait() == 0
@@ -385,8 +385,10 @@ async def test_a_host_whom_a_full_disk_turned_away_is_seated_again(
     monkeypatch.setattr(Seat, "taken", 0)
     log = FullLog(2)
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    async with listen(ChatServer(log), "127.0.0.1", 0, tls=False) as server:
-        chatting = asyncio.create_task(_chat(server, settings(nick="ada"), ADA, [end]))
+    chat = ChatServer(log)
+    hosting = Hosting(chat, None, None, ADA)
+    async with listen(chat, "127.0.0.1", 0, tls=False) as server:
+        chatting = asyncio.create_task(_chat(server, settings(nick="ada"), hosting, [end]))
         await log.kept.wait()
         assert [entry.body for entry in await log.read("lobby", 0)] == ["at seat 3"]
         end.set_result(None)
@@ -399,8 +401,10 @@ async def test_a_host_who_leaves_is_not_seated_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Seat, "taken", 0)
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     end.set_result(None)
-    async with listen(ChatServer(), "127.0.0.1", 0, tls=False) as server:
-        await _chat(server, settings(nick="ada"), ADA, [end])
+    chat = ChatServer()
+    hosting = Hosting(chat, None, None, ADA)
+    async with listen(chat, "127.0.0.1", 0, tls=False) as server:
+        await _chat(server, settings(nick="ada"), hosting, [end])
     assert Seat.taken == 1
 
 

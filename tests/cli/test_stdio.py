@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socketchat import CloseCode
 from socketchat.cli import stdio
-from socketchat.cli.stdio import MAX_LINE, MAX_WAITING, InputError, LineInput, LineOutput
+from socketchat.cli.stdio import MAX_LINE, MAX_WAITING, InputError, LineInput, LineOutput, Unfit
 from tests.cli.processes import join_helpers
 from tests.sessions import turns, until
 
@@ -50,7 +52,7 @@ def opened(path: str | Path, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-async def read(data: bytes, *, piece: int = 2**16) -> list[str]:
+async def read(data: bytes, *, piece: int = 2**16) -> list[str | Unfit]:
     """Return the lines of some input."""
     out, into = os.pipe()
     writing = threading.Thread(target=_write_pieces, args=(into, data, piece))
@@ -117,32 +119,37 @@ async def test_a_file_is_an_input_too(tmp_path: Path) -> None:
     ("data", "number"), [(b"\xff\n", 1), (b"one\ntw\xc3\n", 2), (b"\n\n\xed\xa0\x80", 3)]
 )
 async def test_a_line_that_is_not_utf8_is_named(data: bytes, number: int) -> None:
-    with pytest.raises(InputError, match=f"^line {number} of the input is not UTF-8"):
-        await read(data)
+    lines = await read(data)
+    assert [at for at, line in enumerate(lines, 1) if isinstance(line, Unfit)] == [number]
+    (unfit,) = (line for line in lines if isinstance(line, Unfit))
+    assert unfit.code == CloseCode.INVALID_DATA
+    assert unfit.reason.startswith("it is not UTF-8")
 
 
-async def test_lines_before_a_bad_one_come() -> None:
-    with pipe() as (out, into):
-        os.write(into, b"one\ntwo\n\xff\n")
-        lines = LineInput(out).lines()
-        assert [await anext(lines), await anext(lines)] == ["one", "two"]
-        with pytest.raises(InputError):
-            await anext(lines)
+async def test_lines_around_a_bad_one_come() -> None:
+    lines = await read(b"one\ntwo\n\xff\nfour\n")
+    assert (*lines[:2], *lines[3:]) == ("one", "two", "four")
 
 
 async def test_the_longest_line_comes() -> None:
     assert await read(b"x" * MAX_LINE + b"\nnext\n") == ["x" * MAX_LINE, "next"]
 
 
-@pytest.mark.parametrize("end", [b"\n", b""])
-async def test_a_longer_one_is_named(end: bytes) -> None:
-    with pytest.raises(InputError, match=r"^line 2 of the input is longer than 1048576"):
-        await read(b"one\n" + b"x" * (MAX_LINE + 1) + end)
+@pytest.mark.parametrize("end", [b"\n", b"", b"\nthree"])
+@pytest.mark.parametrize("size", [MAX_LINE + 1, 3 * MAX_LINE])
+async def test_a_longer_one_is_named_once_and_the_rest_comes(end: bytes, size: int) -> None:
+    lines = await read(b"one\n" + b"x" * size + end)
+    unfit = Unfit(CloseCode.TOO_BIG, "it is longer than 1048576 bytes")
+    assert lines == ["one", unfit, *(["three"] if end == b"\nthree" else [])]
 
 
-async def test_a_line_without_end_is_not_read_to_its_end() -> None:
-    with opened("/dev/zero", os.O_RDONLY) as zeros, pytest.raises(InputError, match="line 1"):
-        await anext(LineInput(zeros).lines())
+async def test_a_line_without_end_is_named_and_takes_no_memory() -> None:
+    with opened("/dev/zero", os.O_RDONLY) as zeros:
+        source = LineInput(zeros)
+        lines = source.lines()
+        assert isinstance(await anext(lines), Unfit)
+        assert not source._rest
+        await lines.aclose()
 
 
 async def test_an_input_that_cannot_be_read_says_why() -> None:
@@ -173,7 +180,7 @@ async def test_an_input_that_never_comes_can_be_given_up() -> None:
         assert waiting.cancelled()
 
 
-async def _take_one(lines: LineInput) -> str:
+async def _take_one(lines: LineInput) -> str | Unfit:
     return await anext(lines.lines())
 
 
@@ -236,6 +243,52 @@ async def test_once_nobody_reads_it_is_over_and_nobody_waits() -> None:
         output.put(b"x" * (MAX_WAITING + 1))
         await output.run()
         await output.ready()
+
+
+async def test_a_reader_that_goes_is_noticed_without_a_word() -> None:
+    with pipe() as (out, into):
+        output = LineOutput(into, watched=True)
+        running = asyncio.create_task(output.run())
+        output.put(b"one\n")
+        await until(lambda: select.select([out], [], [], 0)[0])
+        assert not running.done()
+        os.close(out)
+        async with asyncio.timeout(20):
+            await running
+
+
+async def test_a_reader_that_goes_is_not_noticed_where_nobody_asks() -> None:
+    with pipe() as (out, into):
+        output = LineOutput(into)
+        running = asyncio.create_task(output.run())
+        os.close(out)
+        await turns()
+        assert not running.done()
+        output.finish()
+        await running
+
+
+async def test_a_file_has_no_reader_to_be_watched(tmp_path: Path) -> None:
+    path = tmp_path / "output"
+    with opened(path, os.O_WRONLY | os.O_CREAT) as file:
+        output = LineOutput(file, watched=True)
+        output.put(b"one\n")
+        output.finish()
+        await output.run()
+    assert path.read_bytes() == b"one\n"
+
+
+async def test_a_pipe_that_is_open_both_ways_is_no_trouble(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with opened(tmp_path / "fifo", os.O_RDWR) as both:
+        output = LineOutput(both, watched=True)
+        running = asyncio.create_task(output.run())
+        output.put(b"one\n")
+        await until(lambda: select.select([both], [], [], 0)[0])
+        await turns()
+        assert not running.done()
+        output.finish()
+        await running
 
 
 async def test_an_output_that_cannot_be_written_says_why() -> None:

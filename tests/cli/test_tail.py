@@ -94,6 +94,16 @@ def test_it_reads_no_input_and_ends_with_its_reader(tmp_path: Path) -> None:
         assert b"input" not in err
 
 
+def test_it_ends_with_its_reader_though_nobody_says_more(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        say(it, server, "one\ntwo\n")
+        reader = tail(it, server, "--history", "50")
+        reader.until(lambda: reader.lines == ["ada: one", "ada: two"])
+        reader.close_output()
+        assert reader.wait() == 0
+
+
 def say_more(process: Piped) -> bool:
     process.write("more\n")
     return False

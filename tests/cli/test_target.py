@@ -101,6 +101,12 @@ def test_others_are_not(text: str) -> None:
     assert "brackets" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["localhost/tea room", "localhost:80/a/b", "[::1]/tea room"])
+def test_a_room_that_cannot_be_named_is_told_why(text: str) -> None:
+    with pytest.raises(ValueError, match="a room's name has neither blanks nor slashes"):
+        parse_target(text)
+
+
 @pytest.mark.parametrize("target", list(GOOD.values()), ids=str)
 def test_a_target_is_shown_as_it_can_be_typed(target: Target) -> None:
     assert parse_target(str(target)) == target

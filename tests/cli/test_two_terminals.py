@@ -347,7 +347,7 @@ def test_log_lines_stand_above_the_prompt(tmp_path: Path) -> None:
     ("keys", "code", "words"),
     [
         ("\x04", 2, "no host name was given"),
-        ("\r \r\x04", 2, "host name: socketchat: no host name was given"),
+        ("\r \r\x04", 2, "no host name was given"),
         ("not a host\r", 2, "HOST:PORT"),
         ("\x03", 130, "host name:"),
     ],
@@ -360,3 +360,52 @@ def test_no_host_name_is_no_call(tmp_path: Path, keys: str, code: int, words: st
         assert client.wait() == code
         assert words in " ".join(client.text.split())
         assert "Traceback" not in client.text
+
+
+def test_an_error_behind_the_question_has_a_line_of_its_own(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        client = it.open_terminal("connect")
+        client.shows("host name:")
+        client.write("\x04")
+        client.wait()
+        assert client.text.split("\n") == [
+            "host name:",
+            "socketchat: no host name was given",
+        ]
+
+
+def test_what_is_said_besides_is_not_broken_within_words(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        client = it.open_terminal("connect", server.address, columns=72)
+        client.shows(">>")
+        said = " ".join(" ".join(client.everything).split())
+        assert f"its key {server.key} is new here; it is remembered from now on" in said
+        asked = it.open_terminal("connect", "--fingerprint", "x", "localhost", columns=40)
+        assert asked.wait() == 2
+        assert asked.text.split("\n") == [
+            "socketchat: --fingerprint wants",
+            "   SHA256:... as the server shows it",
+            "   when it starts",
+        ]
+
+
+def test_the_host_sees_who_comes_and_goes_in_other_rooms_too(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        data = str(tmp_path / "server")
+        host = it.open_terminal(
+            *("serve", "--host", "127.0.0.1", "--port", "0", "--data", data, "--nick", "host")
+        )
+        host.shows("listening on", ">>", "Ctrl-D stops the server")
+        (line,) = (line for line in host.everything if line.startswith("listening on"))
+        ada = it.join(f"127.0.0.1:{line.split()[-1]}/tea", "ada")
+        host.shows("-- in tea: ada (127.0.0.1:", "is online")
+        ada.end_input()
+        assert ada.wait() == 0
+        host.shows(") left")
+        assert sum("ada (" in row for row in host.everything) == 2
+        bob = it.join(f"127.0.0.1:{line.split()[-1]}", "bob")
+        host.shows("-- bob (127.0.0.1:")
+        assert not any("in lobby: bob" in row for row in host.everything)
+        bob.end_input()
+        bob.wait()

@@ -56,6 +56,9 @@ class RoomHost(Protocol):
     def log_failed(self, member: Member, error: BaseException) -> None:
         """Deal with a log that did not do what was asked of it for a member."""
 
+    def came_or_went(self, room: Room, event: Event) -> None:
+        """Take notice that somebody has come into a room, or is gone."""
+
     def deserted(self, room: Room) -> None:
         """Take notice that nobody has a name in a room any more."""
 
@@ -311,6 +314,8 @@ class Room:
         if not self._passing:
             asyncio.get_running_loop().call_soon(self._tell_all)
         self._passing.append(_Passing(about, encode(event), encode(for_host)))
+        if event.kind != "typing":
+            self.host.came_or_went(self, for_host)
 
     def _tell_all(self) -> None:
         """Write what has passed in this turn to everyone whose link takes it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from socketchat.chat.log import Log
@@ -29,8 +29,10 @@ from socketchat.errors import (
     LogUnavailable,
     SessionClosed,
 )
+from socketchat.events import Joined, Left
+from socketchat.fingerprint import fingerprint_of
 from socketchat.logged import LoggedSession
-from socketchat.messages import MAX_NAME, Answer, Command, Hello
+from socketchat.messages import MAX_NAME, Answer, Command, Event, Hello
 from socketchat.server import Admission
 from socketchat.session import Session
 
@@ -75,6 +77,8 @@ class ChatServer:
 
     Attributes:
         failure: Why the log has failed for good; None if it has not.
+        on_presence: Called with a room's name and each who comes into it or leaves it, for a host
+            who sits in one room and wants to know of all; None is nobody.
 
     Raises:
         ValueError: The room's name is too long, or empty.
@@ -94,6 +98,7 @@ class ChatServer:
         self._rules = rules or Rules()
         self._registry = registry or Registry()
         self._invites = invites
+        self.on_presence: Callable[[str, Joined | Left], object] | None = None
         self._rooms: dict[str, Room] = {}
         self._moderator = Moderator(self._registry, self._rooms, invites)
         # What is done on behalf of members.
@@ -250,6 +255,13 @@ class ChatServer:
             if room is not opened:
                 opened.close()  # somebody else was quicker
         return room
+
+    def came_or_went(self, room: Room, event: Event) -> None:
+        """Tell who asked for it that somebody has come into a room, or is gone."""
+        if self.on_presence is not None:
+            kind = Joined if event.kind == "joined" else Left
+            key = fingerprint_of(event.key)
+            self.on_presence(room.name, kind(event.nick, event.address, key))
 
     def deserted(self, room: Room) -> None:
         """Close a room in which nobody has a name, unless somebody is about to come in."""

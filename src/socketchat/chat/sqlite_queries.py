@@ -2,7 +2,8 @@
 
 Every question is one statement that brings one value or a few, however many entries it looks at:
 it sees one state of the database, and it gives the interpreter's lock back once. A thread that
-fetched rows one by one would wait for a busy event loop at each of them.
+fetched rows one by one would wait for a busy event loop at each of them. `sqlite_search.py` does
+so, where it is the memory that counts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from socketchat.chat.sqlite_schema import (
     unpack,
 )
 
-__all__ = ["at", "before", "mark", "owner", "read", "span"]
+__all__ = ["at", "before", "mark", "owner", "read", "room_names", "span"]
 
 #: What a record has around its body, in bytes, about: names, a lane, keys.
 OVERHEAD: Final = 128
@@ -121,3 +122,8 @@ def read(
             break
         after = found[-1].number
     return found
+
+
+def room_names(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of all rooms that were ever written to, sorted."""
+    return [name for (name,) in connection.execute("SELECT name FROM rooms ORDER BY name")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from socketchat.awaiting import Opening
 from socketchat.cli.delivery import kept_words
@@ -28,9 +29,10 @@ from socketchat.cli.failures import (
     file_failure,
     session_failure,
 )
-from socketchat.cli.render import plain_notice
+from socketchat.cli.keeping import Said, keep
+from socketchat.cli.labels import label_of
 from socketchat.cli.target import Target, is_loopback, parse_target
-from socketchat.cli.terminal import on_signals, say
+from socketchat.cli.terminal import notice, on_signals, say
 from socketchat.cli.trust_question import introduce
 from socketchat.client import connect
 from socketchat.errors import HandshakeError, SessionClosed, UntrustedBecause, UntrustedPeer
@@ -54,8 +56,20 @@ if TYPE_CHECKING:
 
 __all__ = ["HISTORY", "Call", "CallerSettings", "run_call", "target_of"]
 
+_log = logging.getLogger("socketchat.client")
+
 #: Earlier messages that one is shown on coming into a room, if nothing else was asked for.
 HISTORY = 50
+
+
+class Attended(Protocol):
+    """What talks over a session: the front end."""
+
+    def leave(self) -> None:
+        """Let `run` return soon."""
+
+    async def run(self) -> ExitCode:
+        """Talk until one side leaves; return the exit code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +148,14 @@ class Call:
         target: Whom it calls.
         leave: What the first signal does; None ends the call at once.
         hang_up: What the second one does before it ends the call at once.
+        kept: How many lines of earlier processes could not be sent.
     """
 
     def __init__(self, settings: CallerSettings, target: Target) -> None:
         self.target = target
         self.leave: Callable[[], object] | None = None
         self.hang_up: Callable[[], object] = lambda: None
+        self.kept = 0
         self._settings = settings
         self._nick = clean_name(settings.nick)[:MAX_NAME] if settings.nick else ""
         self._data = settings.data or default_directory()
@@ -156,11 +172,8 @@ class Call:
 
     @property
     def label(self) -> str:
-        """What outboxes are called by that lead to this room, under this name.
-
-        What one had to say must not be said by another, though both use the same directory.
-        """
-        return f"{self._nick}@{self._server}/{self.target.room}"
+        """What outboxes are called by that lead to this room, under this name."""
+        return label_of(self.target, self._nick)
 
     async def open(
         self,
@@ -239,24 +252,38 @@ class Call:
         peer = session.peer
         name = clean_name(peer.nick) if peer.nick else self.target
         say(f"connected to {name} ({peer.address})")
-        if peer.key and new:
+        told = _log.isEnabledFor(logging.INFO)  # by a line of the log, with -v
+        if peer.key and new and not told:
             say(f"its key {peer.key} is new here; it is remembered from now on")
 
     @asynccontextmanager
-    async def conversation(self, *, history: int = 0) -> AsyncIterator[Session]:
+    async def conversation(
+        self, *, history: int = 0, said: Said | None = None, to: str = ""
+    ) -> AsyncIterator[Session]:
         """Open a session in which something is to be said, and close it at the end.
 
         First goes out what an earlier process has left. What is not acknowledged at the end stays
         in its file, for a later one, and the user is told.
+
+        Args:
+            history: How many earlier messages of the room to begin with.
+            said: What is kept for a later process if the server cannot be reached, and not looked
+                at otherwise; None is nothing.
+            to: The name of the one whom it is for; empty is everyone.
 
         Raises:
             Failure: It cannot be opened, or its end was none in good order.
         """
         from socketchat.cli.leftovers import send_leftovers
 
-        await send_leftovers(self)
         async with self._outbox() as outbox:
-            session = await self.open(history=history, outbox=outbox)
+            try:
+                await send_leftovers(self)
+                session = await self.open(history=history, outbox=outbox)
+            except Failure as exc:
+                if said is not None and exc.code is ExitCode.CANNOT_REACH:
+                    await keep(said, outbox, to)
+                raise
             self.hang_up = session.abort
             try:
                 async with session:
@@ -270,6 +297,13 @@ class Call:
                         session.abort()  # what waits for the link can wait in its file
             except SessionClosed as exc:
                 raise session_failure(str(self.target), exc) from exc
+
+    async def attend(self, front: Attended) -> ExitCode:
+        """Have a front end talk; the first signal meanwhile has it leave."""
+        self.leave = front.leave
+        code = await front.run()
+        self.leave = None
+        return code
 
     @asynccontextmanager
     async def _outbox(self) -> AsyncIterator[FileOutbox]:
@@ -286,12 +320,12 @@ class Call:
             yield outbox
         except Failure as exc:
             told = True
-            if outbox.undelivered:
-                raise Failure(exc.code, f"{exc}; {kept_words(outbox.undelivered)}") from exc
+            if kept := outbox.undelivered + self.kept:
+                raise Failure(exc.code, f"{exc}; {kept_words(kept, self.label)}") from exc
             raise
         finally:
             if outbox.undelivered and not told:
-                say(plain_notice(kept_words(outbox.undelivered)))
+                notice(kept_words(outbox.undelivered, self.label))
             await asyncio.to_thread(outbox.close)
 
 

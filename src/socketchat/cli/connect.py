@@ -9,6 +9,7 @@ from typing import Any
 from socketchat.cli.calling import Call, CallerSettings, run_call, target_of
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.front import Front
+from socketchat.cli.keeping import piped_input
 
 __all__ = ["run_connect"]
 
@@ -29,16 +30,16 @@ def run_connect(**settings: Any) -> int:
         checked = replace(checked, target=_ask_for_host())
 
     async def talk(call: Call) -> int:
-        async with call.conversation(history=checked.history) as session:
+        async with call.conversation(history=checked.history, said=piped_input()) as session:
             front = Front(
                 session,
                 plain=checked.plain,
                 no_color=checked.no_color,
                 as_json=checked.as_json,
             )
-            call.leave = front.leave
-            code = await front.run()
-            call.leave = None
+            code = await call.attend(front)
+            if front.at_console and session.unacknowledged:
+                session.abort()  # it was waited for, and is in its file
             return code
 
     return run_call(checked, target_of(checked), talk)
@@ -53,4 +54,5 @@ def _ask_for_host() -> str:
             if name := input().strip():
                 return name
     except EOFError:
+        print(file=sys.stderr)  # the error gets a line of its own
         raise Failure(ExitCode.USAGE, "no host name was given") from None

@@ -97,6 +97,7 @@ class Console:
         clock: Tells the time, in microseconds since the epoch.
         fold: Whether a backlog of messages may be folded into one line that counts them, because
             the session's room has a log in which they can be read.
+        leaving: What one does who leaves, as the banner says it.
     """
 
     def __init__(
@@ -109,12 +110,14 @@ class Console:
         zone: tzinfo | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
         fold: bool = False,
+        leaving: str = "leaves",
     ) -> None:
         self._session = session
         self._input = input or make_input()
         self._output = output or make_output()
         self._zone = zone
         self._clock = clock
+        self._leaving_words = leaving
         self._online = True
         self._started = False
         self._running = False
@@ -202,7 +205,7 @@ class Console:
     def _banner(self) -> str:
         who = clean_name(self._session.nick) if self._session.nick else "you"
         where = f" in {clean_name(self._session.room)}" if self._session.room else ""
-        return f"{who}{where}: Enter sends, /help tells more, Ctrl-D leaves"
+        return f"{who}{where}: Enter sends, /help tells more, Ctrl-D {self._leaving_words}"
 
     def _task_ended(self, _task: asyncio.Task[None]) -> None:
         """End the console with the first of its tasks that ends by itself."""

@@ -7,13 +7,17 @@ lines may take minutes. So not the whole is timed, but each silence.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
+from socketchat.cli.labels import call_words
 from socketchat.session import Session
 
-__all__ = ["PATIENCE", "acknowledged", "kept_words", "lines_were", "seconds"]
+__all__ = ["PATIENCE", "acknowledged", "kept_words", "lines_were", "seconds", "waiting_words"]
 
 #: Seconds without a single acknowledgement after which it is given up.
 PATIENCE = 30.0
+#: Calls that are named, of those for which lines wait.
+MOST_PLACES = 3
 
 
 async def acknowledged(session: Session) -> None:
@@ -47,8 +51,20 @@ def lines_were(count: int) -> str:
     return "1 line was" if count == 1 else f"{count:,} lines were"
 
 
-def kept_words(count: int) -> str:
-    """Say that lines stay in an outbox, in words."""
-    if count == 1:
-        return "1 line is kept, and goes out at the next start"
-    return f"{count:,} lines are kept, and go out at the next start"
+def kept_words(count: int, label: str) -> str:
+    """Say that lines stay in outboxes of this label, in words."""
+    kept = "1 line is kept, and goes" if count == 1 else f"{count:,} lines are kept, and go"
+    return f"{kept} out when {call_words(label)} again"
+
+
+def waiting_words(counts: Mapping[str, int]) -> str:
+    """Say that lines wait in outboxes of these labels, in words."""
+    shown = sorted(counts)[:MOST_PLACES]
+    parts = [f"{_lines_wait(counts[label])} until {call_words(label)}" for label in shown]
+    if more := sum(counts.values()) - sum(counts[label] for label in shown):
+        parts.append(f"{_lines_wait(more)} for other calls")
+    return "; ".join(parts)
+
+
+def _lines_wait(count: int) -> str:
+    return "1 line waits" if count == 1 else f"{count:,} lines wait"

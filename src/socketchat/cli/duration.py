@@ -21,12 +21,13 @@ def seconds_of(
     """Return the seconds that an option like `1h30m` stands for.
 
     Raises:
-        click.BadParameter: It is no length of time.
+        click.BadParameter: It is no length of time, or none at all: one who keeps messages for 0 s
+            would have meant for ever.
     """
     if value is None:
         return None
     seconds = parse_duration(value)
-    if seconds is None:
+    if not seconds:
         raise click.BadParameter(f"{value!r} is no length of time: write 90d, 12h, 1h30m or 45s")
     return float(seconds)
 

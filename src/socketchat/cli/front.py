@@ -23,6 +23,7 @@ class Front:
         plain: Use plain lines at a terminal too.
         no_color: Use no colours.
         as_json: Write one JSON object a line to stdout.
+        leaving: What one does who leaves, as it is said at the beginning.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Front:
         plain: bool = False,
         no_color: bool = False,
         as_json: bool = False,
+        leaving: str = "leaves",
     ) -> None:
         self._session = session
         self._lines: Lines | None = None
@@ -40,17 +42,28 @@ class Front:
         if as_json or not is_interactive(plain=plain):
             from socketchat.cli.lines import Lines
 
-            self._lines = Lines(session, as_json=as_json)
+            self._lines = Lines(session, as_json=as_json, leaving=leaving)
         else:
             from socketchat.cli.console import Console
 
-            self._console = Console(session, color=wants_color(no_color=no_color))
+            self._console = Console(session, color=wants_color(no_color=no_color), leaving=leaving)
+
+    @property
+    def at_console(self) -> bool:
+        """Whether it is the console."""
+        return self._console is not None
 
     def leave(self) -> None:
         """Let `run` return soon; from the event loop's own thread."""
         front = self._lines or self._console
         assert front is not None
         front.leave()
+
+    def notice(self, text: str) -> None:
+        """Say something that is no message."""
+        front = self._lines or self._console
+        assert front is not None
+        front.notice(text)
 
     async def run(self) -> ExitCode:
         """Chat until the user leaves or the session ends; return the exit code.

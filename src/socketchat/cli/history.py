@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from socketchat.chat.history import read_history, room_names
+from socketchat.chat.history import History, open_history
 from socketchat.chat.log import Entry
 from socketchat.chat.rules import room_name_of
 from socketchat.cli.failures import ExitCode, file_failure
 from socketchat.cli.output import write_out
-from socketchat.cli.render import dated, plain_notice
+from socketchat.cli.render import dated
 from socketchat.cli.render_json import json_line, to_json
-from socketchat.cli.terminal import say
+from socketchat.cli.terminal import notice
 from socketchat.events import Message
 from socketchat.trust.known_hosts import default_directory
 
@@ -39,22 +40,34 @@ def run_history(**settings: Any) -> int:
     directory = checked.data or default_directory()
     room = None if checked.room is None else room_name_of(checked.room)
     since = int(checked.since.timestamp() * 1_000_000) if checked.since else 0
-    # One more than is shown, so that it is known whether there are more.
-    most = checked.limit + 1 if checked.limit else None
     try:
-        rooms = room_names(directory)
-        found = read_history(directory, room=room, words=checked.search, since=since, limit=most)
+        with open_history(directory) as history:
+            if room is not None and room not in history.rooms:
+                known = (
+                    f"there are: {', '.join(history.rooms)}"
+                    if history.rooms
+                    else "nor in any other"
+                )
+                notice(f"nobody has said anything in {room!r} yet; {known}")
+            _write(history, checked, room, since)
     except OSError as exc:
         raise file_failure(exc) from exc
-    if room is not None and room not in rooms:
-        known = f"there are: {', '.join(rooms)}" if rooms else "nor in any other"
-        _notice(f"nobody has said anything in {room!r} yet; {known}")
-    if most is not None and len(found) == most:
-        del found[0]
-        _notice("earlier messages are left out; --limit 0 shows all")
-    named = room is None and len(rooms) > 1
-    write_out(_line(name, entry, named=named, as_json=checked.as_json) for name, entry in found)
     return ExitCode.DONE
+
+
+def _write(history: History, asked: HistorySettings, room: str | None, since: int) -> None:
+    """Write what is found, as it is found."""
+    limit = asked.limit or None
+    hits = history.find(room=room, words=asked.search, since=since, limit=limit)
+    if hits.more:
+        notice("earlier messages are left out; --limit 0 shows all")
+    named = room is None and len(history.rooms) > 1
+    first = next(hits.entries, None)
+    if first is not None:
+        found = chain([first], hits.entries)
+        write_out(_line(name, one, named=named, as_json=asked.as_json) for name, one in found)
+    elif asked.search:
+        notice("nothing was found: no message there has all of these words in it")
 
 
 def _line(room: str, entry: Entry, *, named: bool, as_json: bool) -> bytes:
@@ -72,7 +85,3 @@ def _line(room: str, entry: Entry, *, named: bool, as_json: bool) -> bytes:
         assert value is not None
         return json_line(value)
     return f"{dated(message, room if named else '')}\n".encode()
-
-
-def _notice(text: str) -> None:
-    say(plain_notice(text))

@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from socketchat.cli.delivery import acknowledged, kept_words, seconds
+from socketchat.cli.delivery import acknowledged, kept_words, seconds, waiting_words
 from socketchat.cli.failures import Failure, file_failure
-from socketchat.cli.render import closing_words, plain_notice
-from socketchat.cli.terminal import say
+from socketchat.cli.render import closing_words
+from socketchat.cli.terminal import notice
 from socketchat.errors import MessageRejected, MessageTooBig, SessionClosed
 from socketchat.file_outbox import FileOutbox
 from socketchat.receipt import Receipt
@@ -35,12 +35,16 @@ MANY = 50
 async def send_leftovers(call: Call) -> None:
     """Send what earlier processes have left for the same room under the same name, and say so.
 
+    What they have left for others stays where it is, and is mentioned.
+
     Cancellation: what is not delivered by then stays where it is.
 
     Raises:
         Failure: The server cannot be called, or the files not be read.
     """
     try:
+        if others := await asyncio.to_thread(FileOutbox.waiting, call.outboxes, but=call.label):
+            notice(waiting_words(others))
         with _warnings_shown():
             found = await asyncio.to_thread(
                 functools.partial(FileOutbox.leftovers, call.outboxes, call.label, new_post=Receipt)
@@ -49,19 +53,20 @@ async def send_leftovers(call: Call) -> None:
         raise file_failure(exc) from exc
     receipts = [post for outbox in found for post in outbox if isinstance(post, Receipt)]
     if len(receipts) > MANY:
-        _notice(f"{_lines_were(len(receipts))} not sent: they go out first")
+        notice(f"{_lines_were(len(receipts))} not sent: they go out first")
     why_not = ""
     try:
         for outbox in found:
             why_not = await _send(call, outbox)
             if why_not:
                 break
-    except Failure as exc:
-        raise Failure(exc.code, f"{exc}; {kept_words(len(receipts))}") from exc
+    except Failure:
+        call.kept = len(receipts)
+        raise
     finally:
         for outbox in found:
             await asyncio.to_thread(outbox.close)
-    _report(receipts, why_not)
+    _report(receipts, why_not, call.label)
 
 
 async def _send(call: Call, outbox: FileOutbox) -> str:
@@ -71,9 +76,11 @@ async def _send(call: Call, outbox: FileOutbox) -> str:
         async with session, _discarding(session):
             try:
                 await acknowledged(session)
-            except BaseException:
-                session.abort()  # the file has it: nothing need be waited for
-                raise
+            finally:
+                # What is not acknowledged is in the file: nothing need be waited for. And the link
+                # is lost instead of ended, so that the room keeps the seat for the session that
+                # comes next, and is not told that somebody has left and come back.
+                session.abort()
     except TimeoutError:
         return f"no sign of it in {seconds()}"
     except SessionClosed as exc:
@@ -81,20 +88,20 @@ async def _send(call: Call, outbox: FileOutbox) -> str:
     return ""
 
 
-def _report(receipts: Sequence[Receipt], why_not: str) -> None:
+def _report(receipts: Sequence[Receipt], why_not: str, label: str) -> None:
     """Say what became of them."""
     kept = sum(not it.done or isinstance(it.error, SessionClosed) for it in receipts)
     sent = sum(it.done and it.error is None for it in receipts)
     refusals = [it.error for it in receipts if isinstance(it.error, MessageRejected)]
     too_big = [it.error for it in receipts if isinstance(it.error, MessageTooBig)]
     if sent:
-        _notice(f"{_lines_were(sent)} sent")
+        notice(f"{_lines_were(sent)} sent")
     if refusals:
-        _notice(f"{_lines_were(len(refusals))} refused: {refusals[-1].reason}")
+        notice(f"{_lines_were(len(refusals))} refused: {refusals[-1].reason}")
     if too_big:
-        _notice(f"{_lines_were(len(too_big))} refused: {too_big[-1]}")
+        notice(f"{_lines_were(len(too_big))} refused: {too_big[-1]}")
     if kept:
-        _notice(f"{_lines_were(kept)} not sent: {why_not}; {kept_words(kept)}")
+        notice(f"{_lines_were(kept)} not sent: {why_not}; {kept_words(kept, label)}")
 
 
 def _lines_were(count: int) -> str:
@@ -129,7 +136,3 @@ def _warnings_shown() -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
-
-
-def _notice(text: str) -> None:
-    say(plain_notice(text))

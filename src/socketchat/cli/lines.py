@@ -18,16 +18,17 @@ from socketchat.cli.commands import interpret
 from socketchat.cli.delivery import acknowledged, lines_were, seconds
 from socketchat.cli.event_writer import EventWriter, Hear, hear_all
 from socketchat.cli.failures import ExitCode, Failure, file_failure, session_exit_code
-from socketchat.cli.render import closing_words, plain_notice
+from socketchat.cli.render import closing_words
 from socketchat.cli.render_json import (
     connected_json,
     delivered_json,
     disconnected_json,
     error_json,
+    rejected_json,
 )
-from socketchat.cli.stdio import InputError, LineInput, LineOutput, OutputError
-from socketchat.cli.terminal import say
-from socketchat.errors import MessageRejected, MessageTooBig, SessionClosed
+from socketchat.cli.stdio import InputError, LineInput, LineOutput, OutputError, Unfit
+from socketchat.cli.terminal import notice
+from socketchat.errors import CloseCode, MessageRejected, MessageTooBig, SessionClosed
 from socketchat.receipt import Receipt
 from socketchat.session import Session
 from socketchat.text import clean_name
@@ -49,6 +50,7 @@ class Lines:
         commands: Whether there may be commands among them, if somebody types them.
         to: The name of the one whom it is for; empty is everyone.
         hear: Which of what happens is written, and until when.
+        leaving: What one does who leaves, as the first line says it to somebody who types.
     """
 
     def __init__(
@@ -57,24 +59,29 @@ class Lines:
         *,
         as_json: bool = False,
         speaks: bool = True,
-        said: AsyncGenerator[str, None] | None = None,
+        said: AsyncGenerator[str | Unfit, None] | None = None,
         commands: bool = True,
         to: str = "",
         hear: Hear = hear_all,
+        leaving: str = "leaves",
     ) -> None:
         self._session = session
         self._as_json = as_json
         self._speaks = speaks
         self._said = said or LineInput(sys.stdin.fileno()).lines()
+        self._from_input = said is None
         self._to = to
         self._hear = hear
+        self._leaving_words = leaving
         # Somebody who types has commands, and wants to see that a line was sent; a pipe does not.
         self._typed = speaks and commands and said is None and sys.stdin.isatty()
         self._left = asyncio.Event()
-        self._output = LineOutput(sys.stdout.fileno())
+        # Who only reads is over with its reader; who speaks has said what it had to say.
+        self._output = LineOutput(sys.stdout.fileno(), watched=not speaks)
         self._writer = EventWriter(session, self._output, as_json=as_json)
         self._asking = Asking(session, self.notice)
         self._in_hand = False
+        self._all_taken = not speaks or self._typed
         self._lost = 0
         self._refused = 0
 
@@ -84,7 +91,7 @@ class Lines:
 
     def notice(self, text: str) -> None:
         """Say something that is no message."""
-        say(plain_notice(text))
+        notice(text)
 
     def ask(self, name: str, argument: str) -> None:
         """Ask the server to do something, and print what it says to that."""
@@ -100,7 +107,7 @@ class Lines:
         self._writer.put_json(connected_json(self._session.room))
         if self._typed and not self._as_json:
             who, room = clean_name(self._session.nick), clean_name(self._session.room)
-            self.notice(f"{who} in {room}: Enter sends, /quit leaves")
+            self.notice(f"{who} in {room}: Enter sends, /quit {self._leaving_words}")
         receiving = asyncio.create_task(self._receive())
         writing = asyncio.create_task(self._output.run())
         sending = asyncio.create_task(self._send_until_left())
@@ -132,6 +139,10 @@ class Lines:
             over = closing_words(self._session.close_code, self._session.close_reason)
             what = f"{over}; {lines_were(missing)} not acknowledged"
             raise Failure(ExitCode.NOT_ACKNOWLEDGED, what)
+        if self._cut_short:
+            over = closing_words(self._session.close_code, self._session.close_reason)
+            what = f"{over}; the rest of the input was not sent"
+            raise Failure(ExitCode.NOT_ACKNOWLEDGED, what)
         try:
             for task in tasks:
                 if not task.cancelled():
@@ -149,6 +160,13 @@ class Lines:
             return 0
         return self._lost + (self._in_hand and not self._left.is_set())
 
+    @property
+    def _cut_short(self) -> bool:
+        """Whether a goodbye in good order came before the input's end, which nobody has waived."""
+        over = self._session.close_code is not None
+        in_order = session_exit_code(self._session) is ExitCode.DONE
+        return over and in_order and not self._all_taken and not self._left.is_set()
+
     # ---- out of the session ----
 
     async def _receive(self) -> None:
@@ -162,7 +180,9 @@ class Lines:
     def _put_end(self, code: int, reason: str) -> None:
         if self._as_json:
             self._writer.put_json(disconnected_json(self._session.room, code, reason))
-        elif session_exit_code(self._session) is ExitCode.DONE and not self._missing():
+        elif session_exit_code(self._session) is ExitCode.DONE and not (
+            self._missing() or self._cut_short
+        ):
             self.notice(closing_words(code, reason))  # else it is the error's line
 
     # ---- into the session ----
@@ -197,44 +217,55 @@ class Lines:
             return
         try:
             async with aclosing(self._said) as lines:
+                number = 0
                 async for line in lines:
+                    number += 1
+                    if isinstance(line, Unfit):
+                        self._refuse(number, None, line.code, line.reason)
+                        continue
                     said = interpret(self, line) if self._typed else line
                     # An empty line of a pipe is a line; somebody who types has pressed Enter.
                     if said is not None and (said.strip() or not self._typed):
-                        await self._send(said)
+                        await self._send(said, number)
+            self._all_taken = True
         except InputError as exc:
             raise Failure(ExitCode.USAGE, str(exc)) from exc
 
-    async def _send(self, line: str) -> None:
+    async def _send(self, line: str, number: int) -> None:
         self._in_hand = True
         await self._output.ready()  # each line sent may bring one out
         try:
             receipt = await self._session.send(line, to=self._to)
         except MessageTooBig as exc:
-            self._refused += 1
-            self._fail(f"not sent: {exc}")
+            self._refuse(number, None, CloseCode.TOO_BIG, str(exc))
         except OSError as exc:  # the outbox in a file
             if not self._typed:
                 raise file_failure(exc) from exc
             self._fail(f"not sent: {file_failure(exc)}")
         else:
-            receipt.add_done_callback(functools.partial(self._settled, line))
+            receipt.add_done_callback(functools.partial(self._settled, line, number))
         self._in_hand = False
 
-    def _settled(self, line: str, receipt: Receipt) -> None:
+    def _settled(self, line: str, number: int, receipt: Receipt) -> None:
         match receipt.error:
             case None:
-                number = receipt.entry or None
-                self._writer.put_json(delivered_json(self._session.room, number, receipt.at))
+                entry = receipt.entry or None
+                self._writer.put_json(delivered_json(self._session.room, entry, receipt.at))
                 if self._typed and not self._as_json:
                     self.notice("sent")
             case MessageRejected() as exc:
-                self._refused += 1
-                self._fail(f"not sent: {exc.reason}")
+                self._refuse(number, receipt.number, exc.code, exc.reason)
             case _:
                 self._lost += 1  # the session is over
                 if self._typed:
                     self.notice(f"not confirmed: {line}")
+
+    def _refuse(self, number: int, post: int | None, code: int, reason: str) -> None:
+        """Tell of a line that is refused for good: the others are sent all the same."""
+        self._refused += 1
+        line = number if self._from_input and not self._typed else None
+        self._writer.put_json(rejected_json(self._session.room, post, code, reason, line))
+        self.notice(f"line {line} was not sent: {reason}" if line else f"not sent: {reason}")
 
     def _fail(self, text: str) -> None:
         self._writer.put_json(error_json(self._session.room, text))

@@ -26,6 +26,7 @@ __all__ = ["main"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULT_PORT = 7625  # as socketchat.options has it; --help imports nothing for it
+_COUNT = click.IntRange(0, 2**31 - 1)  # what every number on the wire and in the log can hold
 
 
 def _option(*names: str, **settings: Any) -> Callable[[F], F]:
@@ -65,7 +66,7 @@ _NO_TLS = _option("--no-tls", is_flag=True, help="Speak in the clear; on this ma
 _HISTORY = _option(
     "--history",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=_COUNT,
     default=HISTORY,
     show_default=True,
     help="Earlier messages of the room to begin with.",
@@ -210,7 +211,7 @@ def serve(**settings: Any) -> None:
     _start(run_serve, settings)
 
 
-@cli.command()
+@cli.command(short_help="Call a server, and chat.")
 @click.argument("target", required=False, default="")
 @_HISTORY
 @_caller
@@ -220,14 +221,15 @@ def connect(**settings: Any) -> None:
 
     Without TARGET the host name is asked for. If stdin is no terminal, each line of it is sent, and
     at its end the command waits until all is acknowledged. What cannot be delivered is kept, and
-    goes out the next time that the same TARGET is called by the same name.
+    goes out the next time that the same TARGET is called by the same name. A line that cannot be
+    sent is named and skipped.
     """
     from socketchat.cli.connect import run_connect
 
     _start(run_connect, settings)
 
 
-@cli.command()
+@cli.command(short_help="Say something in a room, and leave once it is there.")
 @click.argument("target")
 @click.argument("text", nargs=-1)
 @_option("--to", metavar="NAME", default="", help="Send it to one member of the room alone.")
@@ -236,14 +238,14 @@ def send(**settings: Any) -> None:
     """Send TEXT, or each line of stdin, to TARGET: HOST/ROOM and the like, as for connect.
 
     It ends once all of it is acknowledged. What is not is kept, and goes out the next time that the
-    same TARGET is called by the same name.
+    same TARGET is called by the same name. A line that cannot be sent is named and skipped.
     """
     from socketchat.cli.send import run_send
 
     _start(run_send, settings)
 
 
-@cli.command()
+@cli.command(short_help="Read what is said in a room.")
 @click.argument("target")
 @_HISTORY
 @_SINCE
@@ -266,7 +268,7 @@ def tail(**settings: Any) -> None:
 @_option(
     "--limit",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=_COUNT,
     default=1000,
     show_default=True,
     help="The last N messages; 0 is all.",
@@ -385,15 +387,14 @@ def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
     try:
         code = run(**settings)
     except Failure as exc:
-        click.echo(f"socketchat: {_one_line(str(exc))}", err=True)
+        _complain(str(exc))
         code = exc.code
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - the last resort: a bug, or a machine out of order
         if verbose > 1:
             click.echo(_masked(traceback.format_exc()), err=True, nl=False)
-        what = f"{type(exc).__name__}: {exc}"
-        click.echo(f"socketchat: internal error: {_one_line(what)} (-vv shows more)", err=True)
+        _complain(f"internal error: {type(exc).__name__}: {exc} (-vv shows more)")
         code = ExitCode.INTERNAL_ERROR
     sys.exit(code)
 
@@ -409,17 +410,18 @@ class _CleanFormatter(logging.Formatter):
         return _masked(super().format(record))
 
 
-def _one_line(text: str) -> str:
-    """Make an error's text safe to show: it may quote the command line, or the other side."""
-    from socketchat.text import clean
-
-    return _masked(clean(text, multiline=False))
-
-
 def _masked(text: str) -> str:
     from socketchat.trust.invites import mask
 
     return mask(text)
+
+
+def _complain(text: str) -> None:
+    """Say on one line what went wrong; it may quote the command line, or the other side."""
+    from socketchat.cli.terminal import say
+    from socketchat.text import clean
+
+    say(f"socketchat: {_masked(clean(text, multiline=False))}")
 
 
 def _open_what_is_missing() -> None:
@@ -439,7 +441,7 @@ def main() -> None:
         context = getattr(exc, "ctx", None)
         asked = context.command_path if context is not None else "socketchat"
         what = exc.format_message().rstrip(".")
-        click.echo(f"socketchat: {_one_line(what)}; see {asked} --help", err=True)
+        _complain(f"{what}; see {asked} --help")
         code = exc.exit_code
     except click.Abort:
         code = ExitCode.INTERRUPTED

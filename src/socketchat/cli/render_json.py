@@ -12,6 +12,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
+from socketchat.errors import Close
 from socketchat.events import (
     Event,
     Gap,
@@ -65,8 +66,10 @@ def to_json(event: Event, room: str) -> JSONObject | None:
             kind = "joined" if isinstance(event, Joined) else "left"
             who = {"from": event.nick, "key": event.key, "address": event.address}
             return {"type": kind, "room": room, **who}
-        case LinkLost(reason=reason):
-            return disconnected_json(room, None, reason)
+        case LinkLost(reason=reason, code=code):
+            # Only the end of a session has a code of its own.
+            why = reason if code is None else str(Close(code, reason))
+            return disconnected_json(room, None, why)
         case LinkRestored():
             return connected_json(room)
         case Restarted():
@@ -107,9 +110,26 @@ def delivered_json(room: str, number: int | None, at: int | None = None) -> JSON
     return {"type": "delivered", "room": room, "number": number, "at": when}
 
 
-def rejected_json(room: str, number: int, code: int, reason: str) -> JSONObject:
-    """Make the object for a message of ours that was refused for good."""
-    return {"type": "rejected", "room": room, "number": number, "code": code, "reason": reason}
+def rejected_json(
+    room: str, number: int | None, code: int, reason: str, line: int | None = None
+) -> JSONObject:
+    """Make the object for a message of ours that was refused for good.
+
+    Args:
+        room: In which room.
+        number: Its number in our lane; None if it was not even sent.
+        code: Why, as a close code says it.
+        reason: Why, for people to read.
+        line: Which line of the input it was; None if it was none.
+    """
+    return {
+        "type": "rejected",
+        "room": room,
+        "line": line,
+        "number": number,
+        "code": code,
+        "reason": reason,
+    }
 
 
 def error_json(room: str, reason: str, code: int | None = None) -> JSONObject:

@@ -9,6 +9,7 @@ from typing import Any
 from socketchat.cli.calling import Call, CallerSettings, run_call, target_of
 from socketchat.cli.event_writer import hear_of_the_link
 from socketchat.cli.failures import ExitCode, Failure
+from socketchat.cli.keeping import piped_input
 from socketchat.cli.lines import Lines
 from socketchat.messages import MAX_NAME
 
@@ -35,7 +36,8 @@ def run_send(**settings: Any) -> int:
         raise Failure(ExitCode.USAGE, "the text is not UTF-8: convert it first") from exc
 
     async def talk(call: Call) -> int:
-        async with call.conversation() as session:
+        unsaid = _one(text) if checked.text else piped_input()
+        async with call.conversation(said=unsaid, to=checked.to) as session:
             said = _one(text) if checked.text else None
             lines = Lines(
                 session,
@@ -45,10 +47,7 @@ def run_send(**settings: Any) -> int:
                 to=checked.to,
                 hear=hear_of_the_link,
             )
-            call.leave = lines.leave
-            code = await lines.run()
-            call.leave = None
-            return code
+            return await call.attend(lines)
 
     return run_call(checked, target_of(checked), talk)
 

@@ -31,11 +31,12 @@ from socketchat.cli.calling import HISTORY
 from socketchat.cli.device import device_in
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
-from socketchat.cli.render import closing_words, plain_notice
+from socketchat.cli.render import closing_words, plain_notice, words
 from socketchat.cli.server_key import check_pair, server_identity, where_it_is
-from socketchat.cli.target import Target, is_everywhere, is_loopback
+from socketchat.cli.target import BAD_ROOM, Target, can_be_named, is_everywhere, is_loopback
 from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
+from socketchat.events import Joined, Left
 from socketchat.fingerprint import is_pin
 from socketchat.messages import MAX_NAME
 from socketchat.server import MAX_PENDING, Server
@@ -143,6 +144,8 @@ def _check(settings: ServeSettings) -> None:
     if settings.no_tls and not all(is_loopback(host) for host in settings.hosts):
         raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
     check_pair(settings.cert, settings.key)
+    if not can_be_named(settings.room):
+        raise Failure(ExitCode.USAGE, f"--room {settings.room!r} could not be called: {BAD_ROOM}")
     try:
         checked_room_name(settings.room)
     except ValueError as exc:
@@ -232,7 +235,7 @@ async def _serve_until(
                 logging.getLogger(logger).setLevel(logging.INFO)
             await asyncio.wait((signalled, failed), return_when=asyncio.FIRST_COMPLETED)
         else:
-            await _chat(server, settings, hosting.device, (signalled, failed))
+            await _chat(server, settings, hosting, (signalled, failed))
     finally:
         try:
             await server.close(*_goodbye(signalled, failed))
@@ -259,7 +262,7 @@ def _goodbye(
 async def _chat(
     server: Server,
     settings: ServeSettings,
-    device: Device,
+    hosting: Hosting,
     ends: Sequence[asyncio.Future[Any]],
 ) -> None:
     """Have the host chat until it leaves, or one of `ends` is done.
@@ -270,8 +273,15 @@ async def _chat(
     over = False
     while not over:
         try:
-            async with _seat(server, settings.nick, device) as session:
-                front = Front(session, plain=settings.plain, no_color=settings.no_color)
+            async with _seat(server, settings.nick, hosting.device) as session:
+                front = Front(
+                    session,
+                    plain=settings.plain,
+                    no_color=settings.no_color,
+                    leaving="stops the server",
+                )
+                tell = functools.partial(_tell_of_others, front, session.room)
+                hosting.chat.on_presence = tell
                 leave = functools.partial(_leave, front)
                 for end in ends:
                     end.add_done_callback(leave)
@@ -282,10 +292,18 @@ async def _chat(
                 code = session.close_code
         except HandshakeRefused as exc:
             code = exc.code
+        finally:
+            hosting.chat.on_presence = None
         over = code != CloseCode.TRY_AGAIN_LATER or any(end.done() for end in ends)
         if not over:
             say(plain_notice("the server goes on, and you are seated again as soon as can be"))
             await asyncio.wait(ends, timeout=SEAT_PAUSE, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _tell_of_others(front: Front, own_room: str, room: str, event: Joined | Left) -> None:
+    """Tell the host who comes and goes in rooms in which it does not sit."""
+    if room != own_room:
+        front.notice(f"in {clean_name(room)}: {words(event)}")
 
 
 def _leave(front: Front, _ended: object) -> None:

@@ -9,11 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import select
+import stat
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
-__all__ = ["InputError", "LineInput", "LineOutput", "OutputError"]
+from socketchat.errors import CloseCode
+
+__all__ = ["InputError", "LineInput", "LineOutput", "OutputError", "Unfit"]
 
 #: The longest line taken, in bytes: no server takes more by default.
 MAX_LINE = 2**20
@@ -25,7 +30,24 @@ T = TypeVar("T")
 
 
 class InputError(ValueError):
-    """The input cannot be sent as it is; the message says which line, and what to do."""
+    """The input cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A line that cannot be sent.
+
+    Attributes:
+        code: As a server would have refused it.
+        reason: Why not, for people to read.
+    """
+
+    code: CloseCode
+    reason: str
+
+
+_TOO_LONG = Unfit(CloseCode.TOO_BIG, f"it is longer than {MAX_LINE} bytes")
+_NOT_UTF8 = Unfit(CloseCode.INVALID_DATA, "it is not UTF-8: convert it, with iconv for example")
 
 
 class LineInput:
@@ -35,39 +57,48 @@ class LineInput:
         self._descriptor = descriptor
         # What is wanted: one chunk at a time, or no more.
         self._wanted: queue.SimpleQueue[asyncio.Future[bytes] | None] = queue.SimpleQueue()
+        self._rest = b""
+        self._skipping = False
 
-    async def lines(self) -> AsyncGenerator[str, None]:
-        """Yield each line, without its end, until the input ends.
+    async def lines(self) -> AsyncGenerator[str | Unfit, None]:
+        """Yield each line, without its end, until the input ends; or why it cannot be sent.
 
         Cancellation: one read may go on in its thread until there is input.
 
         Raises:
-            InputError: A line is too long, or not UTF-8, or the input cannot be read.
+            InputError: The input cannot be read.
         """
         loop = asyncio.get_running_loop()
         # A daemon: nothing else ends a read from a terminal.
         threading.Thread(target=self._read, args=(loop,), daemon=True, name="stdin").start()
-        number = 0
-        rest = b""
         try:
             while True:
                 wanted: asyncio.Future[bytes] = loop.create_future()
                 self._wanted.put(wanted)
                 chunk = await wanted
-                *lines, rest = (rest + chunk).split(b"\n")
-                if not chunk and rest:
-                    lines.append(rest)
-                for line in lines:
-                    number += 1
-                    yield _decode(line, number)
+                for line in self._lines_of(chunk):
+                    yield line
                 if not chunk:
                     return
-                if len(rest) > MAX_LINE:
-                    raise InputError(_too_long(number + 1))
         except OSError as exc:
             raise InputError(f"cannot read the input: {exc.strerror}") from exc
         finally:
             self._wanted.put(None)
+
+    def _lines_of(self, chunk: bytes) -> Iterator[str | Unfit]:
+        """Cut what was read into lines; nothing is the end. One too long is told of at once."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if not chunk and self._rest:
+            lines.append(self._rest)
+        for line in lines:
+            if not self._skipping:
+                yield _decode(line)
+            self._skipping = False
+        if self._skipping:
+            self._rest = b""
+        elif len(self._rest) > MAX_LINE:
+            self._skipping, self._rest = True, b""
+            yield _TOO_LONG
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         while (wanted := self._wanted.get()) is not None:
@@ -80,19 +111,13 @@ class LineInput:
                 return
 
 
-def _decode(line: bytes, number: int) -> str:
+def _decode(line: bytes) -> str | Unfit:
     if len(line) > MAX_LINE:
-        raise InputError(_too_long(number))
+        return _TOO_LONG
     try:
         return line.removesuffix(b"\r").decode()
     except UnicodeDecodeError:
-        raise InputError(
-            f"line {number} of the input is not UTF-8: convert it, with iconv for example"
-        ) from None
-
-
-def _too_long(number: int) -> str:
-    return f"line {number} of the input is longer than {MAX_LINE} bytes: split it"
+        return _NOT_UTF8
 
 
 class OutputError(Exception):
@@ -100,10 +125,18 @@ class OutputError(Exception):
 
 
 class LineOutput:
-    """Bytes to a file descriptor, in order, by one task."""
+    """Bytes to a file descriptor, in order, by one task.
 
-    def __init__(self, descriptor: int) -> None:
+    Args:
+        descriptor: What is written to.
+        watched: Whether it is over as soon as the reader of a pipe has gone, and not only when
+            there is something to write for it.
+    """
+
+    def __init__(self, descriptor: int, *, watched: bool = False) -> None:
         self._descriptor = descriptor
+        self._watched = watched
+        self._reader_gone = False
         self._waiting: list[bytes] = []
         self._size = 0
         self._finished = False
@@ -145,10 +178,13 @@ class LineOutput:
         loop = asyncio.get_running_loop()
         # A daemon, as for the input: nothing else ends a write that nobody reads.
         threading.Thread(target=self._write, args=(loop,), daemon=True, name="stdout").start()
+        watching = self._watched and self._watch(loop)
         try:
             while not (self._finished and not self._waiting):
                 await self._news.wait()
                 self._news.clear()
+                if self._reader_gone:
+                    raise BrokenPipeError  # noqa: TRY301 - what a write would say
                 data = b"".join(self._waiting)
                 self._waiting.clear()
                 self._size = 0
@@ -164,7 +200,32 @@ class LineOutput:
         except OSError as exc:
             raise OutputError(f"cannot write the output: {exc.strerror}") from exc
         finally:
+            if watching:
+                loop.remove_reader(self._descriptor)
             self._chunks.put(None)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Have the loop look whether the reader of a pipe has gone; tell whether it does.
+
+        A pipe that nobody reads any more counts as readable at its writing end, and else never; it
+        is what asyncio's own transports look for.
+        """
+        try:
+            if not stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
+                return False
+            loop.add_reader(self._descriptor, self._look_for_reader)
+        except (OSError, NotImplementedError):  # Windows
+            return False
+        return True
+
+    def _look_for_reader(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        poll = select.poll()
+        poll.register(self._descriptor, 0)  # only whether anything is wrong with it
+        if poll.poll(0):
+            self._reader_gone = True
+            self._news.set()
+        # Else it is open both ways, and there is something in it to read.
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         while (chunk := self._chunks.get()) is not None:

@@ -34,9 +34,7 @@ def run_tail(**settings: Any) -> int:
                 speaks=False,
                 hear=hear_earlier if checked.no_follow else hear_all,
             )
-            call.leave, call.hang_up = lines.leave, session.abort
-            code = await lines.run()
-            call.leave = None
-            return code
+            call.hang_up = session.abort
+            return await call.attend(lines)
 
     return run_call(checked, target_of(checked), talk)

@@ -13,7 +13,17 @@ from socketchat.messages import MAX_NAME
 from socketchat.options import DEFAULT_PORT
 from socketchat.trust.invites import SCHEME, Invite, mask
 
-__all__ = ["Target", "is_everywhere", "is_loopback", "parse_target"]
+__all__ = [
+    "BAD_ROOM",
+    "Target",
+    "can_be_named",
+    "is_everywhere",
+    "is_loopback",
+    "parse_target",
+]
+
+#: Why a room cannot be called.
+BAD_ROOM = "a room's name has neither blanks nor slashes"
 
 _TARGET = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\[\]/\s]+)?)\]|(?P<host>[^\s:/\[\]]+))"
@@ -61,6 +71,9 @@ def parse_target(text: str) -> Target:
         raise ValueError(f"this is a part of an invite: copy all of it, from {SCHEME} on")
     found = _TARGET.fullmatch(text)
     if found is None or not text.isprintable():
+        before, slash, room = text.partition("/")
+        if slash and _TARGET.fullmatch(before) and not can_be_named(room):
+            raise ValueError(f"{text!r} names no room: {BAD_ROOM}")
         hint = "; put an IPv6 address in brackets" if text.count(":") > 1 else ""
         raise ValueError(f"{text!r} is no HOST, HOST:PORT, HOST/ROOM or HOST:PORT/ROOM{hint}")
     port = int(found["port"] or DEFAULT_PORT)
@@ -70,6 +83,11 @@ def parse_target(text: str) -> Target:
     if len(room) > MAX_NAME:
         raise ValueError(f"a room's name has at most {MAX_NAME} characters")
     return Target(found["ipv6"] or found["host"], port, room)
+
+
+def can_be_named(room: str) -> bool:
+    """Tell whether a target can name a room."""
+    return re.fullmatch(r"[^/\s]*", room) is not None and room.isprintable()
 
 
 def is_loopback(host: str) -> bool:

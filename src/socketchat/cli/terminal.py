@@ -11,7 +11,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["can_be_asked", "is_interactive", "logs_shown_by", "on_signals", "say", "wants_color"]
+from socketchat.cli.render import plain_notice, wrap
+
+__all__ = [
+    "can_be_asked",
+    "is_interactive",
+    "logs_shown_by",
+    "notice",
+    "on_signals",
+    "say",
+    "wants_color",
+]
+
+_INDENT = "   "
 
 
 def is_interactive(*, plain: bool) -> bool:
@@ -32,9 +44,31 @@ def wants_color(*, no_color: bool) -> bool:
 
 
 def say(text: str) -> None:
-    """Print a status line: to stderr, because stdout carries data."""
+    """Print a status line: to stderr, because stdout carries data.
+
+    At a terminal it is broken at blanks, where the terminal would break within words.
+    """
+    if columns := _columns_of_stderr():
+        text = "\n".join(_fitted(line, columns) for line in text.split("\n"))
     with suppress(OSError):  # nobody reads it: no reason to stop
         print(text, file=sys.stderr, flush=True)
+
+
+def notice(text: str) -> None:
+    """Say something that is no message: `-- text`."""
+    say(plain_notice(text))
+
+
+def _columns_of_stderr() -> int:
+    """Return how wide the terminal is; 0 if it is none, or does not know."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
+def _fitted(line: str, columns: int) -> str:
+    return f"\n{_INDENT}".join(wrap(line, columns, max(columns - len(_INDENT), 1)))
 
 
 class _LogLines(logging.Handler):

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
 from socketchat.cli.failures import ExitCode, Failure
-from socketchat.cli.stdio import InputError, LineInput
+from socketchat.cli.stdio import InputError, LineInput, Unfit
 from socketchat.cli.terminal import can_be_asked, say
 from socketchat.errors import UntrustedPeer
 from socketchat.fingerprint import is_pin
@@ -56,13 +56,13 @@ async def introduce(stranger: UntrustedPeer, known: KnownHosts, host: str, *, as
     await asyncio.to_thread(known.add, host, key)
 
 
-async def _why_not(answers: AsyncIterator[str], name: str, key: str) -> str:
+async def _why_not(answers: AsyncIterator[str | Unfit], name: str, key: str) -> str:
     """Ask until there is an answer; return why the key is not the right one, if it is not."""
     _prompt("Is that the right one? Say yes or no, or paste the one that it must be: ")
-    # An answer that is not even UTF-8 is none.
     with suppress(InputError):
         async for answer in answers:
-            said = answer.strip().removeprefix("key ")  # as the server's line begins
+            # As the server's line begins. One that is not even UTF-8 is no answer.
+            said = "" if isinstance(answer, Unfit) else answer.strip().removeprefix("key ")
             if said.lower() == "yes":
                 return ""
             if said.lower() == "no":
