@@ -130,12 +130,17 @@ def as_many_as_fit(first: str, counts: Sequence[int]) -> str:
         first: An expression for the id of the first one.
         counts: Ascending.
     """
-    expression = str(counts[-1])
-    for count, more in reversed(list(pairwise(counts))):
-        which = f"id BETWEEN {first} AND {first} + {more - 1}"
-        total = f"(SELECT sum(length(record)) FROM entries WHERE {which})"
-        expression = f"iif({total} > :size, {count}, {expression})"
-    return expression
+
+    def fits(count: int) -> str:
+        which = f"id BETWEEN {first} AND {first} + {count - 1}"
+        return f"(SELECT sum(length(record)) FROM entries WHERE {which}) <= :size"
+
+    # Most are short. What is not should not be summed farther than need be.
+    *fewer, most = counts
+    expression = str(fewer[-1])
+    for count, more in reversed(list(pairwise(fewer))):
+        expression = f"iif({fits(more)}, {expression}, {count})"
+    return f"iif({fits(most)}, {most}, {expression})"
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
