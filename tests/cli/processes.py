@@ -469,8 +469,10 @@ def status(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None
     handlers, level = root.handlers[:], root.level
     root.handlers[:] = []
     try:
-        with pytest.raises(SystemExit) as caught:
-            main()
+        with Path(os.devnull).open() as nothing:
+            monkeypatch.setattr(sys, "stdin", nothing)
+            with pytest.raises(SystemExit) as caught:
+                main()
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
