@@ -315,7 +315,7 @@ def trust_forget(**settings: Any) -> None:
     _start(run_trust_forget, settings)
 
 
-@cli.command()
+@cli.command(short_help="Show the keys of this device and of its server.")
 # No variables for these two: what is to be done once must not be done at every call.
 @click.option("--next", "make_next", is_flag=True, help="Make the key that the server has next.")
 @click.option("--rotate", is_flag=True, help="Have the server use its next key.")
@@ -333,7 +333,7 @@ def identity(**settings: Any) -> None:
     _start(run_identity, settings)
 
 
-@cli.command()
+@cli.command(short_help="Make an invite to this host's own server.")
 @_option(
     "--room",
     metavar="NAME",
