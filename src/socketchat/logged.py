@@ -155,6 +155,8 @@ class LoggedSession(Session):
             self._keeper.hear(event)
 
     def _obey(self, link: Link, command: wire.Command) -> None:  # noqa: ARG002
+        if self._dropping:
+            return
         if self._keeper is None:
             self.answer(wire.Answer(command.id, CloseCode.TRY_AGAIN_LATER, "ask again"))
         else:

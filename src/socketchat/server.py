@@ -38,7 +38,7 @@ from socketchat.trust.device import is_proof
 from socketchat.trust.identity import Identity
 from socketchat.trust.tls import server_context
 
-__all__ = ["Admission", "Admits", "Handler", "Opens", "Server", "serve"]
+__all__ = ["Admission", "Admits", "Handler", "Opens", "Server", "Withdraws", "serve"]
 
 #: Seconds in which a caller must be through TLS.
 TLS_TIMEOUT = 5.0
@@ -46,6 +46,9 @@ TLS_TIMEOUT = 5.0
 MAX_PENDING = (256, 8)
 #: Sessions, in all and from one address.
 MAX_SESSIONS = (10_000, 256)
+
+#: What stands for the address of a caller who has none, as over a Unix socket.
+NO_ADDRESS = "local"
 
 Handler = Callable[[Session], Awaitable[None]]
 
@@ -78,6 +81,14 @@ class Admits(TypingProtocol):
         Raises:
             HandshakeRefused: It may not come in.
         """
+
+
+@runtime_checkable
+class Withdraws(TypingProtocol):
+    """A handler that wants to know when one whom it has admitted does not come in after all."""
+
+    def withdraw(self, hello: Hello, admission: Admission) -> None:
+        """Take notice of that: a newer link of the same lane has come."""
 
 
 @runtime_checkable
@@ -298,7 +309,9 @@ class Server:
             raise
         await session.drive(link)
 
-    async def accept(self, reader: StreamReaderLike, writer: StreamWriterLike) -> None:
+    async def accept(
+        self, reader: StreamReaderLike, writer: StreamWriterLike, *, is_host: bool = False
+    ) -> None:
         """Serve one caller over a pair of streams, from the greeting to the end of its link.
 
         For callers that come some other way than through the listening sockets: over a Unix socket,
@@ -306,11 +319,19 @@ class Server:
 
         Cancellation: ends its session.
 
+        Args:
+            reader: Where the caller's bytes come from.
+            writer: Where ours go.
+            is_host: Whether it is the one who sits at the server itself, who has no address, is let
+                in in any case, and may do everything in a chat server.
+
         Raises:
             HandshakeError: It did not come in.
             TimeoutError: The greeting took longer than `open_timeout`.
         """
         link = self._make_link(reader, writer)
+        # Without an address it would be taken for the host.
+        link.address = "" if is_host else link.address or NO_ADDRESS
         try:
             async with asyncio.timeout(self._options.open_timeout):
                 session = await self._greet(link, "")
@@ -410,11 +431,13 @@ class Server:
         mine = self._latest[hello.lane] = next(self._hellos)
         admitted = False
         try:
-            if not self._seats.take(hello.lane, address):
+            if not self._seats.take(hello.lane, "" if address == NO_ADDRESS else address):
                 raise TooManySessions
             self._end_older(hello.lane)
             admission = await self._admit(hello, address)
             if self._latest.get(hello.lane) != mine:
+                if isinstance(self._handler, Withdraws):
+                    self._handler.withdraw(hello, admission)
                 raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "a newer link has come")
             self._end_older(hello.lane)
             admitted = True

@@ -115,7 +115,7 @@ class Chat:
         """Seat somebody at the server itself, who calls from no address."""
         link = stream_pair()
         link.far[1].transport._extra.clear()  # type: ignore[attr-defined]
-        serving = asyncio.create_task(self.listener.accept(*link.far))
+        serving = asyncio.create_task(self.listener.accept(*link.far, is_host=True))
         self._stack.push_async_callback(asyncio.wait, [serving])
         session = await Session.from_streams(*link.near, side=Side.CLIENT, nick=nick, device=device)
         self._stack.push_async_callback(session.wait_closed)

@@ -20,13 +20,23 @@ from socketchat import (
 )
 from socketchat.chat.facts import MemoryFacts
 from socketchat.chat.inviter import Inviter
-from socketchat.chat.moderation import host_of
-from socketchat.chat.registry import Registry
+from socketchat.chat.registry import Ban, Registry
 from socketchat.chat.server import MAX_COMMANDS
-from socketchat.messages import Answer, Command
+from socketchat.messages import (
+    MAX_ANSWER,
+    VERSION,
+    Answer,
+    Command,
+    Greeting,
+    Hello,
+    Refused,
+    Welcome,
+)
+from socketchat.session import Side
+from socketchat.testing import stream_pair
 from socketchat.trust.invites import Invite
-from tests.chat.chatting import Chat, chat, say, unread
-from tests.sessions import now, receive, turns, until
+from tests.chat.chatting import Chat, chat, new_log, say, unread
+from tests.sessions import LANE, now, receive, turns, until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -59,6 +69,11 @@ async def refusal(it: Chat, nick: str, **options: Any) -> str:
         await it.call(nick, **options)
     assert caught.value.code == 1008
     return caught.value.reason
+
+
+def invite_of(answer: str) -> Invite:
+    """Return the invite in an answer."""
+    return Invite.parse(answer.splitlines()[0])
 
 
 # Who may
@@ -156,7 +171,7 @@ async def test_somebody_who_is_not_there_cannot_be_dealt_with(
 async def test_the_host_cannot_be_shown_out(monkeypatch: pytest.MonkeyPatch) -> None:
     async with chat(monkeypatch, registry=Registry(operators=frozenset([ADA.fingerprint]))) as it:
         host, ada = await it.host(), await it.call("ada", device=ADA)
-        for name in ("kick", "ban", "mute"):
+        for name in ("kick", "ban", "mute", "deop"):
             assert await refused(ada, name, "host") == "host sits at the server itself"
         assert host.state is SessionState.OPEN
 
@@ -170,7 +185,10 @@ async def test_who_is_banned_does_not_come_back_under_any_name_nor_after_a_resta
     async with chat(monkeypatch, registry=Registry(MemoryFacts())) as it:
         host, eve = await it.host(), await it.call("eve", device=EVE)
         said = await host.command("ban", "eve spam")
-        assert said == f"eve ({EVE.fingerprint}) is banned"
+        assert said == (
+            f"eve ({EVE.fingerprint}) is banned; with a new key they can come back, "
+            f"unless you also /ban {ADDRESS}"
+        )
         assert await closed(eve) == "banned by host: spam"
         assert await refusal(it, "lady", device=EVE) == "you are banned here: spam"
         await it.restart(it.log)
@@ -196,7 +214,7 @@ async def test_keys_and_addresses_can_be_banned_by_themselves(
 ) -> None:
     async with chat(monkeypatch) as it:
         host, eve = await it.host(), await it.call("eve", device=EVE)
-        assert await host.command("ban", f"{whom} spam") == f"{whom} is banned"
+        assert (await host.command("ban", f"{whom} spam")).startswith(f"{whom} is banned")
         assert await closed(eve) == "banned by host: spam"
         assert await host.command("unban", whom) == f"no longer banned: {whom}"
 
@@ -215,8 +233,9 @@ async def test_nobody_bans_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry(operators=frozenset([ADA.fingerprint]))
     async with chat(monkeypatch, registry=registry) as it:
         ada = await it.call("ada", device=ADA)
-        for whom in ("ada", ADA.fingerprint, ADDRESS):
-            assert await refused(ada, "ban", whom) == "that would ban yourself"
+        assert await refused(ada, "ban", ADDRESS) == "that would ban yourself"
+        for whom in ("ada", ADA.fingerprint):
+            assert "by the server's own settings" in await refused(ada, "ban", whom)
         assert ada.state is SessionState.OPEN
 
 
@@ -269,7 +288,7 @@ async def test_an_invite_lets_one_key_into_a_private_server(
     async with chat(monkeypatch, registry=registry, invites=inviter) as it:
         host = await it.host()
         assert "ask its host for an invite" in await refusal(it, "ada", device=ADA)
-        invite = Invite.parse(await host.command("invite"))
+        invite = invite_of(await host.command("invite"))
         assert (invite.host, invite.port, invite.room) == ("maple", 7000, "")
         assert invite.pin == IDENTITY.fingerprint
         assert "has shown none" in await refusal(it, "ada", invite=invite.token)
@@ -285,8 +304,8 @@ async def test_an_invite_expires_and_is_for_its_room(monkeypatch: pytest.MonkeyP
     registry = Registry(private=True)
     async with chat(monkeypatch, registry=registry, invites=inviter) as it:
         host = await it.host()
-        red = Invite.parse(await host.command("invite", "60 red room"))
-        late = Invite.parse(await host.command("invite", "60"))
+        red = invite_of(await host.command("invite", "60 red room"))
+        late = invite_of(await host.command("invite", "60"))
         assert red.room == "red room"
         why = await refusal(it, "ada", device=ADA, invite=red.token)
         assert why == "this invite is for the room red room"
@@ -320,7 +339,10 @@ async def test_an_invite_is_valid_for_a_minute_to_a_year(
 
 async def test_a_server_without_a_key_makes_no_invites(monkeypatch: pytest.MonkeyPatch) -> None:
     async with chat(monkeypatch) as it:
-        assert await refused(await it.host(), "invite") == "this server makes no invites"
+        assert (
+            await refused(await it.host(), "invite")
+            == "this server makes no invites: it has no key, as without TLS"
+        )
 
 
 # Many commands, and bugs
@@ -367,14 +389,196 @@ async def test_what_operators_do_is_logged(
         host = await it.host()
         await it.call("eve", device=EVE)
         await host.command("kick", "eve")
-        url = await host.command("invite")
+        invite = invite_of(await host.command("invite"))
     assert "host (here): /kick: eve was shown the door" in caplog.text
-    assert Invite.parse(url).token not in caplog.text
+    assert invite.token not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("address", "host"),
-    [("192.0.2.1:50000", "192.0.2.1"), ("[2001:db8::1]:50000", "2001:db8::1"), ("", "")],
-)
-def test_the_host_of_an_address(address: str, host: str) -> None:
-    assert host_of(address) == host
+# Who is meant
+
+
+@pytest.mark.parametrize("name", ["op", "deop", "mute", "unmute"])
+async def test_what_needs_no_reason_takes_all_of_it_for_the_name(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    async with chat(monkeypatch) as it:
+        host = await it.host()
+        await it.call("bob", device=EVE)
+        assert await refused(host, name, "bob smith") == "nobody here is called 'bob smith'"
+
+
+async def test_one_with_a_longer_name_who_is_away_is_meant_rather_than_one_who_is_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        host = await it.host()
+        smith = await it.call("bob smith", device=ADA)
+        await smith.close()
+        bob = await it.call("bob", device=EVE)
+        assert await refused(host, "kick", "bob smith") == "bob smith is not here"
+        said = await host.command("ban", "bob smith go away")
+        assert said == f"bob smith ({ADA.fingerprint}) is banned"
+        assert bob.state is SessionState.OPEN
+
+
+@pytest.mark.parametrize("argument", ["", " ", "\u200b"])
+@pytest.mark.parametrize("name", ["kick", "ban", "mute", "op"])
+async def test_nobody_is_meant_where_no_name_is_given(
+    monkeypatch: pytest.MonkeyPatch, name: str, argument: str
+) -> None:
+    async with chat(monkeypatch) as it:
+        host = await it.host()
+        question = await it.call("?", device=EVE)
+        assert question.nick == "?"
+        await question.close()
+        await refused(host, name, argument)
+
+
+async def test_the_owner_of_a_name_is_meant_under_whatever_name_it_is_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        host = await it.host()
+        first = await it.call("grace", device=ADA)
+        await first.close()
+        grace = await it.call("gg", device=ADA)
+        await host.command("op", "grace")
+        assert await grace.command("bans") == "nobody is banned"
+        await host.command("deop", "grace")
+        assert await refused(grace, "bans") == "only operators may do that"
+        await host.command("mute", "grace")
+        with pytest.raises(MessageRejected):
+            await (await grace.send("but"))
+
+
+async def test_a_name_that_fits_in_several_rooms_is_told_as_it_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        host = await it.host()
+        await it.call("lamb", device=EVE)
+        await it.call("eve", "cellar", device=EVE)
+        assert (await host.command("ban", "eve")).startswith(f"eve ({EVE.fingerprint})")
+        assert await host.command("unban", "eve") == "no longer banned: eve"
+
+
+async def test_of_several_who_had_one_name_none_is_let_in_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        host = await it.host()
+        for device in (ADA, EVE):
+            guest = await it.call(device=device)
+            await host.command("ban", guest.nick)
+        said = await refused(host, "unban", "guest")
+        assert said.startswith("that is the name of several")
+        assert ADA.fingerprint in said
+        assert await host.command("unban", ADA.fingerprint) == "no longer banned: guest"
+
+
+async def test_a_member_cannot_be_called_like_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(monkeypatch) as it:
+        assert (await it.call("10.9.8.7")).nick == "10-9-8-7"
+
+
+# At the same time
+
+
+async def test_one_who_was_shown_out_does_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(monkeypatch) as it:
+        host = await it.host()
+        await host.command("op", ADA.fingerprint)
+        wire = it.listener.call_raw()
+        greeting = await wire.expect(Greeting)
+        signature = ADA.prove("", greeting.nonce, LANE)
+        wire.say(Hello(VERSION, LANE, "ada", key=ADA.public, signature=signature))
+        await wire.expect(Welcome)
+        await turns()
+        wire.say(Command(1, "bans"))
+        assert (await wire.expect(Answer)).code == 1000
+        await host.command("ban", "ada")
+        wire.say(Command(2, "unban", "ada"), Command(3, "op", EVE.fingerprint))
+        await turns(100)
+        assert "ada" in await host.command("bans")
+        eve = await it.call("eve", device=EVE)
+        assert await refused(eve, "bans") == "only operators may do that"
+
+
+async def test_one_who_was_banned_in_the_greeting_is_not_seated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Registry()
+    async with chat(monkeypatch, registry=registry) as it:
+        claim = registry.claim
+
+        async def ban_then_claim(nick: str, key: bytes, address: str) -> bool:
+            await registry.ban(Ban(EVE.fingerprint, "eve", "spam"))
+            return await claim(nick, key, address)
+
+        monkeypatch.setattr(registry, "claim", ban_then_claim)
+        eve = await it.call("eve", device=EVE, reconnect=False)
+        assert await closed(eve) == "you are banned here: spam"
+        await turns()
+        assert not it.server._rooms
+
+
+async def test_one_who_comes_in_while_it_is_muted_is_muted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Registry()
+    async with chat(monkeypatch, registry=registry) as it:
+        host, eve = await it.host(), await it.call("eve", device=EVE)
+        writing, written = asyncio.Event(), asyncio.Event()
+        set_muted = registry.set_muted
+
+        async def slowly(whom: str, *, is_muted: bool) -> bool:
+            writing.set()
+            await written.wait()
+            return await set_muted(whom, is_muted=is_muted)
+
+        monkeypatch.setattr(registry, "set_muted", slowly)
+        muting = asyncio.create_task(host.command("mute", "eve"))
+        await writing.wait()
+        phone = await it.call("eve", device=EVE)
+        written.set()
+        await muting
+        for session in (eve, phone):
+            with pytest.raises(MessageRejected):
+                await (await session.send("but"))
+
+
+async def test_answers_are_never_longer_than_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(monkeypatch) as it:
+        host = await it.host()
+        for number in range(30):
+            await host.command("ban", f"198.51.100.{number} {'x' * 900}")
+        assert len(await host.command("bans")) <= MAX_ANSWER
+        assert len(await refused(host, "kick", "y" * 1000)) < 200
+        assert host.state is SessionState.OPEN
+
+
+async def test_a_name_is_not_kept_for_one_that_was_overtaken_by_a_refusal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, log=new_log()) as it:
+        older = await it.ask("eve", room="cellar")
+        newer = await it.ask("eve", room=" \u0301" * 32)
+        assert isinstance(await newer.expect(Refused), Refused)
+        await turns(100)
+        older.reset()
+        await turns(100)
+        assert not it.server._rooms or not it.server._rooms["cellar"].members
+        assert (await it.call("eve", "cellar", device=ADA)).nick == "eve"
+
+
+async def test_one_that_comes_without_an_address_is_not_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, registry=Registry(private=True)) as it:
+        link = stream_pair()
+        link.far[1].transport._extra.clear()  # type: ignore[attr-defined]
+        serving = asyncio.create_task(it.listener.accept(*link.far))
+        with pytest.raises(HandshakeRefused, match="private"):
+            await Session.from_streams(*link.near, side=Side.CLIENT, nick="eve")
+        await asyncio.wait([serving])
+        assert isinstance(serving.exception(), HandshakeRefused)

@@ -10,13 +10,17 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from socketchat.chat.names import name_key
-from socketchat.chat.registry import Ban, Registry
+from socketchat.chat.names import nick_of
+from socketchat.chat.registry import MAX_REASON, Ban, Registry, Standing
 from socketchat.chat.rules import room_name_of
 from socketchat.errors import CloseCode, CommandFailed
 from socketchat.fingerprint import fingerprint_of, is_pin
+from socketchat.messages import MAX_NAME
+from socketchat.quota import network_of
 from socketchat.trust.invites import mask
 
 if TYPE_CHECKING:
@@ -24,10 +28,11 @@ if TYPE_CHECKING:
     from socketchat.chat.room import Room
     from socketchat.chat.server import Invites
 
-__all__ = ["Moderator", "host_of"]
+__all__ = ["INVITE_VALID", "MAX_INVITE_VALID", "MIN_INVITE_VALID", "Moderator"]
 
-#: Seconds for which an invite is valid if nothing else is said, and at most.
+#: Seconds for which an invite is valid if nothing else is said, at least, and at most.
 INVITE_VALID: Final = 24 * 3600
+MIN_INVITE_VALID: Final = 60
 MAX_INVITE_VALID: Final = 365 * 24 * 3600
 #: Bans that one answer lists.
 MOST_LISTED: Final = 20
@@ -35,9 +40,19 @@ MOST_LISTED: Final = 20
 _log = logging.getLogger("socketchat.chat")
 
 
-def host_of(address: str) -> str:
-    """Return the host of `host:port` or `[host]:port`."""
-    return address.rpartition(":")[0].strip("[]")
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """One who is meant by a command.
+
+    Attributes:
+        nick: What they are called.
+        key: The fingerprint of their key; empty if they have none.
+        identity: Who it is in rooms, if they have no key.
+    """
+
+    nick: str
+    key: str
+    identity: bytes = b""
 
 
 class Moderator:
@@ -86,142 +101,179 @@ class Moderator:
     # ---- those who are here ----
 
     async def _kick(self, member: Member, argument: str) -> str:
-        targets, reason = self._targets(member, argument)
-        self._show_out(targets, f"kicked by {member.nick}", reason)
-        return f"{targets[0].nick} was shown the door"
+        person, reason = await self._whom_and_why(member, argument)
+        seats = self._seats(person)
+        if not seats:
+            raise _refused(f"{person.nick} is not here")
+        self._show_out(seats, f"kicked by {member.nick}", reason)
+        return f"{person.nick} was shown the door"
 
     async def _mute(self, member: Member, argument: str) -> str:
-        return await self._set_muted(member, argument, is_muted=True)
+        person = await self._whom(member, argument)
+        if person.key:
+            await self._registry.set_muted(person.key, is_muted=True)
+        for seat in self._seats(person):  # those who came in meanwhile too
+            seat.standing.is_muted = True
+        until = "" if person.key else ", until they come back: they have no key"
+        return f"{person.nick} is muted{until}"
 
     async def _unmute(self, member: Member, argument: str) -> str:
-        return await self._set_muted(member, argument, is_muted=False)
-
-    async def _set_muted(self, member: Member, argument: str, *, is_muted: bool) -> str:
-        whom, nick, seats = await self._key_or_seats(member, argument)
-        if whom:
-            await self._registry.set_muted(whom, is_muted=is_muted)
-        for seat in seats:
-            seat.standing.is_muted = is_muted
-        until = "" if whom or not is_muted else ", until they come back: they have no key"
-        return f"{nick} {'is muted' if is_muted else 'may speak'}{until}"
+        person = await self._whom(member, argument)
+        if person.key:
+            await self._registry.set_muted(person.key, is_muted=False)
+        for seat in self._seats(person):
+            seat.standing.is_muted = False
+        return f"{person.nick} may speak"
 
     # ---- operators ----
 
     async def _op(self, member: Member, argument: str) -> str:
-        return await self._set_operator(member, argument, is_one=True)
+        person = await self._whom(member, argument)
+        await self._set_operator(person, is_one=True)
+        return f"{person.nick} is an operator"
 
     async def _deop(self, member: Member, argument: str) -> str:
-        return await self._set_operator(member, argument, is_one=False)
+        person = await self._whom(member, argument)
+        await self._set_operator(person, is_one=False)
+        return f"{person.nick} is no operator any more"
 
-    async def _set_operator(self, member: Member, argument: str, *, is_one: bool) -> str:
-        whom, nick, seats = await self._key_or_seats(member, argument)
-        if not whom:
-            raise _refused(f"{nick} has no key, by which an operator is known")
-        await self._registry.set_operator(whom, is_one=is_one)
-        for seat in seats:
-            seat.standing = await self._registry.standing(seat.session.key)
-            seat.standing.is_operator |= seat.is_host
-        return f"{nick} is {'an operator' if is_one else 'no operator any more'}"
+    async def _set_operator(self, person: _Person, *, is_one: bool) -> None:
+        if not person.key:
+            raise _refused(f"{person.nick} has no key, by which an operator is known")
+        await self._registry.set_operator(person.key, is_one=is_one)
+        for seat in self._seats(person):
+            seat.standing.is_operator = is_one
 
     # ---- bans ----
 
     async def _ban(self, member: Member, argument: str) -> str:
-        first, _, rest = argument.partition(" ")
-        if is_pin(first):
-            ban = Ban(first, "", rest.strip())
-        elif address := _address(first):
-            ban = Ban(address, "", rest.strip())
-        else:
-            ban = await self._ban_by_name(member, argument)
-        mine = fingerprint_of(member.session.key)
-        if ban.whom in (mine, host_of(member.session.peer.address)):
+        ban = await self._ban_of(member, argument)
+        mine = fingerprint_of(member.session.key), network_of(member.session.peer.address)
+        if ban.whom in mine:
             raise _refused("that would ban yourself")
         await self._registry.ban(ban)
         hit = [seat for seat in self._all_seats() if not seat.is_host and _is_hit(ban, seat)]
         self._show_out(hit, f"banned by {member.nick}", ban.reason)
-        return f"{ban.nick} ({ban.whom}) is banned" if ban.nick else f"{ban.whom} is banned"
+        said = f"{ban.nick} ({ban.whom}) is banned" if ban.nick else f"{ban.whom} is banned"
+        if is_pin(ban.whom) and hit and not self._registry.private:
+            address = network_of(hit[0].session.peer.address)
+            said += f"; with a new key they can come back, unless you also /ban {address}"
+        return said
 
-    async def _ban_by_name(self, member: Member, argument: str) -> Ban:
-        try:
-            targets, reason = self._targets(member, argument)
-        except CommandFailed:
-            first, _, reason = argument.partition(" ")
-            owner = await self._registry.owner(first)
-            if not owner:
-                raise
-            return Ban(owner, first, reason.strip())
-        target = targets[0]
-        key = fingerprint_of(target.session.key)
-        return Ban(key or host_of(target.session.peer.address), target.nick, reason)
+    async def _ban_of(self, member: Member, argument: str) -> Ban:
+        """Read whom to ban, and why: a name, a key, or else an address."""
+        first, _, rest = argument.partition(" ")
+        address = _address(first)
+        if address:
+            return Ban(address, "", rest.strip()[:MAX_REASON])
+        person, reason = await self._whom_and_why(member, argument)
+        reason = reason[:MAX_REASON]
+        if person.key:
+            return Ban(person.key, "" if is_pin(person.nick) else person.nick, reason)
+        for seat in self._seats(person):
+            return Ban(network_of(seat.session.peer.address), person.nick, reason)
+        raise _refused(f"{person.nick} has left, and has no key by which to know them again")
 
     async def _unban(self, _member: Member, argument: str) -> str:
-        lifted = await self._registry.unban(_address(argument) or argument)
-        if not lifted:
-            raise _refused(f"nobody called {argument!r} is banned; /bans lists who is")
-        return "no longer banned: " + ", ".join(ban.nick or ban.whom for ban in lifted)
+        bans = await self._registry.bans_of(_address(argument) or argument)
+        if not bans:
+            raise _refused(f"nobody called {_short(argument)!r} is banned; /bans lists who is")
+        if len(bans) > 1:
+            several = ", ".join(ban.whom for ban in bans[:MOST_LISTED])
+            raise _refused(f"that is the name of several: say which, {several}")
+        await self._registry.unban(bans[0])
+        return f"no longer banned: {bans[0].nick or bans[0].whom}"
 
     async def _bans(self, _member: Member, _argument: str) -> str:
         bans = [str(ban) for ban in await self._registry.bans()]
         if not bans:
             return "nobody is banned"
         more = len(bans) - MOST_LISTED
-        shown = bans[-MOST_LISTED:] + ([f"and {more} more"] if more > 0 else [])
+        shown = ([f"{more} earlier ones, and"] if more > 0 else []) + bans[-MOST_LISTED:]
         return "\n".join(shown)
 
     # ---- invites ----
 
     async def _invite(self, _member: Member, argument: str) -> str:
         if self._invites is None:
-            raise _refused("this server makes no invites")
-        seconds, room = INVITE_VALID, argument
+            raise _refused("this server makes no invites: it has no key, as without TLS")
         first, _, rest = argument.partition(" ")
-        if first.isascii() and first.isdigit():
-            seconds, room = int(first), rest.strip()
-        if not 60 <= seconds <= MAX_INVITE_VALID:
+        if not first:
+            first = str(INVITE_VALID)
+        if not (first.isascii() and first.isdigit()):
+            raise _refused("an invite wants the seconds that it is valid, and then a room, if any")
+        seconds, room = int(first), room_name_of(rest)
+        if not MIN_INVITE_VALID <= seconds <= MAX_INVITE_VALID:
             raise _refused("an invite is valid for 60 seconds to 365 days")
         try:
-            return self._invites.make(room_name_of(room), seconds)
+            url = self._invites.make(room, seconds)
         except ValueError as exc:
             raise _refused(str(exc)) from exc
+        where = f"the room {room}" if room else "all rooms"
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        return f"{url}\nIt works once, until {until:%Y-%m-%d %H:%M} UTC, for {where}."
 
     # ---- who is meant ----
 
-    def _targets(self, member: Member, argument: str) -> tuple[list[Member], str]:
-        """Return the sessions of the one whose name the argument begins with, and what follows.
-
-        Names may have spaces in them: the longest that somebody here has is meant.
+    async def _whom(self, member: Member, argument: str) -> _Person:
+        """Return whom an argument names, which is nothing but a name or a key.
 
         Raises:
-            CommandFailed: It names nobody, or one with whom that cannot be done.
+            CommandFailed: It names nobody, or one with whom nothing can be done.
         """
-        for name, rest in _splits(argument):
+        person = await self._find(member, argument)
+        if person is None:
+            raise _nobody(argument)
+        return person
+
+    async def _whom_and_why(self, member: Member, argument: str) -> tuple[_Person, str]:
+        """Return whom an argument begins with, and what follows.
+
+        Names may have spaces in them: the longest that is known is meant.
+
+        Raises:
+            CommandFailed: It names nobody, or one with whom nothing can be done.
+        """
+        words = argument.split(" ")
+        for count in range(len(words), 0, -1):
+            person = await self._find(member, " ".join(words[:count]))
+            if person is not None:
+                return person, " ".join(words[count:]).strip()
+        raise _nobody(argument)
+
+    async def _find(self, member: Member, name: str) -> _Person | None:
+        """Return who has a key, or is called so: here, in another room, or not at the moment.
+
+        Raises:
+            CommandFailed: With that one nothing can be done.
+        """
+        person: _Person | None = None
+        if is_pin(name):
+            person = _Person(name, name)
+        elif nick_of(name) == "?" and name != "?":
+            return None  # nothing is left of it
+        else:
             for room in self._rooms_from(member):
                 holder = room.roster.find(name)
-                seats = self._seats_of(holder.identity) if holder is not None else []
-                if not seats:
-                    continue
-                if any(seat.is_host for seat in seats):
-                    raise _refused(f"{seats[0].nick} sits at the server itself")
-                return seats, rest
-        raise _refused(f"nobody here is called {argument!r}" if argument else "whom? give a name")
+                if holder is not None:
+                    key = fingerprint_of(holder.public)
+                    person = _Person(holder.nick, key, holder.identity)
+                    break
+            else:
+                owner = await self._registry.owner(name)
+                person = _Person(name, owner) if owner else None
+        if person is not None and any(seat.is_host for seat in self._seats(person)):
+            raise _refused(f"{person.nick} sits at the server itself")
+        if person is not None and self._registry.is_appointed(person.key):
+            raise _refused(f"{person.nick} is an operator by the server's own settings")
+        return person
 
-    async def _key_or_seats(self, member: Member, argument: str) -> tuple[str, str, list[Member]]:
-        """Return the fingerprint of whom is meant, what they are called, and their sessions.
-
-        Raises:
-            CommandFailed: Nobody is meant.
-        """
-        if is_pin(argument):
-            seats = [seat for seat in self._all_seats() if seat.session.peer.key == argument]
-            return argument, argument, seats
-        try:
-            seats, _ = self._targets(member, argument)
-        except CommandFailed:
-            owner = await self._registry.owner(argument)
-            if not owner:
-                raise
-            return owner, argument, []
-        return seats[0].session.peer.key, seats[0].nick, seats
+    def _seats(self, person: _Person) -> list[Member]:
+        """Return the sessions of one who is meant, in all rooms."""
+        if person.key:
+            return [seat for seat in self._all_seats() if seat.session.peer.key == person.key]
+        rooms = self._rooms.values()
+        return [seat for room in rooms for seat in room.sessions_of(person.identity)]
 
     def _rooms_from(self, member: Member) -> Iterator[Room]:
         """Yield the rooms, the member's own first."""
@@ -233,13 +285,12 @@ class Moderator:
     def _all_seats(self) -> list[Member]:
         return [seat for room in self._rooms.values() for seat in room.members.values()]
 
-    def _seats_of(self, identity: bytes) -> list[Member]:
-        return [seat for room in self._rooms.values() for seat in room.sessions_of(identity)]
-
     @staticmethod
     def _show_out(seats: list[Member], what: str, reason: str) -> None:
+        text = f"{what}: {reason}" if reason else what
         for seat in seats:
-            text = f"{what}: {reason}" if reason else what
+            # Until it is gone it may do nothing more.
+            seat.standing = Standing()
             seat.session.turn_away(CloseCode.POLICY_VIOLATION, text)
 
 
@@ -247,26 +298,29 @@ def _refused(reason: str) -> CommandFailed:
     return CommandFailed(CloseCode.POLICY_VIOLATION, reason)
 
 
+def _nobody(argument: str) -> CommandFailed:
+    if not argument:
+        return _refused("whom? give a name")
+    return _refused(f"nobody here is called {_short(argument)!r}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
+
+
 def _who(member: Member) -> str:
     return member.session.peer.key or member.session.peer.address or "here"
 
 
 def _is_hit(ban: Ban, seat: Member) -> bool:
-    return ban.whom in (seat.session.peer.key, host_of(seat.session.peer.address))
+    return ban.whom in (seat.session.peer.key, network_of(seat.session.peer.address))
 
 
 def _address(text: str) -> str:
-    """Return an IP address as callers' are written, or nothing if it is none."""
+    """Return an IP address as bans have it, or nothing if it is none."""
+    plain = text.strip("[]")
     try:
-        return str(ipaddress.ip_address(text.strip("[]")))
+        ipaddress.ip_network(plain, strict=False)
     except ValueError:
         return ""
-
-
-def _splits(argument: str) -> Iterator[tuple[str, str]]:
-    """Yield all ways to read an argument as a name and what follows, the longest name first."""
-    words = argument.split(" ")
-    for count in range(len(words), 0, -1):
-        name = " ".join(words[:count])
-        if name_key(name):
-            yield name, " ".join(words[count:]).strip()
+    return network_of(plain.partition("/")[0])

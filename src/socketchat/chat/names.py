@@ -9,10 +9,10 @@ ask them.
 from __future__ import annotations
 
 import re
+import secrets
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import count
 from typing import Final
 
 from precis_i18n import get_profile
@@ -45,6 +45,8 @@ _VOICED: Final = str.maketrans("\uff9e\uff9f\u309b\u309c", "\u3099\u309a" * 2)
 #: Nothing is seen of these, beside format characters and unassigned ones that are to be ignored.
 _UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 #: A letter that has a dot shows no second one. The first stands for i and whatever looks like it.
+#: An IPv4 address; one of IPv6 has colons.
+_ADDRESS: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _DOTTED: Final = re.compile("([ij])\u0307")
 #: Three rounds settle any code point; the rest is room for what may stand beside it.
 _ROUNDS: Final = 8
@@ -53,9 +55,11 @@ _ROUNDS: Final = 8
 def nick_of(wanted: str) -> str:
     """Make a name harmless, and short enough to be sent.
 
-    It holds no `:` and no `~`, nor a sign that looks like one.
+    It holds no `:` and no `~`, nor a sign that looks like one, and is no address.
     """
-    return clean_name(wanted.translate(_RESERVED))[:MAX_NAME]
+    nick = clean_name(wanted.translate(_RESERVED))[:MAX_NAME]
+    # It could be taken for what it says, by those who ban addresses.
+    return nick.replace(".", "-") if _ADDRESS.fullmatch(nick) else nick
 
 
 def with_suffix(name: str, suffix: str) -> str:
@@ -84,8 +88,11 @@ def candidates(nick: str, public: bytes) -> Iterator[str]:
     if public:
         nick = tagged(nick, public)
         yield nick
-    for number in count(2):
+    for number in range(2, 10):
         yield with_suffix(nick, f"-{number}")
+    # Of so many one need not be the next one: counting on would take ever longer.
+    while True:
+        yield with_suffix(nick, f"-{secrets.randbelow(10**6)}")
 
 
 @lru_cache(maxsize=4096)

@@ -7,6 +7,10 @@ The facts are kept by a store (`facts.py`); what is in the room just now is `ros
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,13 +18,20 @@ from socketchat.chat.facts import Facts, MemoryFacts
 from socketchat.chat.names import name_key
 from socketchat.errors import CloseCode, HandshakeRefused
 from socketchat.fingerprint import fingerprint_of
+from socketchat.quota import network_of
 
 __all__ = ["Ban", "Registry", "Standing"]
 
-#: Names that one key may own; it may use more, which are then nobody's.
+#: Names that one key may own, and all keys together; more can be used, and are then nobody's.
 MAX_NAMES: Final = 16
-#: Names that are owned, and keys that are known, in all.
-MAX_FACTS: Final = 100_000
+MAX_ALL_NAMES: Final = 100_000
+#: Names that can come to be owned in an hour by callers from one network, so that no stranger takes
+#: them all; and networks that are counted.
+MAX_CLAIMS: Final = 30
+CLAIM_TIME: Final = 3600.0
+MAX_NETWORKS: Final = 10_000
+#: The longest reason of a ban, in characters.
+MAX_REASON: Final = 200
 
 _NAME, _KNOWN, _OPERATOR = "name", "known", "operator"
 _BANNED_KEY, _BANNED_ADDRESS, _MUTED, _INVITE = "banned key", "banned address", "muted", "invite"
@@ -33,7 +44,7 @@ class Ban:
     """Somebody who may not come in.
 
     Attributes:
-        whom: A key's fingerprint, or an address.
+        whom: A key's fingerprint, or an address: of IPv6 a whole network (`network_of`).
         nick: By which name they were known; may be empty.
         reason: Why; may be empty.
     """
@@ -68,7 +79,11 @@ class Registry:
     Args:
         facts: Where it is kept; None keeps it in memory.
         private: Whether only known keys may come in.
-        operators: Fingerprints of keys that are operators in any case.
+        operators: Fingerprints of keys that are operators in any case: nobody bans or unmakes them.
+        clock: Tells the time, in seconds.
+
+    Attributes:
+        private: Whether only known keys may come in.
     """
 
     def __init__(
@@ -77,12 +92,19 @@ class Registry:
         *,
         private: bool = False,
         operators: frozenset[str] = frozenset(),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._facts: Facts = facts if facts is not None else MemoryFacts()
-        self._private = private
+        self.private = private
         self._operators = operators
+        self._clock = clock
+        # Held from what is read to what is written because of it.
+        self._order = asyncio.Lock()
         # How many names each key owns.
-        self._owned: dict[str, int] = {}
+        self._owned: Counter[str] = Counter()
+        # How many came to be owned from each network since a time.
+        self._claims: Counter[str] = Counter()
+        self._counted_from = clock()
 
     async def open(self) -> None:
         """Make ready.
@@ -91,9 +113,7 @@ class Registry:
             OSError: The facts cannot be opened.
         """
         await self._facts.open()
-        self._owned.clear()
-        for owner in (await self._facts.all(_NAME)).values():
-            self._owned[owner] = self._owned.get(owner, 0) + 1
+        self._owned = Counter((await self._facts.all(_NAME)).values())
 
     async def close(self) -> None:
         """Let everything go."""
@@ -106,12 +126,15 @@ class Registry:
 
         Args:
             key: Its key.
-            address: Its address without the port, or empty.
+            address: Its address, or empty.
 
         Raises:
             HandshakeRefused: It is; the reason tells why.
         """
-        for kind, whom in ((_BANNED_KEY, fingerprint_of(key)), (_BANNED_ADDRESS, address)):
+        mine = fingerprint_of(key)
+        if self.is_appointed(mine):
+            return
+        for kind, whom in ((_BANNED_KEY, mine), (_BANNED_ADDRESS, network_of(address))):
             value = await self._facts.get(kind, whom) if whom else None
             if value is not None:
                 reason = _ban(whom, value).reason
@@ -120,10 +143,15 @@ class Registry:
 
     async def is_admitted(self, key: bytes, room: str) -> bool:
         """Tell whether a caller may come into a room without an invite."""
-        if not self._private or await self.is_operator(key):
+        if not self.private or await self.is_operator(key):
             return True
+        rooms = await self.rooms_of(key)
+        return "" in rooms or room in rooms
+
+    async def rooms_of(self, key: bytes) -> list[str]:
+        """Return the rooms to which a key was invited; an empty name is all of them."""
         rooms = await self._facts.get(_KNOWN, fingerprint_of(key)) if key else None
-        return rooms is not None and (not rooms or room in rooms.split(_SEPARATOR))
+        return [] if rooms is None else rooms.split(_SEPARATOR)
 
     async def redeem(self, invite: str, key: bytes, room: str) -> bool:
         """Put a key on the list of those who may come in, by an invite that was not used yet.
@@ -139,12 +167,13 @@ class Registry:
             Whether it was not used by another before.
         """
         mine = fingerprint_of(key)
-        if await self._facts.add(_INVITE, invite, mine) != mine:
-            return False
-        rooms = await self._facts.get(_KNOWN, mine)
-        if rooms != "":  # who may come into all rooms is not kept out of any by it
-            known = {room, *rooms.split(_SEPARATOR)} if rooms and room else {room}
-            await self._facts.put(_KNOWN, mine, _SEPARATOR.join(sorted(known)))
+        async with self._order:
+            if await self._facts.add(_INVITE, invite, mine) != mine:
+                return False
+            rooms = {room, *await self.rooms_of(key)}
+            # Who may come into all rooms is not kept out of any.
+            known = [""] if "" in rooms else sorted(rooms)
+            await self._facts.put(_KNOWN, mine, _SEPARATOR.join(known))
         return True
 
     # ---- names ----
@@ -153,22 +182,41 @@ class Registry:
         """Return the fingerprint of the key that owns a name, or empty if nobody does."""
         return await self._facts.get(_NAME, name_key(nick)) or ""
 
-    async def claim(self, nick: str, key: bytes) -> bool:
-        """Ask for a name: the first key that does so owns it.
+    async def may_use(self, nick: str, key: bytes) -> bool:
+        """Tell whether a name is nobody's, or the key's own."""
+        return await self.owner(nick) in ("", fingerprint_of(key))
+
+    async def claim(self, nick: str, key: bytes, address: str) -> bool:
+        """Ask for a name: the first key that does so owns it, within bounds.
+
+        Args:
+            nick: The name.
+            key: Who asks; empty owns nothing.
+            address: From where, or empty.
 
         Returns:
             Whether it may be used: it is the key's own, or nobody's.
         """
         mine = fingerprint_of(key)
-        owner = await self.owner(nick)
-        if owner or not mine:
-            return owner == mine
-        if self._owned.get(mine, 0) >= MAX_NAMES or len(self._owned) >= MAX_FACTS:
-            return True
-        owner = await self._facts.add(_NAME, name_key(nick), mine)
-        if owner == mine:
-            self._owned[mine] = self._owned.get(mine, 0) + 1
-        return owner == mine
+        if await self.owner(nick) or not mine:
+            return await self.may_use(nick, key)
+        async with self._order:
+            if await self.owner(nick) or not self._may_own_more(mine, network_of(address)):
+                return await self.may_use(nick, key)
+            await self._facts.put(_NAME, name_key(nick), mine)
+            self._owned[mine] += 1
+            self._claims[network_of(address)] += 1
+        return True
+
+    def _may_own_more(self, key: str, network: str) -> bool:
+        if self._clock() >= self._counted_from + CLAIM_TIME or len(self._claims) >= MAX_NETWORKS:
+            self._claims.clear()
+            self._counted_from = self._clock()
+        return (
+            self._owned[key] < MAX_NAMES
+            and self._owned.total() < MAX_ALL_NAMES
+            and self._claims[network] < MAX_CLAIMS
+        )
 
     # ---- who may do what ----
 
@@ -179,9 +227,13 @@ class Registry:
     async def is_operator(self, key: bytes) -> bool:
         """Tell whether a key is that of an operator."""
         mine = fingerprint_of(key)
-        return bool(mine) and (
-            mine in self._operators or await self._facts.get(_OPERATOR, mine) is not None
+        return self.is_appointed(mine) or (
+            bool(mine) and await self._facts.get(_OPERATOR, mine) is not None
         )
+
+    def is_appointed(self, whom: str) -> bool:
+        """Tell whether the key of a fingerprint is an operator's in any case."""
+        return bool(whom) and whom in self._operators
 
     async def set_operator(self, whom: str, *, is_one: bool) -> bool:
         """Make the key of a fingerprint an operator's, or not any more; tell if that is new."""
@@ -206,7 +258,7 @@ class Registry:
     async def ban(self, ban: Ban) -> None:
         """Let somebody come in no more."""
         kind = _BANNED_KEY if ban.whom.startswith("SHA256:") else _BANNED_ADDRESS
-        await self._facts.put(kind, ban.whom, ban.nick + _SEPARATOR + ban.reason)
+        await self._facts.put(kind, ban.whom, ban.nick + _SEPARATOR + ban.reason[:MAX_REASON])
 
     async def bans(self) -> list[Ban]:
         """Return who is banned."""
@@ -216,16 +268,16 @@ class Registry:
             for whom, value in (await self._facts.all(kind)).items()
         ]
 
-    async def unban(self, whom: str) -> list[Ban]:
-        """Lift the bans of a key, an address or a name; return them."""
-        lifted = []
-        for ban in await self.bans():
-            is_name = bool(ban.nick) and name_key(ban.nick) == name_key(whom)
-            if ban.whom == whom or is_name:
-                kind = _BANNED_KEY if ban.whom.startswith("SHA256:") else _BANNED_ADDRESS
-                await self._facts.remove(kind, ban.whom)
-                lifted.append(ban)
-        return lifted
+    async def bans_of(self, whom: str) -> list[Ban]:
+        """Return the bans of a key or an address, else those of a name."""
+        bans = await self.bans()
+        exact = [ban for ban in bans if ban.whom == whom]
+        return exact or [ban for ban in bans if ban.nick and name_key(ban.nick) == name_key(whom)]
+
+    async def unban(self, ban: Ban) -> None:
+        """Lift a ban."""
+        kind = _BANNED_KEY if ban.whom.startswith("SHA256:") else _BANNED_ADDRESS
+        await self._facts.remove(kind, ban.whom)
 
 
 def _ban(whom: str, value: str) -> Ban:

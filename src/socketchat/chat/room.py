@@ -198,9 +198,9 @@ class Room:
             self.announce("left", member)
         self._look_if_deserted()
 
-    def vacate(self, session: LoggedSession) -> None:
-        """Free the name of a session that ended before it was seated."""
-        self.roster.vacate(session.nick)
+    def vacate(self, nick: str) -> None:
+        """Free a name that was reserved for a session which is not seated after all."""
+        self.roster.vacate(nick)
         self._look_if_deserted()
 
     def _lingered(self, holder: Holder) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from socketchat.chat.log import Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
-from socketchat.chat.moderation import Moderator, host_of
+from socketchat.chat.moderation import Moderator
 from socketchat.chat.names import candidates, nick_of
 from socketchat.chat.registry import Registry, Standing
 from socketchat.chat.room import Room
@@ -32,9 +32,9 @@ from socketchat.errors import (
 from socketchat.events import Joined, Left
 from socketchat.fingerprint import fingerprint_of
 from socketchat.logged import LoggedSession
-from socketchat.messages import MAX_NAME, Answer, Command, Event, Hello
+from socketchat.messages import MAX_ANSWER, MAX_NAME, Answer, Command, Event, Hello
 from socketchat.server import Admission
-from socketchat.session import Session
+from socketchat.session import Session, SessionState
 
 __all__ = ["ChatServer"]
 
@@ -104,8 +104,6 @@ class ChatServer:
         # What is done on behalf of members.
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: dict[str, int] = {}
-        # What was asked last on behalf of each lane that is about to come in.
-        self._asked: dict[bytes, Hello] = {}
         self._blocked_until = 0.0
         self.failure: LogError | None = None
         self._failed = asyncio.Event()
@@ -173,29 +171,33 @@ class ChatServer:
             raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "the log cannot be written just now")
         # A room is kept while somebody looks into it.
         self._opening[name] = self._opening.get(name, 0) + 1
-        self._asked[hello.lane] = hello
         try:
             if address:  # who sits at the server itself is always let in
-                await self._let_in(hello, name, host_of(address))
+                await self._let_in(hello, name, address)
             room = await self._open_room(name)
             place = await room.find_place(hello)
             if place.mark and await self._log.owner(name, hello.lane) not in (b"", hello.key):
                 reason = "this lane belongs to another key"
                 raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
-            nick = await self._name(room, hello)
+            nick = await self._name(room, hello, address)
         except LogError as exc:
             if isinstance(exc, LogFailed):
                 self._give_up(exc)
             raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, str(exc)) from exc
         finally:
-            if self._asked.get(hello.lane) is hello:
-                del self._asked[hello.lane]
             self._opening[name] -= 1
             if not self._opening[name]:
                 del self._opening[name]
                 if name in self._rooms:
                     self.deserted(self._rooms[name])
         return Admission(nick, name, place)
+
+    def withdraw(self, hello: Hello, admission: Admission) -> None:
+        """Take notice that one who was admitted does not come in after all."""
+        del hello
+        room = self._rooms.get(admission.room)
+        if room is not None:
+            room.vacate(admission.nick)
 
     async def _let_in(self, hello: Hello, room: str, address: str) -> None:
         """Check that a caller may come into a room: it is not banned, and known or invited.
@@ -208,7 +210,9 @@ class ChatServer:
         if await self._registry.is_admitted(hello.key, room):
             return
         if not hello.invite or self._invites is None:
-            reason = "this server is private: ask its host for an invite"
+            rooms = ", ".join(await self._registry.rooms_of(hello.key))
+            asked = f"you were invited to {rooms}, and not to {room}" if rooms else ""
+            reason = asked or "this server is private: ask its host for an invite"
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
         if not hello.key:
             reason = "an invite is for a device's key, and this caller has shown none"
@@ -220,22 +224,20 @@ class ChatServer:
         if not await self._registry.redeem(invite, hello.key, invited_to):
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, "this invite was used already")
 
-    async def _name(self, room: Room, hello: Hello) -> str:
+    async def _name(self, room: Room, hello: Hello, address: str) -> str:
         """Reserve a name for a caller: the one that it wants, or one that resembles it.
 
         Raises:
-            HandshakeRefused: It has called again meanwhile.
             LogError: The registry cannot be asked.
         """
         wanted = nick_of(hello.nick) if hello.nick else ""
-        # A name that nobody has chosen is nobody's own.
-        key = hello.key if wanted else b""
+        identity = hello.key or hello.lane
         for nick in candidates(wanted or "guest", hello.key):
-            is_free = await self._registry.claim(nick, key)
-            if self._asked.get(hello.lane) is not hello:
-                # The server lets nobody but the latest in: no name may be kept for this one.
-                raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, "a newer link has come")
-            identity = hello.key or hello.lane
+            # One that nobody has chosen is nobody's own, with a tag or a number behind it or not.
+            if nick == wanted:
+                is_free = await self._registry.claim(nick, hello.key, address)
+            else:
+                is_free = await self._registry.may_use(nick, hello.key)
             given = room.roster.reserve(nick, identity, hello.key) if is_free else None
             if given is not None:
                 return given
@@ -275,13 +277,18 @@ class ChatServer:
         who = session.peer.address or "here"
         room = self._rooms[session.room]
         try:
-            standing = await self._standing(session)
-            room.seat(session, standing)
+            if session.peer.address:  # it may have been banned since it was admitted
+                await self._registry.check(session.key, session.peer.address)
+            room.seat(session, await self._standing(session))
         except SessionClosed:
-            room.vacate(session)
+            room.vacate(session.nick)
             raise
+        except HandshakeRefused as exc:
+            room.vacate(session.nick)
+            session.turn_away(exc.code, exc.reason)
+            return
         except LogError as exc:
-            room.vacate(session)
+            room.vacate(session.nick)
             session.turn_away(CloseCode.TRY_AGAIN_LATER, str(exc))
             return
         if self.failure is not None:
@@ -317,6 +324,8 @@ class ChatServer:
     async def _obey(self, member: Member, command: Command) -> None:
         code, text = int(CloseCode.OK), ""
         async with member.command_order:
+            if member.session.state is not SessionState.OPEN:
+                return  # it was shown out, or is leaving
             try:
                 text = await self._moderator.carry_out(member, command.name, command.argument)
             except CommandFailed as exc:
@@ -327,7 +336,7 @@ class ChatServer:
                 _log.exception("the command %r of %s failed", command.name, member.nick)
                 code, text = CloseCode.INTERNAL_ERROR, "internal error"
         member.asked -= 1
-        member.session.answer(Answer(command.id, code, text))
+        member.session.answer(Answer(command.id, code, text[:MAX_ANSWER]))
 
     # ---- when the log does not do what it should ----
 

@@ -71,10 +71,16 @@ def _asks(name: str) -> Callable[[CommandHost, str], None]:
     return lambda host, argument: host.ask(name, argument)
 
 
+#: Seconds for which an invite is valid if nothing else is said.
+_INVITE_VALID = 24 * 3600
+
+
 def _invite(host: CommandHost, argument: str) -> None:
     first, _, room = argument.partition(" ")
     seconds = parse_duration(first)
-    host.ask("invite", argument if seconds is None else f"{seconds} {room}".rstrip())
+    if seconds is None:
+        seconds, room = _INVITE_VALID, argument
+    host.ask("invite", f"{seconds} {room}".rstrip())
 
 
 COMMANDS: Mapping[str, Command] = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from socketchat.chat.inviter import Inviter
+from socketchat.chat.moderation import MAX_INVITE_VALID, MIN_INVITE_VALID
 from socketchat.chat.rules import room_name_of
 from socketchat.cli.address import load_address
 from socketchat.cli.failures import ExitCode, Failure, file_failure
@@ -23,9 +24,6 @@ from socketchat.trust.invites import Invite
 from socketchat.trust.known_hosts import default_directory
 
 __all__ = ["run_invite"]
-
-#: How long an invite may be good, in seconds: a minute to a year.
-_SHORTEST, _LONGEST = 60, 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +43,7 @@ class InviteSettings:
 def run_invite(**settings: Any) -> int:
     """Print an invite; return the exit code."""
     checked = InviteSettings(**settings)
-    if not _SHORTEST <= checked.expires <= _LONGEST:
+    if not MIN_INVITE_VALID <= checked.expires <= MAX_INVITE_VALID:
         raise Failure(ExitCode.USAGE, "--expires: an invite is good for 1m to 365d")
     expires = int(time.time() + checked.expires)
     directory = checked.data or default_directory()

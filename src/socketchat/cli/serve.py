@@ -124,7 +124,8 @@ def _host(settings: ServeSettings) -> Hosting:
     if identity is not None:
         inviter = Inviter(identity, _callers_name(settings, socket.gethostname()))
     facts = FileFacts(settings.directory)
-    operators = frozenset(settings.operators)
+    device = device_in(settings.directory)
+    operators = frozenset((*settings.operators, device.fingerprint))
     chat = ChatServer(
         SQLiteLog(settings.directory, retain=settings.retain),
         room=settings.room,
@@ -132,7 +133,7 @@ def _host(settings: ServeSettings) -> Hosting:
         registry=Registry(facts, private=settings.private, operators=operators),
         invites=inviter,
     )
-    return Hosting(chat, identity, inviter, device_in(settings.directory))
+    return Hosting(chat, identity, inviter, device)
 
 
 def _check(settings: ServeSettings) -> None:
@@ -381,7 +382,7 @@ async def _seat(server: Server, nick: str, device: Device) -> AsyncIterator[Sess
     """Seat the host in the room, and give it its end of the session."""
     ours, theirs = socket.socketpair()
     near, far = [await asyncio.open_connection(sock=end) for end in (ours, theirs)]
-    serving = asyncio.create_task(server.accept(*far))
+    serving = asyncio.create_task(server.accept(*far, is_host=True))
     try:
         nick = clean_name(nick)[:MAX_NAME] if nick else ""
         async with await Session.from_streams(
