@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 from typing import Final
 
 from precis_i18n import get_profile
@@ -22,24 +22,13 @@ from socketchat.fingerprint import tag_of
 from socketchat.messages import MAX_NAME
 from socketchat.text import NAME_COLUMNS, clean_name, clip
 
-__all__ = ["TAG_MARK", "candidates", "name_key", "nick_of", "tagged", "with_suffix"]
+__all__ = ["TAG_MARK", "candidates", "load_tables", "name_key", "nick_of", "tagged", "with_suffix"]
 
 #: Sets a key's tag apart from the name before it.
 TAG_MARK: Final = "~"
 
-# Both are made when this module is loaded, not at the first name: that would read a file while the
-# event loop waits.
-_LOOKS: Final = Looks.load()
 _NICKNAME: Final = get_profile("NicknameCaseMapped:CaseFold")
 
-#: With a colon a name could put words into the mouth of another, with a tilde it could bear
-#: another's tag; and so with what looks like one. Letters and vowel signs do no such harm.
-_RESERVED: Final = {
-    ord(char): stand_in
-    for stand_in, reserved in (("_", ":\uff1a\ufe55\ufe13"), ("-", TAG_MARK + "\uff5e\u301c"))
-    for char in _LOOKS.like(reserved[0]).union(reserved)
-    if unicodedata.category(char)[0] in "PS"
-}
 #: The voicing marks of Katakana, which have a place of their own in half width.
 _VOICED: Final = str.maketrans("\uff9e\uff9f\u309b\u309c", "\u3099\u309a" * 2)
 #: Nothing is seen of these, beside format characters and unassigned ones that are to be ignored.
@@ -52,12 +41,37 @@ _DOTTED: Final = re.compile("([ij])\u0307")
 _ROUNDS: Final = 8
 
 
+@cache
+def _looks() -> Looks:
+    return Looks.load()
+
+
+@cache
+def _reserved() -> Mapping[int, str]:
+    """Return what stands in for signs that nobody may have in a name.
+
+    With a colon a name could put words into the mouth of another, with a tilde it could bear
+    another's tag; and so with what looks like one. Letters and vowel signs do no such harm.
+    """
+    return {
+        ord(char): stand_in
+        for stand_in, reserved in (("_", ":\uff1a\ufe55\ufe13"), ("-", TAG_MARK + "\uff5e\u301c"))
+        for char in _looks().like(reserved[0]).union(reserved)
+        if unicodedata.category(char)[0] in "PS"
+    }
+
+
+def load_tables() -> None:
+    """Read the tables from the disk, which else the first name does: some 0.1 s, once."""
+    _reserved()
+
+
 def nick_of(wanted: str) -> str:
     """Make a name harmless, and short enough to be sent.
 
     It holds no `:` and no `~`, nor a sign that looks like one, and is no address.
     """
-    nick = clean_name(wanted.translate(_RESERVED))[:MAX_NAME]
+    nick = clean_name(wanted.translate(_reserved()))[:MAX_NAME]
     # It could be taken for what it says, by those who ban addresses.
     return nick.replace(".", "-") if _ADDRESS.fullmatch(nick) else nick
 
@@ -117,14 +131,14 @@ def name_key(nick: str) -> str:
         before, key = key, _settled(key)
         if key == before:
             break
-    return _LOOKS.folded(key) or name_key("?")
+    return _looks().folded(key) or name_key("?")
 
 
 def _settled(name: str) -> str:
     # The look goes first: to the profile a long s is an s, to the eye it is an f.
-    seen = _LOOKS.skeleton(_decomposed(name))
+    seen = _looks().skeleton(_decomposed(name))
     mapped = _NICKNAME.apply_five_rules(seen)
-    return _DOTTED.sub(r"\1", _LOOKS.skeleton(_decomposed(mapped)))
+    return _DOTTED.sub(r"\1", _looks().skeleton(_decomposed(mapped)))
 
 
 def _decomposed(name: str) -> str:

@@ -16,7 +16,7 @@ from socketchat.chat.log import Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator
-from socketchat.chat.names import candidates, nick_of
+from socketchat.chat.names import candidates, load_tables, nick_of
 from socketchat.chat.registry import Registry, Standing
 from socketchat.chat.room import Room
 from socketchat.chat.rules import TOO_LONG, Rules, checked_room_name, room_name_of
@@ -119,6 +119,7 @@ class ChatServer:
         """
         await self._log.open()
         try:
+            await asyncio.to_thread(load_tables)
             await self._registry.open()
         except BaseException:
             await self._log.close()
