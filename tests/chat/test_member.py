@@ -396,6 +396,8 @@ async def test_one_with_too_many_bytes_under_way_is_not_read_until_some_of_it_is
     async with chat(monkeypatch, new_log(slow=True)) as it:
         wire, _ = await it.wire()
         wire.say(*posts(1, count, f"{{:{size}}}"))
+        # Reading stops for a while before that too, while a long read is looked at in turns.
+        await until(lambda: sum(map(len, it.log.under_way)) > most)
         await until(lambda: not it.is_read("mallory"))
         await turns()
         under_way = sum(map(len, it.log.under_way))

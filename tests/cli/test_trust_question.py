@@ -19,6 +19,7 @@ from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.trust_question import _why_not, introduce
 from socketchat.trust.known_hosts import KnownHosts
 from tests.cli.processes import Server, Stage, Terminal, last_line, stage
+from tests.cli.test_leftovers import killed_with
 
 KEY, OTHER = (Identity.generate().fingerprint for _ in range(2))
 ASK = {"SOCKETCHAT_TRUST": "ask"}
@@ -189,15 +190,7 @@ def test_the_one_who_is_asked_may_have_something_to_say_from_last_time(tmp_path:
     with stage(tmp_path) as it:
         server = it.serve()
         data = str(tmp_path / "client")
-        lost = it.join(server.address, "ada")
-        server.signal(signal.SIGKILL)
-        server.wait()
-        lost.write("kept\n")
-        lost.until(lambda: "lost" in lost.err)
-        lost.end_input()
-        lost.signal(signal.SIGTERM)
-        lost.wait()
-        assert "kept" in lost.err
+        killed_with(it, server, "kept")
         (tmp_path / "client" / "known_hosts").unlink()
         it.serve(port=server.port)
         client = it.open_terminal(

@@ -20,6 +20,7 @@ class Size:
 
     Attributes:
         frames: Frames that are spoilt or made up.
+        stride: Of so many wrong messages one is sent.
         waiting: Callers that make the server wait.
         deaf: Members that never read,
         lines: and how much each of some others says meanwhile, in messages of 2,000 characters.
@@ -32,6 +33,7 @@ class Size:
     """
 
     frames: int
+    stride: int
     waiting: int
     deaf: int
     lines: int
@@ -44,7 +46,8 @@ class Size:
 
 
 SHORT = Size(
-    frames=20_000,
+    frames=8_000,
+    stride=5,
     waiting=500,
     deaf=100,
     lines=30,
@@ -56,6 +59,7 @@ SHORT = Size(
 )
 LONG = Size(
     frames=1_000_000,
+    stride=1,
     waiting=500,
     deaf=100,
     lines=200,

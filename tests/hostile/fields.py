@@ -31,17 +31,19 @@ MESSAGES: dict[int, list[bytes]] = {
         blob(b""),
         text(""),
     ],
-    3: [blob(bytes(16)), number(0), text("x"), text("y"), number(0), number(0), _NONE],
+    3: [blob(bytes(16)), number(0), text("x"), text("y"), number(0), number(0), _NONE, blob(b"")],
     4: [number(1008), text("no")],
-    5: [number(1), text("hello"), number(0), text(""), text(""), number(0)],
-    6: [number(1), blob(b"hello"), number(0), text(""), text(""), number(0)],
+    5: [number(1), text("hello"), number(0), text(""), text(""), number(0), blob(b"")],
+    6: [number(1), blob(b"hello"), number(0), text(""), text(""), number(0), blob(b"")],
     7: [number(0)],
     8: [number(1), number(1008), text("no")],
     9: [number(1)],
     10: [number(1)],
-    11: [text("typing"), text("mallory"), text("")],
+    11: [text("typing"), text("mallory"), text(""), blob(b"")],
     12: [number(1000), text("")],
-    13: [array(text("x"))],
+    13: [array(text("x")), array(blob(b""))],
+    14: [number(1), text("kick"), text("mallory")],
+    15: [number(1), number(1000), text("done")],
 }
 
 #: What stands where something else should: each is msgpack, or begins as if it were.
@@ -96,8 +98,9 @@ def wrong_bodies(kind: int) -> Iterator[bytes]:
 
 async def wrong_fields(target: Target, size: Size) -> str:
     """Every field of every kind is wrong in every way, behind the greeting and instead of one."""
-    bodies = [body for kind in MESSAGES for body in wrong_bodies(kind)] * size.repeats
-    early = list(wrong_bodies(2)) * size.repeats
+    bodies = [body for kind in MESSAGES for body in wrong_bodies(kind)]
+    bodies = bodies[:: size.stride] * size.repeats
+    early = list(wrong_bodies(2))[:: size.stride] * size.repeats
     await in_turns(lambda body: expect_complaint(target, frame(body), greet=True), bodies)
     await in_turns(lambda body: expect_complaint(target, frame(body), greet=False), early)
     return f"{len(bodies)} messages behind the greeting, {len(early)} instead of one"

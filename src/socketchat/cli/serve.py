@@ -51,6 +51,9 @@ __all__ = ["run_serve"]
 
 #: Seconds after which a host whose seat was lost, because the disk is full, takes it again.
 SEAT_PAUSE = 1.0
+#: The longest frame, in bytes: no message that the rules allow is as long, and whoever holds one
+#: back has the server hold as much of it.
+MAX_FRAME = 2**16
 #: Files that are open besides the callers' connections, at most.
 OTHER_FILES = 100
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -331,6 +334,7 @@ async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
             name=clean(name, multiline=False, limit=MAX_NAME),
             tls=not settings.no_tls,
             max_sessions=(settings.max_callers, settings.max_per_address),
+            max_size=MAX_FRAME,
         )
     except ssl.SSLError as exc:
         what = f"the server's key cannot be used: {exc}; see {where_it_is(settings.cert)}"
