@@ -110,16 +110,26 @@ def test_a_file_that_is_damaged_is_named(tmp_path: Path, ask: Ask, name: str) ->
     assert line.endswith("; see --data")
 
 
-def test_a_server_that_has_announced_its_key_changes_it_without_a_word(tmp_path: Path) -> None:
+def test_a_key_made_and_used_while_the_server_runs_stops_nobody_who_called(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         server = it.serve()
         known = KnownHosts(tmp_path / "client" / "known_hosts")
-        assert it.call(server.address, stdin=subprocess.DEVNULL).wait() == 0
+
+        def announced() -> str:
+            """Call, and return which next key is known after that."""
+            assert it.call(server.address, stdin=subprocess.DEVNULL).wait() == 0
+            found = known.find(server.address)
+            assert found is not None
+            return found.next_pin
+
+        assert announced() == ""
         data = ("--data", str(tmp_path / "server"))
         made = it.start("identity", "--next", *data)
         assert made.wait() == 0
-        known.announce(server.address, made.out.strip())
+        it.until(lambda: announced() == made.out.strip())
         assert it.start("identity", "--rotate", *data).wait() == 0
+        # Who calls now is told by the server, which shows the old key still, as much as before.
+        assert announced() == made.out.strip()
         server.signal(signal.SIGTERM)
         server.wait()
         again = it.serve(port=server.port)

@@ -20,6 +20,12 @@ from socketchat.trust.known_hosts import default_directory
 __all__ = ["run_identity"]
 
 
+_ANNOUNCED = (
+    "the server announces it, within seconds if it runs, to each caller who comes in from then on; "
+    "put it into use with --rotate once they all have called"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentitySettings:
     """What the command line asks for; see `main.py`."""
@@ -40,7 +46,7 @@ def run_identity(**settings: Any) -> int:
     try:
         if checked.make_next:
             Identity.next(directory)
-            say("callers hear of it from the server; put it into use with --rotate after that")
+            say(_ANNOUNCED)
         elif checked.rotate:
             _rotate(directory)
         changed = checked.make_next or checked.rotate

@@ -31,6 +31,7 @@ from socketchat.cli.calling import HISTORY
 from socketchat.cli.device import device_in
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
+from socketchat.cli.next_key import announce_next_key, next_pin
 from socketchat.cli.render import closing_words, plain_notice, words
 from socketchat.cli.server_key import check_pair, server_identity, where_it_is
 from socketchat.cli.target import BAD_ROOM, Target, can_be_named, is_everywhere, is_loopback
@@ -221,6 +222,7 @@ async def _serve_until(
     machine = socket.gethostname()
     server = await _open(settings, hosting, settings.name or machine)
     failed = asyncio.create_task(hosting.chat.wait_failed())
+    announcing = _announcing(server, settings)
     try:
         host = _callers_name(settings, machine)
         if hosting.inviter is not None:
@@ -241,6 +243,7 @@ async def _serve_until(
             await server.close(*_goodbye(signalled, failed))
         finally:
             failed.cancel()
+            announcing.cancel()
     # Also of what was still to be committed while it closed.
     if hosting.chat.failure is not None:
         what = f"{hosting.chat.failure}; see that the disk is in order, and start again"
@@ -318,7 +321,7 @@ def _callers_name(settings: ServeSettings, machine: str) -> str:
 
 
 async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
-    next_pin = await asyncio.to_thread(_next_pin, settings)
+    announced = await asyncio.to_thread(_next_pin, settings, hosting.identity)
     hosts = settings.hosts or (_LOOPBACK if settings.no_tls else None)
     try:
         return await listen_and_serve(
@@ -326,7 +329,7 @@ async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
             hosts,
             settings.port,
             identity=hosting.identity,
-            next_pin=next_pin,
+            next_pin=announced,
             name=clean(name, multiline=False, limit=MAX_NAME),
             tls=not settings.no_tls,
             max_sessions=(settings.max_callers, settings.max_per_address),
@@ -340,18 +343,25 @@ async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
         raise failure_to_listen(exc) from exc
 
 
-def _next_pin(settings: ServeSettings) -> str:
+def _next_pin(settings: ServeSettings, identity: Identity | None) -> str:
     """Return the pin of the key that the server will have next; of given ones none is known.
 
     Raises:
         Failure: What lies there cannot be used.
     """
-    if settings.no_tls or settings.cert is not None:
+    if identity is None or settings.cert is not None:
         return ""
     try:
-        return Identity.next_pin(settings.directory)
+        return next_pin(settings.directory, identity.fingerprint)
     except (OSError, ValueError) as exc:
         raise Failure(ExitCode.USAGE, f"the server's next key: {exc}; see --data") from exc
+
+
+def _announcing(server: Server, settings: ServeSettings) -> asyncio.Future[None]:
+    """Have the next key announced that is made while the server runs; of given ones none is."""
+    if settings.no_tls or settings.cert is not None:
+        return asyncio.get_running_loop().create_future()
+    return asyncio.create_task(announce_next_key(server, settings.directory))
 
 
 async def _note_address(server: Server, host: str, settings: ServeSettings) -> None:
