@@ -82,7 +82,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
         "history": "--room --search --since --limit --json --data",
-        "identity": "--next --rotate --json --data",
+        "identity": "--next --rotate --cert --key --json --data",
         "trust list": "--json --data",
         "trust forget": "--data",
         "invite": "--room --expires --host --port --cert --key --json --data",

@@ -303,6 +303,7 @@ def trust_forget(**settings: Any) -> None:
 # No variables for these two: what is to be done once must not be done at every call.
 @click.option("--next", "make_next", is_flag=True, help="Make the key that the server has next.")
 @click.option("--rotate", is_flag=True, help="Have the server use its next key.")
+@_certificate
 @_JSON
 @_DATA
 @_VERBOSE
