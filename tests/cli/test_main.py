@@ -183,6 +183,7 @@ def test_the_version_is_told() -> None:
         (["identity", "--next", "--rotate"], "exclude each other"),
         (["connect", "--no-tls", "example.org"], "--no-tls"),
         (["serve", "--no-tls", "--host", "0.0.0.0"], "--no-tls"),
+        (["serve", "--no-tls", "--private", "--host", "::1"], "--private and --no-tls exclude"),
         (["serve", "--cert", "x"], "--cert needs --key too"),
         (["serve", "--key", "x"], "--key needs --cert too"),
         (["serve", "--no-tls", "--host", "::1", "--cert", "x", "--key", "y"], "exclude each"),

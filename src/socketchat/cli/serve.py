@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import shlex
 import signal
 import socket
 import ssl
@@ -144,6 +145,9 @@ def _check(settings: ServeSettings) -> None:
     """
     if settings.no_tls and not all(is_loopback(host) for host in settings.hosts):
         raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
+    if settings.private and settings.no_tls:
+        what = "--private and --no-tls exclude each other: without TLS there are no invites"
+        raise Failure(ExitCode.USAGE, what)
     check_pair(settings.cert, settings.key)
     if not can_be_named(settings.room):
         raise Failure(ExitCode.USAGE, f"--room {settings.room!r} could not be called: {BAD_ROOM}")
@@ -228,7 +232,7 @@ async def _serve_until(
         if hosting.inviter is not None:
             hosting.inviter.port = server.port
         await _note_address(server, host, settings)
-        _announce(server, host, tls=not settings.no_tls)
+        _announce(server, host, settings)
         if settings.headless or not sys.stdin.isatty():
             if not settings.headless:
                 say("there is no terminal to chat at: only serving, as with --headless")
@@ -375,15 +379,25 @@ async def _note_address(server: Server, host: str, settings: ServeSettings) -> N
         say(plain_notice(f"invites will not know this server's address: {file_failure(exc)}"))
 
 
-def _announce(server: Server, host: str, *, tls: bool) -> None:
+def _announce(server: Server, host: str, settings: ServeSettings) -> None:
     """Say that callers may come, and how."""
     bound = ", ".join(str(Target(one.getsockname()[0])) for one in server.sockets)
     say(f"bound to {bound}, port {server.port}")
     print(f"listening on {host} port {server.port}", flush=True)
     if server.fingerprint:
         say(f"key {server.fingerprint}")
-    how = f"--fingerprint {server.fingerprint}" if tls else "--no-tls"
+    if settings.private:
+        say(f"waiting for callers who have an invite: {_how_to_invite(settings)}")
+        return
+    how = "--no-tls" if settings.no_tls else f"--fingerprint {server.fingerprint}"
     say(f"waiting for callers: socketchat connect {Target(host, server.port)} {how}")
+
+
+def _how_to_invite(settings: ServeSettings) -> str:
+    """Return the command that makes an invite to this server."""
+    options = {"--data": settings.data, "--cert": settings.cert, "--key": settings.key}
+    given = [f" {name} {shlex.quote(str(path))}" for name, path in options.items() if path]
+    return clean(f"socketchat invite{''.join(given)}", multiline=False)
 
 
 @asynccontextmanager
