@@ -121,8 +121,13 @@ def test_a_name_is_its_first_devices_and_another_one_bears_a_tag(tmp_path: Path)
             data = str(tmp_path / device)
             sent = it.start("send", server.address, "--nick", "ada", "--data", data, "hello")
             assert sent.wait() == 0
-        reader = it.start("tail", server.address, "--json", "--no-follow", "--data", data)
+            assert ("-- the name ada is taken: you are ada~" in sent.err) is (device == "eve")
+        reader = it.start(
+            *("tail", server.address, "--json", "--no-follow", "--nick", "ada", "--data", data)
+        )
         assert reader.wait() == 0
+        (connected,) = reader.kinds("connected")
+        assert f"you are {connected['nick']}\n" in reader.err
         first, second = reader.kinds("message")
         assert first["from"] == "ada"
         assert second["from"].startswith("ada~")

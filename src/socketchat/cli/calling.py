@@ -31,6 +31,7 @@ from socketchat.cli.failures import (
 )
 from socketchat.cli.keeping import Said, keep
 from socketchat.cli.labels import label_of
+from socketchat.cli.render import other_name_words
 from socketchat.cli.target import Target, is_loopback, parse_target
 from socketchat.cli.terminal import notice, on_signals, say
 from socketchat.cli.trust_question import introduce
@@ -255,6 +256,8 @@ class Call:
         told = _log.isEnabledFor(logging.INFO)  # by a line of the log, with -v
         if peer.key and new and not told:
             say(f"its key {peer.key} is new here; it is remembered from now on")
+        if other := other_name_words(self._nick, session.nick):
+            notice(other)
 
     @asynccontextmanager
     async def conversation(

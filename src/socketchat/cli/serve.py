@@ -33,7 +33,7 @@ from socketchat.cli.device import device_in
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
 from socketchat.cli.next_key import announce_next_key, next_pin
-from socketchat.cli.render import closing_words, plain_notice, words
+from socketchat.cli.render import closing_words, other_name_words, plain_notice, words
 from socketchat.cli.server_key import check_pair, server_identity, where_it_is
 from socketchat.cli.target import BAD_ROOM, Target, can_be_named, is_everywhere, is_loopback
 from socketchat.cli.terminal import on_signals, say
@@ -287,6 +287,8 @@ async def _chat(
                     no_color=settings.no_color,
                     leaving="stops the server",
                 )
+                if other := other_name_words(clean_name(settings.nick), session.nick):
+                    say(plain_notice(other))
                 tell = functools.partial(_tell_of_others, front, session.room)
                 hosting.chat.on_presence = tell
                 leave = functools.partial(_leave, front)
