@@ -47,6 +47,7 @@ from socketchat.session import Session, Side
 from socketchat.text import clean, clean_name
 from socketchat.trust.device import Device
 from socketchat.trust.identity import Identity
+from socketchat.trust.invites import mask
 from socketchat.trust.known_hosts import default_directory
 
 __all__ = ["run_serve"]
@@ -241,6 +242,9 @@ async def _serve_until(
                 logging.getLogger(logger).setLevel(logging.INFO)
             await asyncio.wait((signalled, failed), return_when=asyncio.FIRST_COMPLETED)
         else:
+            if sys.stderr.isatty():
+                # The host is told anyway who comes and goes, and what operators do.
+                logging.getLogger("socketchat.chat").setLevel(logging.WARNING)
             await _chat(server, settings, hosting, (signalled, failed))
     finally:
         try:
@@ -291,6 +295,7 @@ async def _chat(
                     say(plain_notice(other))
                 tell = functools.partial(_tell_of_others, front, session.room)
                 hosting.chat.on_presence = tell
+                hosting.chat.on_moderation = functools.partial(_tell_of_operators, front)
                 leave = functools.partial(_leave, front)
                 for end in ends:
                     end.add_done_callback(leave)
@@ -302,7 +307,7 @@ async def _chat(
         except HandshakeRefused as exc:
             code = exc.code
         finally:
-            hosting.chat.on_presence = None
+            hosting.chat.on_presence = hosting.chat.on_moderation = None
         over = code != CloseCode.TRY_AGAIN_LATER or any(end.done() for end in ends)
         if not over:
             say(plain_notice("the server goes on, and you are seated again as soon as can be"))
@@ -313,6 +318,13 @@ def _tell_of_others(front: Front, own_room: str, room: str, event: Joined | Left
     """Tell the host who comes and goes in rooms in which it does not sit."""
     if room != own_room:
         front.notice(f"in {clean_name(room)}: {words(event)}")
+
+
+def _tell_of_operators(front: Front, nick: str, command: str, said: str) -> None:
+    """Tell the host what an operator has done: the first line, and no invite's token."""
+    first, _, more = mask(said).partition("\n")
+    name = clean_name(command)
+    front.notice(f"operator {clean_name(nick)}: /{name}: {first}{' ...' if more else ''}")
 
 
 def _leave(front: Front, _ended: object) -> None:
