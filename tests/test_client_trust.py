@@ -316,6 +316,22 @@ async def test_what_one_announces_who_is_not_the_known_one_is_not_remembered(
         assert (found.pin, found.next_pin) == (OTHER.fingerprint, "")
 
 
+@pytest.mark.may_block(reason="server_context")
+async def test_what_is_announced_can_be_changed_while_the_server_runs(known: KnownHosts) -> None:
+    async with serve(echo, "127.0.0.1", 0, identity=IDENTITY) as server:
+        host = f"127.0.0.1:{server.port}"
+        await add(known, host, IDENTITY.fingerprint)
+        for next_pin in (OTHER.fingerprint, ""):
+            server.announce(next_pin)
+            async with connect("127.0.0.1", server.port, known_hosts=known.path):
+                pass
+            found = await asyncio.to_thread(known.find, host)
+            assert found is not None
+            assert found.next_pin == next_pin
+        with pytest.raises(ValueError, match="next_pin must be"):
+            server.announce("SHA1:abc")
+
+
 async def test_what_is_no_pin_cannot_be_announced() -> None:
     with pytest.raises(ValueError, match="next_pin must be"):
         serve(echo, "127.0.0.1", 0, next_pin="SHA1:abc")

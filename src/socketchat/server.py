@@ -137,7 +137,7 @@ def serve(
         identity: The server's key; None makes one for this process, so that after a restart no
             client that has trusted it comes back (`Identity.load_or_generate` keeps one).
         next_pin: The pin of the key that the server will have next, which callers remember; empty
-            if it keeps the one that it has.
+            if it keeps the one that it has. `Server.announce` changes it.
         name: The server's name, for people to read, at most 64 characters.
         tls: False speaks in the clear.
         max_pending: Callers who may be in the greeting at once, in all and from one address; others
@@ -153,19 +153,15 @@ def serve(
         ValueError: An argument is out of range.
     """
     check_names(name)
-    checked = Options(**options)
-    if next_pin and not is_pin(next_pin):
-        raise ValueError(f'next_pin must be "SHA256:...": {next_pin!r}')
-    next_key = digest_of_pin(next_pin) if next_pin else b""
     server = Server(
         handler,
-        checked,
+        Options(**options),
         name=name,
         max_pending=max_pending,
         max_sessions=max_sessions,
         tls_timeout=tls_timeout,
-        next_key=next_key,
     )
+    server.announce(next_pin)
 
     async def start() -> Server:
         await server.start(host, port, identity, tls=tls)
@@ -190,14 +186,13 @@ class Server:
         max_pending: tuple[int, int] = MAX_PENDING,
         max_sessions: tuple[int, int] = MAX_SESSIONS,
         tls_timeout: float = TLS_TIMEOUT,
-        next_key: bytes = b"",
     ) -> None:
         """For `serve` alone."""
         self.fingerprint = ""
         self._handler = handler
         self._options = options
         self._name = name
-        self._next_key = next_key
+        self._next_key = b""
         if not tls_timeout > 0:
             raise ValueError(f"tls_timeout must be above 0 seconds: {tls_timeout!r}")
         self._tls_timeout = tls_timeout
@@ -241,6 +236,20 @@ class Server:
     def refused(self) -> Mapping[Refusal, int]:
         """How many callers were turned away so far, by kind of reason; 0 for those of no kind."""
         return self._refused.counts
+
+    def announce(self, next_pin: str) -> None:
+        """Tell callers which key the server will have next: all who come in from now on.
+
+        Args:
+            next_pin: The pin of that key, which they remember; empty if the server keeps the one
+                that it has.
+
+        Raises:
+            ValueError: It is no pin.
+        """
+        if next_pin and not is_pin(next_pin):
+            raise ValueError(f'next_pin must be "SHA256:...": {next_pin!r}')
+        self._next_key = digest_of_pin(next_pin) if next_pin else b""
 
     # ---- opening ----
 

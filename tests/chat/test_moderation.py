@@ -87,6 +87,19 @@ async def test_only_operators_may(monkeypatch: pytest.MonkeyPatch, name: str) ->
         assert ada.state is SessionState.OPEN
 
 
+async def test_what_operators_do_is_told_to_who_asks_but_not_what_the_host_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[str, str, str]] = []
+    async with chat(monkeypatch) as it:
+        it.server.on_moderation = lambda *what: told.append(what)
+        host, eve = await it.host(), await it.call("eve", device=EVE)
+        await refused(eve, "bans")
+        await host.command("op", "eve")
+        said = await eve.command("bans")
+        assert told == [("eve", "bans", said)]
+
+
 async def test_what_is_no_command_is_said_to_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
     async with chat(monkeypatch) as it:
         host = await it.host()

@@ -87,7 +87,7 @@ def test_json_is_an_object_a_line(tmp_path: Path) -> None:
         server.signal(signal.SIGINT)
         assert ada.wait() == 6
         assert "the rest of the input was not sent" in last_line(ada)
-        assert ada.objects[0] == {"type": "connected", "room": "tea"}
+        assert ada.objects[0] == {"type": "connected", "room": "tea", "nick": "ada"}
         key = Device.load_or_generate(tmp_path / "client").fingerprint
         assert ada.kinds("joined") == [
             {"type": "joined", "room": "tea", "from": "bob", "key": key, "address": ""}

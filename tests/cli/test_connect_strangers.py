@@ -193,12 +193,30 @@ def test_a_key_is_remembered_and_another_stops_it_before_it_has_sent_anything(
         assert received in ([b""], [])
 
 
-def test_a_fingerprint_that_is_right_is_enough(tmp_path: Path) -> None:
+def test_a_fingerprint_that_is_right_is_enough_and_is_remembered(tmp_path: Path) -> None:
+    known = tmp_path / "client" / "known_hosts"
     with stage(tmp_path) as it:
         server = it.serve()
         client = it.call(server.address, "--fingerprint", server.key, stdin=subprocess.DEVNULL)
         assert client.wait() == 0
-        assert not (tmp_path / "client" / "known_hosts").exists()
+        assert f"its key {server.key} is new here; it is remembered" in client.err
+        assert known.read_text() == f"{server.address} {server.key}\n"
+        for option in (["--trust", "strict"], ["--fingerprint", server.key]):
+            again = it.call(server.address, *option, stdin=subprocess.DEVNULL)
+            assert again.wait() == 0
+            assert "is new here" not in again.err
+
+
+def test_a_fingerprint_changes_nothing_of_a_host_that_is_known_by_another(tmp_path: Path) -> None:
+    known = tmp_path / "client" / "known_hosts"
+    with stage(tmp_path) as it:
+        server = it.serve()
+        line = f"{server.address} {Identity.generate().fingerprint}\n"
+        known.parent.mkdir()
+        known.write_text(line)
+        client = it.call(server.address, "--fingerprint", server.key, stdin=subprocess.DEVNULL)
+        assert client.wait() == 0
+        assert known.read_text() == line
 
 
 def test_a_fingerprint_that_is_wrong_stops_it(tmp_path: Path) -> None:

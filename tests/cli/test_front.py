@@ -133,16 +133,23 @@ async def test_a_notice_is_shown_by_the_one_that_is_there(
     assert cast("Any", front._console or front._lines).notices == ["hello"]
 
 
-async def test_log_lines_do_not_tear_the_console(
-    monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, dict[str, Any]]]
+@pytest.mark.parametrize("shared", [True, False])
+async def test_log_lines_do_not_tear_the_console_and_stay_out_of_it_if_they_go_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, dict[str, Any]]], shared: bool
 ) -> None:
     at_terminal(monkeypatch, True)
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: shared))
+    elsewhere: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: elsewhere.append(record.getMessage()))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
     front = Front(session())
     console = cast("Any", front._console)
     running = asyncio.create_task(front.run())
     await asyncio.sleep(0)
     logging.getLogger("socketchat").error("a log line")
     await asyncio.sleep(0)
-    assert "a log line" in console.notices[0]
+    assert console.notices == (["a log line"] if shared else [])
+    assert elsewhere == ([] if shared else ["a log line"])
     front.leave()
     await running

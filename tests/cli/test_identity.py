@@ -73,7 +73,35 @@ def test_it_is_for_programs_too(tmp_path: Path, ask: Ask) -> None:
     assert json.loads(out) == {**usual, "server": server.fingerprint, "next": next_pin}
 
 
+def test_a_key_that_was_given_to_the_server_is_shown(tmp_path: Path, ask: Ask) -> None:
+    assert "one that was given to it is shown with --cert and --key" in ask()[2]
+    given = Identity.generate()
+    Identity.load_or_generate(tmp_path)
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_bytes(given.certificate)
+    key.write_bytes(given.key)
+    key.chmod(0o600)
+    options = ("--cert", str(cert), "--key", str(key))
+    code, out, err = ask(*options)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1:] == [f"server {given.fingerprint} in {cert}"]
+    assert json.loads(ask("--json", *options)[1])["server"] == given.fingerprint
+    assert "--key needs --cert too" in ask("--key", str(key))[2]
+
+
+@pytest.mark.parametrize("change", ["--next", "--rotate"])
+def test_where_no_server_has_a_key_none_is_changed(tmp_path: Path, ask: Ask, change: str) -> None:
+    code, out, err = ask(change)
+    assert (code, out) == (2, "")
+    assert f"no server has a key in {tmp_path} yet: start one first" in err
+    code, out, err = ask(change, "--cert", "cert.pem", "--key", "key.pem")
+    assert (code, out) == (2, "")
+    assert "not one that --cert names" in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_next_key_is_made_once_and_its_fingerprint_printed(tmp_path: Path, ask: Ask) -> None:
+    Identity.load_or_generate(tmp_path)
     code, out, _ = ask("--next")
     assert code == 0
     assert out == f"{Identity.next_pin(tmp_path)}\n"
@@ -110,16 +138,26 @@ def test_a_file_that_is_damaged_is_named(tmp_path: Path, ask: Ask, name: str) ->
     assert line.endswith("; see --data")
 
 
-def test_a_server_that_has_announced_its_key_changes_it_without_a_word(tmp_path: Path) -> None:
+def test_a_key_made_and_used_while_the_server_runs_stops_nobody_who_called(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         server = it.serve()
         known = KnownHosts(tmp_path / "client" / "known_hosts")
-        assert it.call(server.address, stdin=subprocess.DEVNULL).wait() == 0
+
+        def announced() -> str:
+            """Call, and return which next key is known after that."""
+            assert it.call(server.address, stdin=subprocess.DEVNULL).wait() == 0
+            found = known.find(server.address)
+            assert found is not None
+            return found.next_pin
+
+        assert announced() == ""
         data = ("--data", str(tmp_path / "server"))
         made = it.start("identity", "--next", *data)
         assert made.wait() == 0
-        known.announce(server.address, made.out.strip())
+        it.until(lambda: announced() == made.out.strip())
         assert it.start("identity", "--rotate", *data).wait() == 0
+        # Who calls now is told by the server, which shows the old key still, as much as before.
+        assert announced() == made.out.strip()
         server.signal(signal.SIGTERM)
         server.wait()
         again = it.serve(port=server.port)

@@ -139,6 +139,7 @@ def test_without_a_key_there_is_no_invite(tmp_path: Path, maker: Maker) -> None:
     line = maker.fail()
     assert f"no server has a key in {tmp_path} yet" in line
     assert "socketchat serve" in line
+    assert "--cert and --key" in line
     assert list(tmp_path.iterdir()) == []
 
 

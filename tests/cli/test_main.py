@@ -82,7 +82,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
         "history": "--room --search --since --limit --json --data",
-        "identity": "--next --rotate --json --data",
+        "identity": "--next --rotate --cert --key --json --data",
         "trust list": "--json --data",
         "trust forget": "--data",
         "invite": "--room --expires --host --port --cert --key --json --data",
@@ -183,6 +183,7 @@ def test_the_version_is_told() -> None:
         (["identity", "--next", "--rotate"], "exclude each other"),
         (["connect", "--no-tls", "example.org"], "--no-tls"),
         (["serve", "--no-tls", "--host", "0.0.0.0"], "--no-tls"),
+        (["serve", "--no-tls", "--private", "--host", "::1"], "--private and --no-tls exclude"),
         (["serve", "--cert", "x"], "--cert needs --key too"),
         (["serve", "--key", "x"], "--key needs --cert too"),
         (["serve", "--no-tls", "--host", "::1", "--cert", "x", "--key", "y"], "exclude each"),
@@ -190,6 +191,8 @@ def test_the_version_is_told() -> None:
         (["send", "localhost", "--ca", "--no-tls", "hi"], "without TLS no key is shown"),
         (["serve", "--room", "r" * 65], "room's name"),
         (["serve", "--no-tls", "--host", "127.0.0.1", "--host", "::"], "--no-tls"),
+        (["serve", "--host"], "see socketchat serve --help"),
+        (["trust", "list", "--data"], "see socketchat trust list --help"),
     ],
 )
 def test_a_wrong_question_gets_one_line_and_2(
@@ -204,6 +207,28 @@ def test_a_wrong_question_gets_one_line_and_2(
     (line,) = err.splitlines()
     assert line.startswith("socketchat: ")
     assert words in line
+
+
+@pytest.mark.parametrize("name", list(ALL))
+@pytest.mark.parametrize("value", ["", " "])
+def test_no_option_is_given_by_an_empty_value_but_a_nick(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for parameter in ALL[name].params:
+        if isinstance(parameter, click.Option) and not parameter.is_flag and not parameter.count:
+            long = max(parameter.opts, key=len)
+            if long != "--nick":
+                assert status(monkeypatch, *name.split(), long, value) == ExitCode.USAGE
+                assert f"'{long}': it must not be empty" in capfd.readouterr().err
+
+
+def test_what_is_for_nobody_is_not_sent_to_everybody(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        sent = ended(it.start("send", server.address, "--to", "", "only for you"))
+        assert sent.popen.returncode == ExitCode.USAGE
+        bob = it.join(server.address, "bob")
+        assert ended(bob).out == ""
 
 
 def test_a_real_process_answers_a_wrong_question_the_same_way(tmp_path: Path) -> None:
@@ -329,6 +354,21 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "plain": False,
         "no_color": True,
     }
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[dict[str, Any]] = []
+
+    def run(**settings: Any) -> int:
+        taken.append(settings)
+        return 0
+
+    monkeypatch.setattr("socketchat.cli.serve.run_serve", run)
+    status(monkeypatch, "serve")
+    for name in ("HOST", "ROOM", "NAME", "DATA", "PORT", "CERT", "OPERATOR"):
+        monkeypatch.setenv(f"SOCKETCHAT_{name}", "")
+    status(monkeypatch, "serve")
+    assert taken[0] == taken[1]
 
 
 def test_the_name_of_the_login_is_the_first_guess(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_an_invite_lets_one_device_in_for_good_and_no_other(tmp_path: Path) -> N
         why = refusal(it, url, "eve")
         assert why == f"socketchat: refused by {server.address}: this invite was used already"
         assert Invite.parse(url).token not in server.err
+
+
+def test_the_line_that_it_prints_makes_an_invite(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve("--private", data="the server's")
+        assert "socketchat connect" not in server.err
+        (line,) = [one for one in server.err.splitlines() if one.startswith("waiting for callers")]
+        assert line.startswith("waiting for callers who have an invite: socketchat invite --data ")
+        _, *typed = shlex.split(line.partition(": ")[2])
+        made = it.start(*typed)
+        assert made.wait() == 0
+        assert call(it, made.lines[0], "ada").popen.returncode == 0
 
 
 def test_what_was_redeemed_is_known_after_a_restart(tmp_path: Path) -> None:
@@ -110,8 +123,13 @@ def test_a_name_is_its_first_devices_and_another_one_bears_a_tag(tmp_path: Path)
             data = str(tmp_path / device)
             sent = it.start("send", server.address, "--nick", "ada", "--data", data, "hello")
             assert sent.wait() == 0
-        reader = it.start("tail", server.address, "--json", "--no-follow", "--data", data)
+            assert ("-- the name ada is taken: you are ada~" in sent.err) is (device == "eve")
+        reader = it.start(
+            *("tail", server.address, "--json", "--no-follow", "--nick", "ada", "--data", data)
+        )
         assert reader.wait() == 0
+        (connected,) = reader.kinds("connected")
+        assert f"you are {connected['nick']}\n" in reader.err
         first, second = reader.kinds("message")
         assert first["from"] == "ada"
         assert second["from"].startswith("ada~")

@@ -18,6 +18,7 @@ from socketchat.cli.render import (
     event_rows,
     name_style,
     notice_rows,
+    other_name_words,
     own_rows,
     pending_row,
     plain,
@@ -310,11 +311,27 @@ def test_pipes_load_no_console() -> None:
     assert found.stdout == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("asked", "given", "said"),
+    [
+        ("ada", "ada", ""),
+        ("", "guest", ""),
+        ("ada", "", ""),
+        ("ada", "ada~m7oew", "the name ada is taken: you are ada~m7oew"),
+        ("ada", "ada-2", "the name ada is taken: you are ada-2"),
+        ("x~y", "x-y", "the name x~y cannot be used as it is: you are x-y"),
+        ("ada", "e\x1bve", "the name ada cannot be used as it is: you are e␛ve"),
+    ],
+)
+def test_another_name_than_the_one_asked_for_is_told(asked: str, given: str, said: str) -> None:
+    assert other_name_words(asked, given) == said
+
+
 # For programs
 
 
 def test_every_event_but_typing_has_its_object() -> None:
-    objects = [to_json(event, "lobby") for event in EVENTS]
+    objects = [to_json(event, "lobby", "me") for event in EVENTS]
     assert objects == [
         {
             "type": "message",
@@ -331,7 +348,7 @@ def test_every_event_but_typing_has_its_object() -> None:
         {"type": "left", "room": "lobby", "from": "ada", "key": "", "address": ""},
         None,
         {"type": "disconnected", "room": "lobby", "code": None, "reason": "reset"},
-        {"type": "connected", "room": "lobby"},
+        {"type": "connected", "room": "lobby", "nick": "me"},
         {"type": "gap", "room": "lobby", "first": None, "last": None},
         {"type": "gap", "room": "lobby", "first": 3, "last": 1300},
         {
@@ -347,7 +364,7 @@ def test_every_event_but_typing_has_its_object() -> None:
 
 
 def test_the_other_objects() -> None:
-    assert connected_json("r") == {"type": "connected", "room": "r"}
+    assert connected_json("r", "ada") == {"type": "connected", "room": "r", "nick": "ada"}
     assert disconnected_json("r", 1001, "bye") == {
         "type": "disconnected",
         "room": "r",

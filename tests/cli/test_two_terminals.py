@@ -11,6 +11,7 @@ import pytest
 
 from socketchat.fingerprint import tag_of
 from socketchat.trust.device import Device
+from socketchat.trust.invites import Invite
 from tests.cli.processes import Stage, Terminal, stage
 
 HOST = socket.gethostname()
@@ -409,3 +410,17 @@ def test_the_host_sees_who_comes_and_goes_in_other_rooms_too(tmp_path: Path) -> 
         assert not any("in lobby: bob" in row for row in host.everything)
         bob.end_input()
         bob.wait()
+
+
+def test_the_host_sees_what_operators_do_and_with_more_said_nobody_comes_twice(
+    tmp_path: Path,
+) -> None:
+    with stage(tmp_path) as it:
+        key = Device.load_or_generate(tmp_path / "client").fingerprint
+        server = host(it, "-v", "--operator", key, columns=200)
+        grace = caller(it, server, "--nick", "grace", columns=400)
+        grace.write("/invite 1h\r/bans\r")
+        server.shows("-- operator grace: /invite: ", "-- operator grace: /bans: nobody is banned")
+        assert sum("is online" in row for row in server.everything) == 1
+        (url,) = (word for word in grace.text.split() if word.startswith("socketchat://"))
+        assert Invite.parse(url).token not in "".join(server.everything)

@@ -79,6 +79,9 @@ class ChatServer:
         failure: Why the log has failed for good; None if it has not.
         on_presence: Called with a room's name and each who comes into it or leaves it, for a host
             who sits in one room and wants to know of all; None is nobody.
+        on_moderation: Called with the name of an operator who is not at the server itself, the
+            command that was carried out for it, and what it was told, which may hold an invite;
+            None is nobody.
 
     Raises:
         ValueError: The room's name is too long, or empty.
@@ -99,6 +102,7 @@ class ChatServer:
         self._registry = registry or Registry()
         self._invites = invites
         self.on_presence: Callable[[str, Joined | Left], object] | None = None
+        self.on_moderation: Callable[[str, str, str], object] | None = None
         self._rooms: dict[str, Room] = {}
         self._moderator = Moderator(self._registry, self._rooms, invites)
         # What is done on behalf of members.
@@ -329,6 +333,8 @@ class ChatServer:
                 return  # it was shown out, or is leaving
             try:
                 text = await self._moderator.carry_out(member, command.name, command.argument)
+                if self.on_moderation is not None and member.session.peer.address:
+                    self.on_moderation(member.nick, command.name, text)
             except CommandFailed as exc:
                 code, text = exc.code, exc.reason
             except LogError as exc:

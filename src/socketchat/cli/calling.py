@@ -31,6 +31,7 @@ from socketchat.cli.failures import (
 )
 from socketchat.cli.keeping import Said, keep
 from socketchat.cli.labels import label_of
+from socketchat.cli.render import other_name_words
 from socketchat.cli.target import Target, is_loopback, parse_target
 from socketchat.cli.terminal import notice, on_signals, say
 from socketchat.cli.trust_question import introduce
@@ -133,11 +134,10 @@ def _check_trust(settings: CallerSettings) -> None:
         raise Failure(ExitCode.USAGE, what)
 
 
-def _trust_of(settings: CallerSettings, target: Target) -> str | ssl.SSLContext:
-    """Return whom the library is to trust: it asks nobody."""
+def _trust_of(settings: CallerSettings, pin: str) -> str | ssl.SSLContext:
+    """Return whom the library is to trust, who has this pin if one is given: it asks nobody."""
     if settings.ca:
         return public_context()
-    pin = target.pin or settings.fingerprint
     return pin or ("strict" if settings.trust == "ask" else settings.trust)
 
 
@@ -161,7 +161,8 @@ class Call:
         self._data = settings.data or default_directory()
         self._known = KnownHosts(self._data / "known_hosts")
         self._server = host_and_port(target.host, target.port)
-        self._trust = _trust_of(settings, target)
+        self._pin = target.pin or settings.fingerprint
+        self._trust = _trust_of(settings, self._pin)
         self._device: Device | None = None
         self._connected = False
 
@@ -211,15 +212,15 @@ class Call:
             known = await asyncio.to_thread(self._known.find, self._server)
             _check_invite(target, known, self._known)
             session = await self._introduced(dial)
-            if target.pin and known is None:
-                await _remember(session, self._known, target)
+            if self._pin and known is None:
+                await _remember(session, self._known, self._server, self._pin)
         except UnicodeError as exc:
             raise Failure(ExitCode.USAGE, f"{target.host!r} is no host name") from exc
         except (OSError, HandshakeError) as exc:
             raise failure_to_connect(str(target), exc) from exc
         if not self._connected:
             self._connected = True
-            remembered = bool(target.pin) or self._trust == "accept-new"
+            remembered = bool(self._pin) or self._trust == "accept-new"
             self._say_connected(session, new=known is None and remembered)
         return session
 
@@ -255,6 +256,8 @@ class Call:
         told = _log.isEnabledFor(logging.INFO)  # by a line of the log, with -v
         if peer.key and new and not told:
             say(f"its key {peer.key} is new here; it is remembered from now on")
+        if other := other_name_words(self._nick, session.nick):
+            notice(other)
 
     @asynccontextmanager
     async def conversation(
@@ -344,11 +347,10 @@ def _check_invite(target: Target, known: KnownHost | None, known_hosts: KnownHos
         raise Failure(ExitCode.NOT_TRUSTED, what)
 
 
-async def _remember(session: Session, known_hosts: KnownHosts, target: Target) -> None:
-    """Have the server known from now on whose invite has let us in."""
-    host = host_and_port(target.host, target.port)
+async def _remember(session: Session, known_hosts: KnownHosts, host: str, pin: str) -> None:
+    """Have the server known from now on that has let us in, and has the key that we were given."""
     try:
-        await asyncio.to_thread(known_hosts.add, host, target.pin)
+        await asyncio.to_thread(known_hosts.add, host, pin)
     except BaseException:
         session.abort()
         raise

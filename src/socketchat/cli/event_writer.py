@@ -42,7 +42,7 @@ class EventWriter:
         if isinstance(event, Rejected) or (isinstance(event, Message) and event.own):
             return  # for our own lines, the receipts tell
         if self._as_json:
-            value = to_json(event, self._session.room)
+            value = to_json(event, self._session.room, self._session.nick)
             if value is not None:
                 self.put_json(value)
         elif isinstance(event, Message):

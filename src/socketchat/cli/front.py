@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from socketchat.cli.failures import ExitCode, session_exit_code
@@ -75,6 +77,7 @@ class Front:
         if self._lines is not None:
             return await self._lines.run()
         assert self._console is not None
-        with logs_shown_by(self._console.notice):
+        # Log lines that go elsewhere, as with 2>FILE, tear nothing.
+        with logs_shown_by(self._console.notice) if sys.stderr.isatty() else nullcontext():
             await self._console.run()
         return session_exit_code(self._session)

@@ -104,7 +104,7 @@ class Lines:
             SessionClosedError: The session did not end in good order.
             Failure: The input cannot be sent, or was not acknowledged, or the output not written.
         """
-        self._writer.put_json(connected_json(self._session.room))
+        self._writer.put_json(connected_json(self._session.room, self._session.nick))
         if self._typed and not self._as_json:
             who, room = clean_name(self._session.nick), clean_name(self._session.room)
             self.notice(f"{who} in {room}: Enter sends, /quit {self._leaving_words}")

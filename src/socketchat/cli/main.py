@@ -1,7 +1,7 @@
 """The command line: what can be asked, and with which options.
 
 Each command's work lies in the module of its name and is imported only when it is asked for, so
-that `--help` is quick. Every option can also be given as `SOCKETCHAT_` and its name.
+that `--help` is quick. `parsing.py` says what holds for every option.
 """
 
 from __future__ import annotations
@@ -13,38 +13,19 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from socketchat.cli.calling import HISTORY
 from socketchat.cli.duration import seconds_of, time_of
 from socketchat.cli.failures import ExitCode, Failure
+from socketchat.cli.parsing import Group, option, options
 
 __all__ = ["main"]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 _DEFAULT_PORT = 7625  # as socketchat.options has it; --help imports nothing for it
 _COUNT = click.IntRange(0, 2**31 - 1)  # what every number on the wire and in the log can hold
-
-
-def _option(*names: str, **settings: Any) -> Callable[[F], F]:
-    """Return click's option, which `SOCKETCHAT_NAME` sets as well."""
-    long = max((name for name in names if name.startswith("--")), key=len)
-    name = long.removeprefix("--").replace("-", "_").upper()
-    return click.option(*names, envvar=f"SOCKETCHAT_{name}", **settings)
-
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Put options together, in the order in which `--help` shows them."""
-
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 def _login() -> str:
@@ -54,16 +35,18 @@ def _login() -> str:
         return ""
 
 
-_DATA = _option(
+_DATA = option(
     "--data",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
     help="Where keys, known hosts, logs and unsent lines are kept.",
 )
-_JSON = _option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
-_NICK = _option("--nick", metavar="NAME", default=_login, help="The name to go by.")
-_NO_TLS = _option("--no-tls", is_flag=True, help="Speak in the clear; on this machine only.")
-_HISTORY = _option(
+_JSON = option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
+_NICK = option(
+    "--nick", metavar="NAME", default=_login, may_be_empty=True, help="The name to go by."
+)
+_NO_TLS = option("--no-tls", is_flag=True, help="Speak in the clear; on this machine only.")
+_HISTORY = option(
     "--history",
     metavar="N",
     type=_COUNT,
@@ -71,29 +54,29 @@ _HISTORY = _option(
     show_default=True,
     help="Earlier messages of the room to begin with.",
 )
-_SINCE = _option(
+_SINCE = option(
     "--since",
     metavar="TIME",
     callback=time_of,
     default=None,
     help="Begin with what was said so long ago, as 2h or 3d, or at a time, as 2026-01-31T18:30.",
 )
-_VERBOSE = _option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more.")
-_certificate = _options(
-    _option(
+_VERBOSE = option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more.")
+_certificate = options(
+    option(
         "--cert",
         metavar="FILE",
         type=click.Path(path_type=Path),
         help="A certificate of your own, with its chain, in PEM; --key must go with it.",
     ),
-    _option("--key", metavar="FILE", type=click.Path(path_type=Path), help="Its key, in PEM."),
+    option("--key", metavar="FILE", type=click.Path(path_type=Path), help="Its key, in PEM."),
 )
-_terminal = _options(
-    _option("--plain", is_flag=True, help="Plain lines, as for screen readers."),
-    _option("--no-color", is_flag=True, help="No colours."),
+_terminal = options(
+    option("--plain", is_flag=True, help="Plain lines, as for screen readers."),
+    option("--no-color", is_flag=True, help="No colours."),
 )
-_caller = _options(
-    _option(
+_caller = options(
+    option(
         "--trust",
         type=click.Choice(["ask", "accept-new", "strict"]),
         default="ask",
@@ -101,14 +84,14 @@ _caller = _options(
         help="What is done about a server that is not known yet: you are asked at a terminal, "
         "it is taken on trust, or it is refused.",
     ),
-    _option(
+    option(
         "--fingerprint",
         metavar="SHA256:...",
         default="",
         help="The key that the server must have.",
     ),
-    _option("--ca", is_flag=True, help="The server has a public certificate: check that."),
-    _option("--no-reconnect", is_flag=True, help="End when the link is lost."),
+    option("--ca", is_flag=True, help="The server has a public certificate: check that."),
+    option("--no-reconnect", is_flag=True, help="End when the link is lost."),
     _JSON,
     _NICK,
     _NO_TLS,
@@ -118,6 +101,7 @@ _caller = _options(
 
 
 @click.group(
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
@@ -136,37 +120,37 @@ def _help_unless_asked(context: click.Context) -> None:
 
 
 @cli.command()
-@_option(
+@option(
     "--host",
     "hosts",
     metavar="ADDR",
     multiple=True,
     help="Address to listen on; may be repeated. By default every address.",
 )
-@_option(
+@option(
     "--port",
     type=click.IntRange(0, 65535),
     default=_DEFAULT_PORT,
     show_default=True,
     help="TCP port; 0 takes a free one.",
 )
-@_option(
+@option(
     "--room",
     metavar="NAME",
     default="lobby",
     show_default=True,
     help="The room of callers who ask for none.",
 )
-@_option("--name", metavar="TEXT", default="", help="The server's name, shown to callers.")
-@_option("--headless", is_flag=True, help="Only serve; do not sit in the room.")
-@_option(
+@option("--name", metavar="TEXT", default="", help="The server's name, shown to callers.")
+@option("--headless", is_flag=True, help="Only serve; do not sit in the room.")
+@option(
     "--retain",
     metavar="TIME",
     callback=seconds_of,
     default=None,
     help="How long messages are kept, as 90d or 12h; by default for ever.",
 )
-@_option(
+@option(
     "--rate",
     metavar="N",
     type=click.FloatRange(min=0),
@@ -174,8 +158,8 @@ def _help_unless_asked(context: click.Context) -> None:
     show_default=True,
     help="Messages a second that a member may send, after a burst of 30; 0 is no limit.",
 )
-@_option("--private", is_flag=True, help="Let in nobody but those who were invited, and operators.")
-@_option(
+@option("--private", is_flag=True, help="Let in nobody but those who were invited, and operators.")
+@option(
     "--operator",
     "operators",
     metavar="SHA256:...",
@@ -183,7 +167,7 @@ def _help_unless_asked(context: click.Context) -> None:
     help="The key of an operator, as socketchat identity shows it there; may be repeated.",
 )
 @_certificate
-@_option(
+@option(
     "--max-callers",
     metavar="N",
     type=click.IntRange(min=1),
@@ -191,7 +175,7 @@ def _help_unless_asked(context: click.Context) -> None:
     show_default=True,
     help="Members at once, in all rooms.",
 )
-@_option(
+@option(
     "--max-per-address",
     metavar="N",
     type=click.IntRange(min=1),
@@ -232,7 +216,7 @@ def connect(**settings: Any) -> None:
 @cli.command(short_help="Say something in a room, and leave once it is there.")
 @click.argument("target")
 @click.argument("text", nargs=-1)
-@_option("--to", metavar="NAME", default="", help="Send it to one member of the room alone.")
+@option("--to", metavar="NAME", default=None, help="Send it to one member of the room alone.")
 @_caller
 def send(**settings: Any) -> None:
     """Send TEXT, or each line of stdin, to TARGET: HOST/ROOM and the like, as for connect.
@@ -249,7 +233,7 @@ def send(**settings: Any) -> None:
 @click.argument("target")
 @_HISTORY
 @_SINCE
-@_option("--no-follow", is_flag=True, help="End with the last message that there is.")
+@option("--no-follow", is_flag=True, help="End with the last message that there is.")
 @_caller
 def tail(**settings: Any) -> None:
     """Read what is said at TARGET: HOST/ROOM and the like, as for connect.
@@ -262,10 +246,10 @@ def tail(**settings: Any) -> None:
 
 
 @cli.command()
-@_option("--room", metavar="NAME", default=None, help="This room; by default all of them.")
-@_option("--search", metavar="WORDS", default="", help="What has all of these words in it.")
+@option("--room", metavar="NAME", default=None, help="This room; by default all of them.")
+@option("--search", metavar="WORDS", default="", help="What has all of these words in it.")
 @_SINCE
-@_option(
+@option(
     "--limit",
     metavar="N",
     type=_COUNT,
@@ -319,6 +303,7 @@ def trust_forget(**settings: Any) -> None:
 # No variables for these two: what is to be done once must not be done at every call.
 @click.option("--next", "make_next", is_flag=True, help="Make the key that the server has next.")
 @click.option("--rotate", is_flag=True, help="Have the server use its next key.")
+@_certificate
 @_JSON
 @_DATA
 @_VERBOSE
@@ -334,13 +319,13 @@ def identity(**settings: Any) -> None:
 
 
 @cli.command(short_help="Make an invite to this host's own server.")
-@_option(
+@option(
     "--room",
     metavar="NAME",
     default="",
     help="The room that it is for; by default all of them.",
 )
-@_option(
+@option(
     "--expires",
     metavar="TIME",
     callback=seconds_of,
@@ -348,13 +333,13 @@ def identity(**settings: Any) -> None:
     show_default=True,
     help="How long it is good, from 1m to 365d.",
 )
-@_option(
+@option(
     "--host",
     metavar="ADDR",
     default="",
     help="The server as callers find it; by default as it was last started.",
 )
-@_option(
+@option(
     "--port",
     type=click.IntRange(0, 65535),
     default=0,

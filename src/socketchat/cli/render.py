@@ -42,6 +42,7 @@ __all__ = [
     "event_rows",
     "name_style",
     "notice_rows",
+    "other_name_words",
     "own_rows",
     "pending_row",
     "plain",
@@ -319,3 +320,14 @@ def dated(message: Message, room: str = "") -> str:
 def plain_notice(text: str) -> str:
     """Lay out something that is not a message for pipes: `-- text`."""
     return "-- " + clean(text, limit=_PLAIN_LIMIT).replace("\n", "\n   ")
+
+
+def other_name_words(asked: str, given: str) -> str:
+    """Say that somebody goes by another name than the one asked for; empty if it is that one."""
+    if not asked or not given or given == asked:
+        return ""
+    asked, given = clean_name(asked), clean_name(given)
+    # What a server puts behind a name tells it apart from another's.
+    if given.startswith(asked) or ("~" in given and "~" not in asked):
+        return f"the name {asked} is taken: you are {given}"
+    return f"the name {asked} cannot be used as it is: you are {given}"

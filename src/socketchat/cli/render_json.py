@@ -49,12 +49,13 @@ _UNSHOWN = (
 _ESCAPES = {point: f"\\u{point:04x}" for point in _UNSHOWN}
 
 
-def to_json(event: Event, room: str) -> JSONObject | None:
+def to_json(event: Event, room: str, nick: str = "") -> JSONObject | None:
     """Make an event the object that `--json` prints. Text stays exactly as it came.
 
     Args:
         event: What happened.
         room: In which room; empty between plain peers.
+        nick: Our own name.
 
     Returns:
         The object; None for an event that is no data (someone typing).
@@ -71,7 +72,7 @@ def to_json(event: Event, room: str) -> JSONObject | None:
             why = reason if code is None else str(Close(code, reason))
             return disconnected_json(room, None, why)
         case LinkRestored():
-            return connected_json(room)
+            return connected_json(room, nick)
         case Restarted():
             # What the other side had said and we did not get is lost, and nobody knows how much.
             return {"type": "gap", "room": room, "first": None, "last": None}
@@ -88,9 +89,9 @@ def to_json(event: Event, room: str) -> JSONObject | None:
             assert_never(event)
 
 
-def connected_json(room: str) -> JSONObject:
-    """Make the object for a link that came about, or came back."""
-    return {"type": "connected", "room": room}
+def connected_json(room: str, nick: str) -> JSONObject:
+    """Make the object for a link that came about, or came back, under this name of ours."""
+    return {"type": "connected", "room": room, "nick": nick}
 
 
 def disconnected_json(room: str, code: int | None, reason: str) -> JSONObject:

@@ -21,30 +21,31 @@ class SendSettings(CallerSettings):
     """What the command line asks for; see `main.py`."""
 
     text: tuple[str, ...]
-    to: str
+    to: str | None
 
 
 def run_send(**settings: Any) -> int:
     """Send a text, or each line of stdin, until all is acknowledged; return the exit code."""
     checked = SendSettings(**settings)
-    if len(checked.to) > MAX_NAME:
+    to = checked.to or ""
+    if len(to) > MAX_NAME:
         raise Failure(ExitCode.USAGE, f"a name has at most {MAX_NAME} characters: see --to")
     text = " ".join(checked.text)
     try:
-        (text + checked.to).encode()
+        (text + to).encode()
     except UnicodeEncodeError as exc:
         raise Failure(ExitCode.USAGE, "the text is not UTF-8: convert it first") from exc
 
     async def talk(call: Call) -> int:
         unsaid = _one(text) if checked.text else piped_input()
-        async with call.conversation(said=unsaid, to=checked.to) as session:
+        async with call.conversation(said=unsaid, to=to) as session:
             said = _one(text) if checked.text else None
             lines = Lines(
                 session,
                 as_json=checked.as_json,
                 said=said,
                 commands=False,
-                to=checked.to,
+                to=to,
                 hear=hear_of_the_link,
             )
             return await call.attend(lines)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import shlex
 import signal
 import socket
 import ssl
@@ -31,7 +32,8 @@ from socketchat.cli.calling import HISTORY
 from socketchat.cli.device import device_in
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
-from socketchat.cli.render import closing_words, plain_notice, words
+from socketchat.cli.next_key import announce_next_key, next_pin
+from socketchat.cli.render import closing_words, other_name_words, plain_notice, words
 from socketchat.cli.server_key import check_pair, server_identity, where_it_is
 from socketchat.cli.target import BAD_ROOM, Target, can_be_named, is_everywhere, is_loopback
 from socketchat.cli.terminal import on_signals, say
@@ -45,6 +47,7 @@ from socketchat.session import Session, Side
 from socketchat.text import clean, clean_name
 from socketchat.trust.device import Device
 from socketchat.trust.identity import Identity
+from socketchat.trust.invites import mask
 from socketchat.trust.known_hosts import default_directory
 
 __all__ = ["run_serve"]
@@ -147,6 +150,9 @@ def _check(settings: ServeSettings) -> None:
     """
     if settings.no_tls and not all(is_loopback(host) for host in settings.hosts):
         raise Failure(ExitCode.USAGE, "--no-tls is for this machine only: use --host 127.0.0.1")
+    if settings.private and settings.no_tls:
+        what = "--private and --no-tls exclude each other: without TLS there are no invites"
+        raise Failure(ExitCode.USAGE, what)
     check_pair(settings.cert, settings.key)
     if not can_be_named(settings.room):
         raise Failure(ExitCode.USAGE, f"--room {settings.room!r} could not be called: {BAD_ROOM}")
@@ -225,12 +231,13 @@ async def _serve_until(
     machine = socket.gethostname()
     server = await _open(settings, hosting, settings.name or machine)
     failed = asyncio.create_task(hosting.chat.wait_failed())
+    announcing = _announcing(server, settings)
     try:
         host = _callers_name(settings, machine)
         if hosting.inviter is not None:
             hosting.inviter.port = server.port
         await _note_address(server, host, settings)
-        _announce(server, host, tls=not settings.no_tls)
+        _announce(server, host, settings)
         if settings.headless or not sys.stdin.isatty():
             if not settings.headless:
                 say("there is no terminal to chat at: only serving, as with --headless")
@@ -239,12 +246,16 @@ async def _serve_until(
                 logging.getLogger(logger).setLevel(logging.INFO)
             await asyncio.wait((signalled, failed), return_when=asyncio.FIRST_COMPLETED)
         else:
+            if sys.stderr.isatty():
+                # The host is told anyway who comes and goes, and what operators do.
+                logging.getLogger("socketchat.chat").setLevel(logging.WARNING)
             await _chat(server, settings, hosting, (signalled, failed))
     finally:
         try:
             await server.close(*_goodbye(signalled, failed))
         finally:
             failed.cancel()
+            announcing.cancel()
     # Also of what was still to be committed while it closed.
     if hosting.chat.failure is not None:
         what = f"{hosting.chat.failure}; see that the disk is in order, and start again"
@@ -284,8 +295,11 @@ async def _chat(
                     no_color=settings.no_color,
                     leaving="stops the server",
                 )
+                if other := other_name_words(clean_name(settings.nick), session.nick):
+                    say(plain_notice(other))
                 tell = functools.partial(_tell_of_others, front, session.room)
                 hosting.chat.on_presence = tell
+                hosting.chat.on_moderation = functools.partial(_tell_of_operators, front)
                 leave = functools.partial(_leave, front)
                 for end in ends:
                     end.add_done_callback(leave)
@@ -297,7 +311,7 @@ async def _chat(
         except HandshakeRefused as exc:
             code = exc.code
         finally:
-            hosting.chat.on_presence = None
+            hosting.chat.on_presence = hosting.chat.on_moderation = None
         over = code != CloseCode.TRY_AGAIN_LATER or any(end.done() for end in ends)
         if not over:
             say(plain_notice("the server goes on, and you are seated again as soon as can be"))
@@ -308,6 +322,13 @@ def _tell_of_others(front: Front, own_room: str, room: str, event: Joined | Left
     """Tell the host who comes and goes in rooms in which it does not sit."""
     if room != own_room:
         front.notice(f"in {clean_name(room)}: {words(event)}")
+
+
+def _tell_of_operators(front: Front, nick: str, command: str, said: str) -> None:
+    """Tell the host what an operator has done: the first line, and no invite's token."""
+    first, _, more = mask(said).partition("\n")
+    name = clean_name(command)
+    front.notice(f"operator {clean_name(nick)}: /{name}: {first}{' ...' if more else ''}")
 
 
 def _leave(front: Front, _ended: object) -> None:
@@ -322,7 +343,7 @@ def _callers_name(settings: ServeSettings, machine: str) -> str:
 
 
 async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
-    next_pin = await asyncio.to_thread(_next_pin, settings)
+    announced = await asyncio.to_thread(_next_pin, settings, hosting.identity)
     hosts = settings.hosts or (_LOOPBACK if settings.no_tls else None)
     try:
         return await listen_and_serve(
@@ -330,7 +351,7 @@ async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
             hosts,
             settings.port,
             identity=hosting.identity,
-            next_pin=next_pin,
+            next_pin=announced,
             name=clean(name, multiline=False, limit=MAX_NAME),
             tls=not settings.no_tls,
             max_sessions=(settings.max_callers, settings.max_per_address),
@@ -345,18 +366,25 @@ async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
         raise failure_to_listen(exc) from exc
 
 
-def _next_pin(settings: ServeSettings) -> str:
+def _next_pin(settings: ServeSettings, identity: Identity | None) -> str:
     """Return the pin of the key that the server will have next; of given ones none is known.
 
     Raises:
         Failure: What lies there cannot be used.
     """
-    if settings.no_tls or settings.cert is not None:
+    if identity is None or settings.cert is not None:
         return ""
     try:
-        return Identity.next_pin(settings.directory)
+        return next_pin(settings.directory, identity.fingerprint)
     except (OSError, ValueError) as exc:
         raise Failure(ExitCode.USAGE, f"the server's next key: {exc}; see --data") from exc
+
+
+def _announcing(server: Server, settings: ServeSettings) -> asyncio.Future[None]:
+    """Have the next key announced that is made while the server runs; of given ones none is."""
+    if settings.no_tls or settings.cert is not None:
+        return asyncio.get_running_loop().create_future()
+    return asyncio.create_task(announce_next_key(server, settings.directory))
 
 
 async def _note_address(server: Server, host: str, settings: ServeSettings) -> None:
@@ -370,15 +398,25 @@ async def _note_address(server: Server, host: str, settings: ServeSettings) -> N
         say(plain_notice(f"invites will not know this server's address: {file_failure(exc)}"))
 
 
-def _announce(server: Server, host: str, *, tls: bool) -> None:
+def _announce(server: Server, host: str, settings: ServeSettings) -> None:
     """Say that callers may come, and how."""
     bound = ", ".join(str(Target(one.getsockname()[0])) for one in server.sockets)
     say(f"bound to {bound}, port {server.port}")
     print(f"listening on {host} port {server.port}", flush=True)
     if server.fingerprint:
         say(f"key {server.fingerprint}")
-    how = f"--fingerprint {server.fingerprint}" if tls else "--no-tls"
+    if settings.private:
+        say(f"waiting for callers who have an invite: {_how_to_invite(settings)}")
+        return
+    how = "--no-tls" if settings.no_tls else f"--fingerprint {server.fingerprint}"
     say(f"waiting for callers: socketchat connect {Target(host, server.port)} {how}")
+
+
+def _how_to_invite(settings: ServeSettings) -> str:
+    """Return the command that makes an invite to this server."""
+    options = {"--data": settings.data, "--cert": settings.cert, "--key": settings.key}
+    given = [f" {name} {shlex.quote(str(path))}" for name, path in options.items() if path]
+    return clean(f"socketchat invite{''.join(given)}", multiline=False)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.terminal import say
 from socketchat.trust.identity import Identity
 
-__all__ = ["check_pair", "server_identity", "where_it_is"]
+__all__ = ["check_pair", "no_key_in", "server_identity", "where_it_is"]
 
 
 def check_pair(cert: Path | None, key: Path | None) -> None:
@@ -51,11 +51,7 @@ def server_identity(
             return Identity.kept_in(directory)
     except FileNotFoundError as exc:
         if cert is None and not make:
-            what = (
-                f"no server has a key in {directory} yet: start one first with socketchat serve, "
-                "or name its directory with --data"
-            )
-            raise Failure(ExitCode.USAGE, what) from exc
+            raise no_key_in(directory, given=True) from exc
         raise _unusable(exc, cert) from exc
     except (OSError, ValueError) as exc:
         raise _unusable(exc, cert) from exc
@@ -63,6 +59,21 @@ def server_identity(
         ended = f"{cert} is out of date since {identity.valid_until:%Y-%m-%d}"
         say(f"{ended}: callers with --ca will refuse it")
     return identity
+
+
+def no_key_in(directory: Path, *, given: bool = False) -> Failure:
+    """Make the error for a directory in which no server has a key.
+
+    Args:
+        directory: The directory.
+        given: Whether a key that was given to the server would do as well.
+    """
+    elsewhere = ", or its certificate and key with --cert and --key" if given else ""
+    what = (
+        f"no server has a key in {directory} yet: start one first with socketchat serve, "
+        f"or name its directory with --data{elsewhere}"
+    )
+    return Failure(ExitCode.USAGE, what)
 
 
 def _unusable(exc: OSError | ValueError, cert: Path | None) -> Failure:
