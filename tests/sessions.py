@@ -34,6 +34,7 @@ from socketchat import (
     connect,
 )
 from socketchat.framing import FrameDecoder
+from socketchat.handlers import Handler, Opens
 from socketchat.link import Link
 from socketchat.messages import (
     VERSION,
@@ -48,7 +49,7 @@ from socketchat.messages import (
 )
 from socketchat.options import OptionArgs
 from socketchat.protocol import Protocol
-from socketchat.server import MAX_PENDING, Handler, Opens
+from socketchat.server import MAX_PENDING
 from socketchat.streams import DirectReader
 from socketchat.testing import MemoryLink, Streams, stream_pair
 

@@ -24,8 +24,8 @@ from socketchat import (
     connect,
     serve,
 )
+from socketchat.handlers import Handler
 from socketchat.messages import VERSION, Greeting, Hello, Refused, Welcome, decode, encode
-from socketchat.server import Handler
 from socketchat.session import Side
 from socketchat.streams import open_streams
 from socketchat.trust.identity import pin_of

@@ -23,8 +23,8 @@ from socketchat import (
     SessionState,
     UnsupportedVersion,
 )
+from socketchat.handlers import Admission
 from socketchat.messages import Greeting, Hello
-from socketchat.server import Admission
 from tests.sessions import (
     MemoryNetwork,
     next_events,

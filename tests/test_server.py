@@ -21,8 +21,8 @@ from socketchat import (
     Side,
     serve,
 )
+from socketchat.handlers import Admission
 from socketchat.messages import Greeting, Hello, Refused, TextPost, Welcome
-from socketchat.server import Admission
 from tests.sessions import (
     MemoryNetwork,
     MemoryServer,

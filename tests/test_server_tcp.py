@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from socketchat import Identity, Server, Session, Side, connect, listening, serve
-from socketchat.server import Handler
+from socketchat.handlers import Handler
 from tests.sessions import Wire, echo, receive, say_nothing, send_all, until
 
 IDENTITY = Identity.generate()

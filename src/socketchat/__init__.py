@@ -42,11 +42,13 @@ from socketchat.events import (
     Restarted,
     Typing,
 )
+from socketchat.handlers import Admission
 from socketchat.options import DEFAULT_PORT, Options
+from socketchat.peers import Peer
 from socketchat.receipt import Receipt
 from socketchat.refusals import Refusal
-from socketchat.server import Admission, Server, serve
-from socketchat.session import Peer, Session, SessionState, Side
+from socketchat.server import Server, serve
+from socketchat.session import Session, SessionState, Side
 from socketchat.trust.device import Device
 from socketchat.trust.identity import Identity
 

@@ -17,9 +17,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Protocol as TypingProtocol
-
-from msgspec import Struct
 
 from socketchat import messages as wire
 from socketchat.core_events import (
@@ -63,11 +60,12 @@ from socketchat.lanes import Lanes
 from socketchat.link import Link
 from socketchat.options import Options
 from socketchat.outbox import MemoryOutbox, Outgoing
+from socketchat.peers import Peer, Prover
 from socketchat.protocol import Protocol, Side
 from socketchat.receipt import Receipt
 from socketchat.session_logger import SessionLogger
 
-__all__ = ["Peer", "Prover", "SessionLifecycle", "SessionState"]
+__all__ = ["SessionLifecycle", "SessionState"]
 
 
 class SessionState(Enum):
@@ -79,31 +77,6 @@ class SessionState(Enum):
     LOST = "lost"
     CLOSING = "closing"
     CLOSED = "closed"
-
-
-class Peer(Struct, frozen=True):
-    """Who is at the other end.
-
-    Attributes:
-        nick: A server's own name, or the one that a client goes by.
-        key: The fingerprint of its key, or empty.
-        address: Where it is, as `host:port`, or empty.
-    """
-
-    nick: str = ""
-    key: str = ""
-    address: str = ""
-
-
-class Prover(TypingProtocol):
-    """Who proves that it holds a key: a device (`trust/device.py`)."""
-
-    @property
-    def public(self) -> bytes:
-        """The public key."""
-
-    def prove(self, pin: str, nonce: bytes, lane: bytes) -> bytes:
-        """Return a proof for the server of this pin."""
 
 
 class SessionLifecycle:

@@ -2,8 +2,8 @@
 
 Callers are counted in the acceptor, before TLS begins (`quota.py`); those that are turned away, for
 whatever reason, are counted and logged by `refusals.py`. A caller whose lane is known gets its
-session back; for a new one a session is made and the handler started. `session.py` has the rest,
-and `logged.py` the sessions of handlers whose log remembers instead.
+session back; for a new one a session is made and the handler started (`handlers.py`). `session.py`
+has the rest, and `logged.py` the sessions of handlers whose log remembers instead.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack, runtime_checkable
-from typing import Protocol as TypingProtocol
+from typing import Any, Self, Unpack
 
 from socketchat.awaiting import Opening
 from socketchat.errors import Close, CloseCode, HandshakeError, HandshakeRefused, SessionClosed
 from socketchat.fingerprint import digest_of_pin, fingerprint_of, is_pin
+from socketchat.handlers import Admission, Admits, Handler, Opens, Withdraws
 from socketchat.link import Link, StreamReaderLike, StreamWriterLike
 from socketchat.listening import Acceptor, listen
-from socketchat.logged import LoggedSession, LogPlace
+from socketchat.logged import LoggedSession
 from socketchat.messages import VERSION, Greeting, Hello, Limits, check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
 from socketchat.protocol import Protocol, State
@@ -38,7 +37,7 @@ from socketchat.trust.device import is_proof
 from socketchat.trust.identity import Identity
 from socketchat.trust.tls import server_context
 
-__all__ = ["Admission", "Admits", "Handler", "Opens", "Server", "Withdraws", "serve"]
+__all__ = ["Server", "serve"]
 
 #: Seconds in which a caller must be through TLS.
 TLS_TIMEOUT = 5.0
@@ -50,60 +49,7 @@ MAX_SESSIONS = (10_000, 256)
 #: What stands for the address of a caller who has none, as over a Unix socket.
 NO_ADDRESS = "local"
 
-Handler = Callable[[Session], Awaitable[None]]
-
 _log = logging.getLogger("socketchat.server")
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """How a caller is let in.
-
-    Attributes:
-        nick: The name that it goes by here.
-        room: The room that it is in.
-        place: Where it goes on in the log that keeps its session; the handler is then given a
-            `LoggedSession`. None has the session kept in memory.
-    """
-
-    nick: str
-    room: str
-    place: LogPlace | None = None
-
-
-@runtime_checkable
-class Admits(TypingProtocol):
-    """A handler that also decides who comes in."""
-
-    async def admit(self, hello: Hello, address: str) -> Admission:
-        """Let a caller in.
-
-        Raises:
-            HandshakeRefused: It may not come in.
-        """
-
-
-@runtime_checkable
-class Withdraws(TypingProtocol):
-    """A handler that wants to know when one whom it has admitted does not come in after all."""
-
-    def withdraw(self, hello: Hello, admission: Admission) -> None:
-        """Take notice of that: a newer link of the same lane has come."""
-
-
-@runtime_checkable
-class Opens(TypingProtocol):
-    """A handler that is opened before the server takes callers, and closed after the last."""
-
-    async def open(self) -> None:
-        """Make ready.
-
-        Raises:
-            OSError: That cannot be done; `strerror` says why.
-        """
-
-    async def close(self) -> None:
-        """Finish what is under way."""
 
 
 def serve(

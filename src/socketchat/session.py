@@ -19,15 +19,16 @@ from socketchat import messages as wire
 from socketchat.errors import Close, CloseCode, CommandFailed, SessionClosed, SessionClosedOK
 from socketchat.events import Event, Joined, Left, Message, Typing
 from socketchat.lanes import Body
-from socketchat.lifecycle import Peer, Prover, SessionLifecycle, SessionState
+from socketchat.lifecycle import SessionLifecycle, SessionState
 from socketchat.link import Link, StreamReaderLike, StreamWriterLike
 from socketchat.messages import Greeting, Limits
 from socketchat.options import OptionArgs, Options
 from socketchat.outbox import MemoryOutbox
+from socketchat.peers import Prover
 from socketchat.protocol import Protocol, Side
 from socketchat.receipt import Receipt
 
-__all__ = ["Peer", "Session", "SessionState", "Side"]
+__all__ = ["Session", "SessionState", "Side"]
 
 
 def make_goodbye(code: int, reason: str) -> Close:

@@ -15,7 +15,7 @@ import pytest
 
 from socketchat.cli.calling import Call, CallerSettings, target_of
 from socketchat.cli.failures import ExitCode, Failure
-from socketchat.session import Peer
+from socketchat.peers import Peer
 from socketchat.trust.identity import Identity
 from socketchat.trust.invites import Invite, make_token
 from socketchat.trust.known_hosts import KnownHosts

@@ -31,9 +31,9 @@ from socketchat.errors import (
 )
 from socketchat.events import Joined, Left
 from socketchat.fingerprint import fingerprint_of
+from socketchat.handlers import Admission
 from socketchat.logged import LoggedSession
 from socketchat.messages import MAX_ANSWER, MAX_NAME, Answer, Command, Event, Hello
-from socketchat.server import Admission
 from socketchat.session import Session, SessionState
 
 __all__ = ["ChatServer"]
