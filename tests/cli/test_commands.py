@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,8 @@ from socketchat.cli.commands import COMMANDS, interpret
 
 class Host:
     """Somebody who carries out commands."""
+
+    keys: ClassVar[str] = "Enter sends."
 
     def __init__(self) -> None:
         self.notices: list[str] = []
@@ -58,6 +62,7 @@ def test_help_names_every_command_and_how_to_send_a_slash() -> None:
         assert f"/{name} " in text
         assert command.summary in text
     assert "//text" in text
+    assert text.endswith("\nEnter sends.")
 
 
 @pytest.mark.parametrize("line", ["/frob", "/", "/ ", "/help!", "/quitt", "/q"])
@@ -84,7 +89,7 @@ def test_a_line_is_sent_or_carried_out(line: str) -> None:
         assert sent == line
     else:
         assert sent is None
-        assert host.left + len(host.notices) == 1
+        assert host.left + len(host.notices) + len(host.asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_a_stranger_is_not_called_strictly(tmp_path: Path) -> None:
         server = it.serve()
         client = it.call(server.address, "--trust", "strict")
         assert client.wait() == 4
-        assert server.key in last_line(client)
+        assert f"say --fingerprint {server.key}" in last_line(client)
         assert it.call(server.address, stdin=subprocess.DEVNULL).wait() == 0
         strict = it.call(server.address, "--trust", "strict", stdin=subprocess.DEVNULL)
         assert strict.wait() == 0

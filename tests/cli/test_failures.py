@@ -50,6 +50,11 @@ REACHING: list[tuple[OSError | HandshakeError, int, str]] = [
         4,
         "it has changed",
     ),
+    (
+        UntrustedPeer("a pin", fingerprint="SHA256:x", reason=UntrustedBecause.UNKNOWN),
+        4,
+        "if that is right, as the server shows it when it starts, say --fingerprint SHA256:x",
+    ),
 ]
 
 

@@ -78,6 +78,18 @@ def test_where_nobody_is_known_that_is_said(ask: Ask) -> None:
     assert ask("list") == (0, "", "no server is known here yet\n")
 
 
+def test_a_line_at_which_a_call_would_stop_is_told_of(tmp_path: Path, ask: Ask) -> None:
+    path = tmp_path / "known_hosts"
+    path.write_text(f"# mine\nmaple:7625 SHA256:short\noak:80 {ONE}\noak:80 rubbish\n")
+    code, out, err = ask("list")
+    assert (code, out) == (0, f"oak:80 {ONE}\n")
+    (line,) = err.splitlines()
+    assert line.startswith(f"-- {path}: line 2 has no SHA256:... behind maple:7625: mend it, or")
+    assert "socketchat trust forget maple" in line
+    assert ask("forget", "maple")[0] == 0
+    assert ask("list") == (0, out, "")
+
+
 @pytest.mark.parametrize("arguments", [("list",), ("forget", "maple")], ids=str)
 def test_a_file_that_cannot_be_read_is_named(
     tmp_path: Path, ask: Ask, arguments: tuple[str, ...]

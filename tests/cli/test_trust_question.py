@@ -127,6 +127,17 @@ def test_yes_lets_the_call_go_on_and_is_remembered(tmp_path: Path) -> None:
         assert QUESTION not in "\n".join(again.everything)
 
 
+def test_what_was_typed_before_the_question_is_no_answer_to_it(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        client = call(it, server)
+        client.write("yes\r")
+        client.shows(QUESTION)
+        client.write("no\r")
+        assert client.wait() == ExitCode.NOT_TRUSTED
+        assert known(it) == ""
+
+
 @pytest.mark.parametrize("kind", ["whole", "bare", "as the server shows it"])
 def test_a_key_that_is_pasted_and_right_lets_the_call_go_on(tmp_path: Path, kind: str) -> None:
     with stage(tmp_path) as it:

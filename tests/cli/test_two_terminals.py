@@ -301,6 +301,9 @@ def test_plain_lines_at_a_terminal(tmp_path: Path, kind: str) -> None:
         server.write("hi\n/frob\n")
         client.shows("host: hi")
         server.shows("-- sent", "no command /frob")
+        client.write("/help\n")
+        client.shows("Ctrl-D on an empty line leaves, and so does Ctrl-C.")
+        assert not any("Alt-Enter" in row for row in client.everything)
         client.write("\x04")
         assert client.wait() == 0
         server.shows("-- ada (127.0.0.1:", "left")

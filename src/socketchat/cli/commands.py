@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from socketchat.cli.duration import parse_duration
 
@@ -16,7 +16,13 @@ __all__ = ["COMMANDS", "Command", "CommandHost", "interpret"]
 
 
 class CommandHost(Protocol):
-    """What a command may do."""
+    """What a command may do.
+
+    Attributes:
+        keys: Which keys do what, for `/help`.
+    """
+
+    keys: ClassVar[str]
 
     def notice(self, text: str) -> None:
         """Print a line that is no message."""
@@ -57,8 +63,7 @@ def _help(host: CommandHost, _argument: str) -> None:
     lines.append(f"{forms['/']:<{wide}}  send a line that starts with a slash")
     lines.append("For operators:")
     lines += [row for for_operators, row in rows if for_operators]
-    lines.append("Enter sends, Alt-Enter starts a new line, Ctrl-C clears the line.")
-    lines.append("On an empty line, Ctrl-C and Ctrl-D leave.")
+    lines.append(host.keys)
     host.notice("\n".join(lines))
 
 

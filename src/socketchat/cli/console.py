@@ -16,7 +16,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import tzinfo
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from prompt_toolkit.application import Application, create_app_session
 from prompt_toolkit.buffer import Buffer
@@ -99,6 +99,11 @@ class Console:
             the session's room has a log in which they can be read.
         leaving: What one does who leaves, as the banner says it.
     """
+
+    keys: ClassVar[str] = (
+        "Enter sends, Alt-Enter starts a new line, Ctrl-C clears the line.\n"
+        "On an empty line, Ctrl-C and Ctrl-D leave."
+    )
 
     def __init__(
         self,

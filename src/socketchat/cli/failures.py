@@ -15,6 +15,7 @@ from socketchat.errors import (
     HandshakeError,
     HandshakeRefused,
     SessionClosed,
+    UntrustedBecause,
     UntrustedPeer,
 )
 from socketchat.session import Session
@@ -61,7 +62,7 @@ def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
         exc = _last_of(exc)
     match exc:
         case UntrustedPeer():
-            return Failure(ExitCode.NOT_TRUSTED, str(exc))
+            return Failure(ExitCode.NOT_TRUSTED, _untrusted_words(target, exc))
         case ssl.SSLCertVerificationError():
             return Failure(ExitCode.NOT_TRUSTED, f"{target}: {_certificate_words(exc)}")
         case HandshakeRefused():
@@ -85,6 +86,16 @@ def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:
         case _:
             why = exc.strerror or str(exc)
     return Failure(ExitCode.CANNOT_REACH, f"cannot reach {target}: {why}")
+
+
+def _untrusted_words(target: str, exc: UntrustedPeer) -> str:
+    """Say why a server is not trusted, and what may help: as an option, where it is one here."""
+    if exc.reason is not UntrustedBecause.UNKNOWN:
+        return str(exc)
+    return (
+        f"{target.partition('/')[0]} is not known here. Its key is {exc.fingerprint}: if that is "
+        f"right, as the server shows it when it starts, say --fingerprint {exc.fingerprint}"
+    )
 
 
 def _certificate_words(exc: ssl.SSLCertVerificationError) -> str:
@@ -123,7 +134,7 @@ def session_failure(target: str, exc: SessionClosed) -> Failure:
     """Say why the session with `target` ended, which was not in good order."""
     match exc.__cause__:  # the one that was found on coming back
         case UntrustedPeer() as cause:
-            return Failure(ExitCode.NOT_TRUSTED, str(cause))
+            return Failure(ExitCode.NOT_TRUSTED, _untrusted_words(target, cause))
         case ssl.SSLCertVerificationError() as cause:
             return Failure(ExitCode.NOT_TRUSTED, f"{target}: {_certificate_words(cause)}")
     # With a good code, something of ours was on its way when it ended.

@@ -12,6 +12,7 @@ import functools
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import ClassVar
 
 from socketchat.cli.asking import Asking
 from socketchat.cli.commands import interpret
@@ -52,6 +53,8 @@ class Lines:
         hear: Which of what happens is written, and until when.
         leaving: What one does who leaves, as the first line says it to somebody who types.
     """
+
+    keys: ClassVar[str] = "Enter sends. Ctrl-D on an empty line leaves, and so does Ctrl-C."
 
     def __init__(
         self,

@@ -88,7 +88,7 @@ _caller = options(
         "--fingerprint",
         metavar="SHA256:...",
         default="",
-        help="The key that the server must have.",
+        help="The key that the server must have; if the server is new, it is remembered.",
     ),
     option("--ca", is_flag=True, help="The server has a public certificate: check that."),
     option("--no-reconnect", is_flag=True, help="End when the link is lost."),

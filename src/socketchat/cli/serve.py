@@ -297,9 +297,7 @@ async def _chat(
                 )
                 if other := other_name_words(clean_name(settings.nick), session.nick):
                     say(plain_notice(other))
-                tell = functools.partial(_tell_of_others, front, session.room)
-                hosting.chat.on_presence = tell
-                hosting.chat.on_moderation = functools.partial(_tell_of_operators, front)
+                _tell_host(hosting.chat, front, session.room)
                 leave = functools.partial(_leave, front)
                 for end in ends:
                     end.add_done_callback(leave)
@@ -316,6 +314,12 @@ async def _chat(
         if not over:
             say(plain_notice("the server goes on, and you are seated again as soon as can be"))
             await asyncio.wait(ends, timeout=SEAT_PAUSE, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _tell_host(chat: ChatServer, front: Front, own_room: str) -> None:
+    """Have the host told of what happens where it does not see it."""
+    chat.on_presence = functools.partial(_tell_of_others, front, own_room)
+    chat.on_moderation = functools.partial(_tell_of_operators, front)
 
 
 def _tell_of_others(front: Front, own_room: str, room: str, event: Joined | Left) -> None:

@@ -15,6 +15,7 @@ from socketchat.cli.render import plain_notice, wrap
 
 __all__ = [
     "can_be_asked",
+    "forget_what_was_typed",
     "is_interactive",
     "logs_shown_by",
     "notice",
@@ -36,6 +37,16 @@ def is_interactive(*, plain: bool) -> bool:
 def can_be_asked() -> bool:
     """Tell whether somebody is there to read a question on stderr and to answer it on stdin."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def forget_what_was_typed() -> None:
+    """Drop what was typed at the terminal and not read: it is no answer to what comes now."""
+    try:
+        import termios
+    except ImportError:  # Windows: what is typed ahead there stays
+        return
+    with suppress(termios.error, OSError, ValueError):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 def wants_color(*, no_color: bool) -> bool:

@@ -12,7 +12,7 @@ from socketchat.cli.failures import ExitCode, Failure, file_failure
 from socketchat.cli.output import write_out
 from socketchat.cli.render_json import json_line
 from socketchat.cli.target import parse_target
-from socketchat.cli.terminal import say
+from socketchat.cli.terminal import notice, say
 from socketchat.text import clean
 from socketchat.trust.known_hosts import (
     KnownHost,
@@ -44,9 +44,16 @@ class ForgetSettings:
 def run_trust_list(**settings: Any) -> int:
     """Print whom this device knows; return the exit code."""
     checked = ListSettings(**settings)
-    hosts = _all(_known_hosts(checked.data))
-    if not hosts:
+    known = _known_hosts(checked.data)
+    hosts = _all(known)
+    try:
+        spoilt = known.spoilt()
+    except OSError as exc:
+        raise file_failure(exc) from exc
+    if not hosts and not spoilt:
         say("no server is known here yet")
+    for what in spoilt:
+        notice(f"{known.path}: {what}")
     write_out(_line(host, as_json=checked.as_json) for host in hosts)
     return ExitCode.DONE
 

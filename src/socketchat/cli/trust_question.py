@@ -13,7 +13,7 @@ from contextlib import aclosing, suppress
 
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.stdio import InputError, LineInput, Unfit
-from socketchat.cli.terminal import can_be_asked, say
+from socketchat.cli.terminal import can_be_asked, forget_what_was_typed, say
 from socketchat.errors import UntrustedPeer
 from socketchat.fingerprint import is_pin
 from socketchat.text import clean
@@ -49,6 +49,7 @@ async def introduce(stranger: UntrustedPeer, known: KnownHosts, host: str, *, as
         names = clean(", ".join(map(as_typed, others)), multiline=False)
         say(f"That key is known here already, as that of {names}.")
     say("Compare it with the one that the server shows when it starts.")
+    forget_what_was_typed()
     async with aclosing(LineInput(sys.stdin.fileno()).lines()) as answers:
         why_not = await _why_not(answers, name, key)
     if why_not:

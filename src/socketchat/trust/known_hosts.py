@@ -95,13 +95,31 @@ class KnownHosts:
             if _host_in(line) == host:
                 found = _parse(line, number)
                 if found is None:
-                    what = (
-                        f"line {number} has no SHA256:... behind {host}: mend it, or delete it "
-                        f"with: {self.how_to_forget(host)}"
-                    )
-                    raise OSError(errno.EINVAL, what, str(self.path))
+                    raise OSError(errno.EINVAL, self._spoilt(number, host), str(self.path))
                 return found
         return None
+
+    def spoilt(self) -> list[str]:
+        """Return what is wrong with lines that count and can be used for nothing, for people.
+
+        Raises:
+            OSError: The file is there and cannot be read.
+        """
+        first: dict[str, tuple[int, str]] = {}
+        for number, line in enumerate(self._lines(), 1):
+            if host := _host_in(line):
+                first.setdefault(host, (number, line))
+        return [
+            self._spoilt(number, host)
+            for host, (number, line) in first.items()
+            if _parse(line, number) is None
+        ]
+
+    def _spoilt(self, number: int, host: str) -> str:
+        return (
+            f"line {number} has no SHA256:... behind {host}: mend it, or delete it "
+            f"with: {self.how_to_forget(host)}"
+        )
 
     def all(self) -> list[KnownHost]:
         """Return every host that is known, in the order of the file.
