@@ -25,7 +25,7 @@ from socketchat.errors import (
     UnsupportedVersion,
     UntrustedPeer,
 )
-from socketchat.fingerprint import DIGEST_SIZE, is_pin, pin_of_digest
+from socketchat.fingerprint import is_pin
 from socketchat.link import Link
 from socketchat.messages import MAX_INVITE, check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
@@ -239,13 +239,12 @@ class Dialer:
 
     async def _note_next_key(self, session: Session) -> None:
         """Remember which key the server will have next, or that it keeps the one that it has."""
-        pin, digest = session.peer.key, session.next_key
+        pin = session.peer.key
         if not pin or isinstance(self.trust, ssl.SSLContext):
             return
         host = host_and_port(self.host, self.port)
-        next_pin = pin_of_digest(digest) if len(digest) == DIGEST_SIZE else ""
         try:
-            await asyncio.to_thread(self.known_hosts.note_next, host, pin, next_pin)
+            await asyncio.to_thread(self.known_hosts.note_next, host, pin, session.next_pin)
         except OSError as exc:
             _log.warning("the next key of %s is not remembered: %s", host, exc)
 

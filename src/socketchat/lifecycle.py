@@ -54,7 +54,7 @@ from socketchat.events import (
     Restarted,
     Typing,
 )
-from socketchat.fingerprint import fingerprint_of
+from socketchat.fingerprint import DIGEST_SIZE, fingerprint_of, pin_of_digest
 from socketchat.inbox import Inbox
 from socketchat.lanes import Lanes
 from socketchat.link import Link
@@ -91,7 +91,7 @@ class SessionLifecycle:
         latency: Seconds that the last ping took, there and back; 0.0 until there was one.
         earlier: The numbers of what was said in the room before the session came in, as far as it
             is given that; it is given none of what was meant for others.
-        next_key: SHA-256 of the key that the server will have next, as it has announced; or empty.
+        next_pin: The pin of the key that the server will have next, as it has announced; or empty.
         on_end: Called once, when the session has ended.
     """
 
@@ -120,7 +120,7 @@ class SessionLifecycle:
         self.peer = Peer()
         self.latency = 0.0
         self.earlier = range(0)
-        self.next_key = b""
+        self.next_pin = ""
         self.on_end: Callable[[], object] | None = None
         self._options = options
         self._resumable = resumable
@@ -221,7 +221,8 @@ class SessionLifecycle:
         self.peer = Peer(greeted.greeting.server, key, link.address)
         if self.state is SessionState.CONNECTING or welcomed.resumed.restarted:
             self.earlier = range(welcome.after[0] + 1, welcome.head + 1)
-        self.next_key = welcome.next_key
+        announced = welcome.next_key
+        self.next_pin = pin_of_digest(announced) if len(announced) == DIGEST_SIZE else ""
         self._attach(link, welcomed.resumed, rest)
 
     def welcome(

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -140,3 +140,16 @@ async def test_a_store_that_is_closed_is_an_error(tmp_path: Path) -> None:
         pass
     with pytest.raises(LogError, match="closed"):
         await facts.put("name", "ada", "one")
+
+
+async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    async with opened(lambda: FileFacts(tmp_path)) as facts:
+        await facts.put("name", "ada", "one")
+
+    def make_newer() -> None:
+        with closing(sqlite3.connect(tmp_path / "people.db")) as connection:
+            connection.execute("PRAGMA user_version = 99")
+
+    await asyncio.to_thread(make_newer)
+    with pytest.raises(OSError, match="newer version of socketchat"):
+        await FileFacts(tmp_path).open()

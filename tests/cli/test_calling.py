@@ -110,7 +110,8 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     async def connect(*_: object, **asked: Any) -> object:
         calls.append(asked)
-        return SimpleNamespace(nick="", peer=Peer("maple", IDENTITY.fingerprint, "127.0.0.1:7625"))
+        peer = Peer("maple", IDENTITY.fingerprint, "127.0.0.1:7625")
+        return SimpleNamespace(nick="", peer=peer, next_pin="")
 
     monkeypatch.setattr("socketchat.cli.calling.connect", connect)
     return calls

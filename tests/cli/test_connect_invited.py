@@ -77,3 +77,15 @@ def test_a_server_with_another_key_than_the_invites_hears_nothing(tmp_path: Path
         assert identity.fingerprint in last_line(client)
     assert heard == []
     assert not (tmp_path / "client" / "known_hosts").exists()
+
+
+def test_the_next_key_is_noted_at_the_first_call(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        Identity.load_or_generate(tmp_path / "server")
+        assert it.start("identity", "--next", "--data", str(tmp_path / "server")).wait() == 0
+        server = it.serve()
+        next_pin = Identity.next_pin(tmp_path / "server")
+        invite = invite_of(Identity.kept_in(tmp_path / "server"), server.address)
+        assert it.call(invite.url, stdin=subprocess.DEVNULL).wait() == 0
+        known = tmp_path / "client" / "known_hosts"
+        assert known.read_text() == f"{server.address} {server.key} {next_pin}\n"

@@ -9,6 +9,7 @@ to say. `Facts` is what every store keeps; one suite of tests holds all of them 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ __all__ = ["Facts", "FileFacts", "MemoryFacts"]
 #: The file's name in the server's directory.
 DATABASE: Final = "people.db"
 
+#: The version of what is in the file.
+_VERSION: Final = 1
 _TABLE: Final = """
     CREATE TABLE IF NOT EXISTS facts (
       kind TEXT NOT NULL, subject TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, subject)
@@ -128,21 +131,30 @@ class FileFacts:
     def _load(self) -> tuple[sqlite3.Connection, dict[str, dict[str, str]]]:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        facts: dict[str, dict[str, str]] = {}
         try:
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             try:
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA fullfsync = ON")
-                connection.execute(_TABLE)
-                for kind, subject, value in connection.execute("SELECT * FROM facts"):
-                    facts.setdefault(kind, {})[subject] = value
+                return connection, self._read(connection)
             except BaseException:
                 connection.close()
                 raise
         except sqlite3.Error as exc:
             raise os_error(exc, self._path) from exc
-        return connection, facts
+
+    def _read(self, connection: sqlite3.Connection) -> dict[str, dict[str, str]]:
+        """Prepare the database, and return all that is in it."""
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            text = "it was written by a newer version of socketchat: update this one"
+            raise OSError(errno.ENOTSUP, text, str(self._path))
+        connection.execute(_TABLE)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        facts: dict[str, dict[str, str]] = {}
+        for kind, subject, value in connection.execute("SELECT * FROM facts"):
+            facts.setdefault(kind, {})[subject] = value
+        return facts
 
     async def close(self) -> None:
         """See `Facts.close`."""
