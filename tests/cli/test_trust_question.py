@@ -44,7 +44,6 @@ async def said(*lines: str) -> AsyncIterator[str]:
         [f"  {KEY} "],
         [f"key {KEY}"],
     ],
-    ids=str,
 )
 async def test_yes_or_the_key_itself_is_a_yes(answers: list[str]) -> None:
     assert await _why_not(said(*answers, "no"), "maple", KEY) == ""

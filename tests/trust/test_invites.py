@@ -504,7 +504,7 @@ def test_the_pin_of_an_invite_is_that_of_the_certificate() -> None:
 # That it is kept
 
 
-@pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r}".format], ids=str)
+@pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r}".format])
 def test_an_invite_does_not_show_its_token(show: object) -> None:
     assert callable(show)
     assert TOKEN not in show(INVITE)
