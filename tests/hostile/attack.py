@@ -46,8 +46,8 @@ class Size:
 
 
 SHORT = Size(
-    frames=8_000,
-    stride=5,
+    frames=4_000,
+    stride=10,
     waiting=500,
     deaf=100,
     lines=30,
