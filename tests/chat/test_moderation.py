@@ -14,6 +14,7 @@ from socketchat import (
     HandshakeRefused,
     Identity,
     Left,
+    LogFailed,
     MessageRejected,
     Session,
     SessionState,
@@ -395,6 +396,22 @@ async def test_a_command_that_fails_is_logged_and_ends_nothing(
     assert "LookupError: a bug" in caplog.text
 
 
+async def test_a_command_of_which_nobody_knows_what_became_ends_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Registry()
+
+    async def fail(_ban: Ban) -> None:
+        raise LogFailed("disk I/O error")
+
+    monkeypatch.setattr(registry, "ban", fail)
+    async with chat(monkeypatch, registry=registry) as it:
+        host = await it.host()
+        with pytest.raises(CommandFailed, match="disk I/O error"):
+            await host.command("ban", "192.0.2.77")
+        assert isinstance(await it.server.wait_failed(), LogFailed)
+
+
 async def test_what_operators_do_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -545,10 +562,10 @@ async def test_one_who_comes_in_while_it_is_muted_is_muted(
         writing, written = asyncio.Event(), asyncio.Event()
         set_muted = registry.set_muted
 
-        async def slowly(whom: str, *, is_muted: bool) -> bool:
+        async def slowly(whom: str, *, is_muted: bool) -> None:
             writing.set()
             await written.wait()
-            return await set_muted(whom, is_muted=is_muted)
+            await set_muted(whom, is_muted=is_muted)
 
         monkeypatch.setattr(registry, "set_muted", slowly)
         muting = asyncio.create_task(host.command("mute", "eve"))

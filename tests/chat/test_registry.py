@@ -246,10 +246,11 @@ def test_a_ban_says_whom_and_why() -> None:
 async def test_operators_can_be_made_and_unmade_unless_the_server_was_started_with_them() -> None:
     registry = Registry(operators=frozenset([fingerprint_of(BOB)]))
     assert not await registry.is_operator(ADA)
-    assert await registry.set_operator(fingerprint_of(ADA), is_one=True)
-    assert not await registry.set_operator(fingerprint_of(ADA), is_one=True)
+    for _ in range(2):
+        await registry.set_operator(fingerprint_of(ADA), is_one=True)
     assert await registry.is_operator(ADA)
-    assert await registry.set_operator(fingerprint_of(ADA), is_one=False)
+    for _ in range(2):
+        await registry.set_operator(fingerprint_of(ADA), is_one=False)
     assert not await registry.is_operator(ADA)
     await registry.set_operator(fingerprint_of(BOB), is_one=False)
     assert await registry.is_operator(BOB)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from socketchat.chat.room import Room
     from socketchat.chat.server import Invites
 
-__all__ = ["INVITE_VALID", "MAX_INVITE_VALID", "MIN_INVITE_VALID", "Moderator"]
+__all__ = ["MAX_INVITE_VALID", "MIN_INVITE_VALID", "Moderator"]
 
 #: Seconds for which an invite is valid if nothing else is said, at least, and at most.
 INVITE_VALID: Final = 24 * 3600
@@ -109,40 +109,40 @@ class Moderator:
         return f"{person.nick} was shown the door"
 
     async def _mute(self, member: Member, argument: str) -> str:
-        person = await self._whom(member, argument)
-        if person.key:
-            await self._registry.set_muted(person.key, is_muted=True)
-        for seat in self._seats(person):  # those who came in meanwhile too
-            seat.standing.is_muted = True
+        person = await self._set_muted(member, argument, is_muted=True)
         until = "" if person.key else ", until they come back: they have no key"
         return f"{person.nick} is muted{until}"
 
     async def _unmute(self, member: Member, argument: str) -> str:
+        person = await self._set_muted(member, argument, is_muted=False)
+        return f"{person.nick} may speak"
+
+    async def _set_muted(self, member: Member, argument: str, *, is_muted: bool) -> _Person:
         person = await self._whom(member, argument)
         if person.key:
-            await self._registry.set_muted(person.key, is_muted=False)
-        for seat in self._seats(person):
-            seat.standing.is_muted = False
-        return f"{person.nick} may speak"
+            await self._registry.set_muted(person.key, is_muted=is_muted)
+        for seat in self._seats(person):  # those who came in meanwhile too
+            seat.standing.is_muted = is_muted
+        return person
 
     # ---- operators ----
 
     async def _op(self, member: Member, argument: str) -> str:
-        person = await self._whom(member, argument)
-        await self._set_operator(person, is_one=True)
+        person = await self._set_operator(member, argument, is_one=True)
         return f"{person.nick} is an operator"
 
     async def _deop(self, member: Member, argument: str) -> str:
-        person = await self._whom(member, argument)
-        await self._set_operator(person, is_one=False)
+        person = await self._set_operator(member, argument, is_one=False)
         return f"{person.nick} is no operator any more"
 
-    async def _set_operator(self, person: _Person, *, is_one: bool) -> None:
+    async def _set_operator(self, member: Member, argument: str, *, is_one: bool) -> _Person:
+        person = await self._whom(member, argument)
         if not person.key:
             raise _refused(f"{person.nick} has no key, by which an operator is known")
         await self._registry.set_operator(person.key, is_one=is_one)
         for seat in self._seats(person):
             seat.standing.is_operator = is_one
+        return person
 
     # ---- bans ----
 

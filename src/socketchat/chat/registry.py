@@ -17,7 +17,7 @@ from typing import Final
 from socketchat.chat.facts import Facts, MemoryFacts
 from socketchat.chat.names import name_key
 from socketchat.errors import CloseCode, HandshakeRefused
-from socketchat.fingerprint import fingerprint_of
+from socketchat.fingerprint import fingerprint_of, is_pin
 from socketchat.quota import network_of
 
 __all__ = ["Ban", "Registry", "Standing"]
@@ -201,20 +201,20 @@ class Registry:
         if await self.owner(nick) or not mine:
             return await self.may_use(nick, key)
         async with self._order:
-            if await self.owner(nick) or not self._may_own_more(mine, network_of(address)):
+            if await self.owner(nick) or not await self._may_own_more(mine, network_of(address)):
                 return await self.may_use(nick, key)
             await self._facts.put(_NAME, name_key(nick), mine)
             self._owned[mine] += 1
             self._claims[network_of(address)] += 1
         return True
 
-    def _may_own_more(self, key: str, network: str) -> bool:
+    async def _may_own_more(self, key: str, network: str) -> bool:
         if self._clock() >= self._counted_from + CLAIM_TIME or len(self._claims) >= MAX_NETWORKS:
             self._claims.clear()
             self._counted_from = self._clock()
         return (
             self._owned[key] < MAX_NAMES
-            and self._owned.total() < MAX_ALL_NAMES
+            and len(await self._facts.all(_NAME)) < MAX_ALL_NAMES
             and self._claims[network] < MAX_CLAIMS
         )
 
@@ -235,30 +235,28 @@ class Registry:
         """Tell whether the key of a fingerprint is an operator's in any case."""
         return bool(whom) and whom in self._operators
 
-    async def set_operator(self, whom: str, *, is_one: bool) -> bool:
-        """Make the key of a fingerprint an operator's, or not any more; tell if that is new."""
-        return await self._set(_OPERATOR, whom, is_one)
+    async def set_operator(self, whom: str, *, is_one: bool) -> None:
+        """Make the key of a fingerprint an operator's, or not any more."""
+        await self._set(_OPERATOR, whom, holds=is_one)
 
     async def is_muted(self, key: bytes) -> bool:
         """Tell whether what a key says is refused."""
         return bool(key) and await self._facts.get(_MUTED, fingerprint_of(key)) is not None
 
-    async def set_muted(self, whom: str, *, is_muted: bool) -> bool:
-        """Refuse what the key of a fingerprint says, or not any more; tell if that is new."""
-        return await self._set(_MUTED, whom, is_muted)
+    async def set_muted(self, whom: str, *, is_muted: bool) -> None:
+        """Refuse what the key of a fingerprint says, or not any more."""
+        await self._set(_MUTED, whom, holds=is_muted)
 
-    async def _set(self, kind: str, whom: str, holds: bool) -> bool:  # noqa: FBT001
-        if not holds:
-            return await self._facts.remove(kind, whom)
-        if await self._facts.get(kind, whom) is not None:
-            return False
-        await self._facts.put(kind, whom, "")
-        return True
+    async def _set(self, kind: str, whom: str, *, holds: bool) -> None:
+        if holds:
+            await self._facts.add(kind, whom, "")
+        else:
+            await self._facts.remove(kind, whom)
 
     async def ban(self, ban: Ban) -> None:
         """Let somebody come in no more."""
-        kind = _BANNED_KEY if ban.whom.startswith("SHA256:") else _BANNED_ADDRESS
-        await self._facts.put(kind, ban.whom, ban.nick + _SEPARATOR + ban.reason[:MAX_REASON])
+        value = ban.nick + _SEPARATOR + ban.reason[:MAX_REASON]
+        await self._facts.put(_kind_of(ban), ban.whom, value)
 
     async def bans(self) -> list[Ban]:
         """Return who is banned."""
@@ -276,8 +274,11 @@ class Registry:
 
     async def unban(self, ban: Ban) -> None:
         """Lift a ban."""
-        kind = _BANNED_KEY if ban.whom.startswith("SHA256:") else _BANNED_ADDRESS
-        await self._facts.remove(kind, ban.whom)
+        await self._facts.remove(_kind_of(ban), ban.whom)
+
+
+def _kind_of(ban: Ban) -> str:
+    return _BANNED_KEY if is_pin(ban.whom) else _BANNED_ADDRESS
 
 
 def _ban(whom: str, value: str) -> Ban:

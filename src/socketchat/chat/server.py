@@ -1,8 +1,9 @@
-"""The chat server: a handler that seats sessions in rooms and gives each a name.
+"""The chat server: a handler that lets callers in, seats them in rooms and gives each a name.
 
 It is an application of the library like any other: `serve(ChatServer(log), ...)`. Rooms (`room.py`)
 are made when somebody asks for them and go when the last one has left; what was said stays in the
-log.
+log. `registry.py` knows who may come in and whose name it is; `moderation.py` does what operators
+ask for.
 """
 
 from __future__ import annotations
@@ -139,8 +140,10 @@ class ChatServer:
             await asyncio.wait(self._tasks)
         for room in self._rooms.values():
             room.close()
-        await self._registry.close()
-        await self._log.close()
+        try:
+            await self._registry.close()
+        finally:
+            await self._log.close()
         if self._watching is not None:
             await self._watching
 
@@ -186,8 +189,7 @@ class ChatServer:
                 raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
             nick = await self._name(room, hello, address)
         except LogError as exc:
-            if isinstance(exc, LogFailed):
-                self._give_up(exc)
+            self._note(exc)
             raise HandshakeRefused(CloseCode.TRY_AGAIN_LATER, str(exc)) from exc
         finally:
             self._opening[name] -= 1
@@ -293,6 +295,7 @@ class ChatServer:
             session.turn_away(exc.code, exc.reason)
             return
         except LogError as exc:
+            self._note(exc)
             room.vacate(session.nick)
             session.turn_away(CloseCode.TRY_AGAIN_LATER, str(exc))
             return
@@ -328,6 +331,7 @@ class ChatServer:
 
     async def _obey(self, member: Member, command: Command) -> None:
         code, text = int(CloseCode.OK), ""
+        failure: LogError | None = None
         async with member.command_order:
             if member.session.state is not SessionState.OPEN:
                 return  # it was shown out, or is leaving
@@ -338,12 +342,14 @@ class ChatServer:
             except CommandFailed as exc:
                 code, text = exc.code, exc.reason
             except LogError as exc:
-                code, text = CloseCode.TRY_AGAIN_LATER, str(exc)
+                code, text, failure = CloseCode.TRY_AGAIN_LATER, str(exc), exc
             except Exception:  # noqa: BLE001 - one command's bug is not the server's end; it is logged
                 _log.exception("the command %r of %s failed", command.name, member.nick)
                 code, text = CloseCode.INTERNAL_ERROR, "internal error"
         member.asked -= 1
         member.session.answer(Answer(command.id, code, text[:MAX_ANSWER]))
+        if failure is not None:
+            self._note(failure)  # after the answer: giving up ends the session it goes out on
 
     # ---- when the log does not do what it should ----
 
@@ -355,6 +361,11 @@ class ChatServer:
             member.session.turn_away(CloseCode.TRY_AGAIN_LATER, str(error))
             return
         self._give_up(error if isinstance(error, LogError) else LogFailed(repr(error)))
+
+    def _note(self, error: LogError) -> None:
+        """Give up if nobody knows what became of something that was to be written."""
+        if isinstance(error, LogFailed):
+            self._give_up(error)
 
     def _give_up(self, failure: LogError) -> None:
         """Turn everybody away for good: nobody knows any more what the log holds."""
