@@ -114,7 +114,7 @@ def conversation() -> dict[Side, bytes]:
 CONVERSATION = conversation()
 HELLO = next(FrameDecoder().frames(CONVERSATION[C]))
 
-_EDITS = st.lists(
+EDITS = st.lists(
     st.tuples(
         st.floats(0, 1, exclude_max=True),
         st.sampled_from(["flip", "insert", "delete", "repeat"]),
@@ -156,7 +156,7 @@ def pair_for(side: Side) -> tuple[Pair, bytes]:
     return pair, stream
 
 
-@given(st.sampled_from(Side), _EDITS, CHUNKS)
+@given(st.sampled_from(Side), EDITS, CHUNKS)
 def test_spoilt_conversations(
     side: Side, edits: list[tuple[float, str, int]], sizes: list[int]
 ) -> None:
@@ -164,7 +164,7 @@ def test_spoilt_conversations(
     feed(pair, side, cut(edited(stream, edits), sizes))
 
 
-@given(_EDITS, CHUNKS)
+@given(EDITS, CHUNKS)
 def test_spoilt_hellos(edits: list[tuple[float, str, int]], sizes: list[int]) -> None:
     feed(Pair(SMALL, SMALL), S, cut(edited(encode_frame(HELLO), edits), sizes))
 
@@ -189,7 +189,7 @@ def test_any_chunking_gives_the_same_events(
     assert results[0] == results[1] == results[2]
 
 
-@given(st.sampled_from(Side), _EDITS, CHUNKS, CHUNKS)
+@given(st.sampled_from(Side), EDITS, CHUNKS, CHUNKS)
 def test_any_chunking_of_a_spoilt_conversation_gives_the_same_events(
     side: Side, edits: list[tuple[float, str, int]], some: list[int], others: list[int]
 ) -> None:

@@ -244,7 +244,7 @@ class Dialer:
             return
         host = host_and_port(self.host, self.port)
         try:
-            await asyncio.to_thread(self.known_hosts.note_next, host, pin, session.next_pin)
+            await asyncio.to_thread(self.known_hosts.announce, host, session.next_pin, by=pin)
         except OSError as exc:
             _log.warning("the next key of %s is not remembered: %s", host, exc)
 

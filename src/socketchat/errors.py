@@ -87,6 +87,15 @@ class SocketChatError(Exception):
     """The root of every exception that this package raises on purpose."""
 
 
+class _Coded(SocketChatError):
+    """What says why by a code and in words; the code counts for programs, the words for people."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
 class SessionClosed(SocketChatError):
     """The session is over.
 
@@ -125,18 +134,13 @@ class HandshakeError(SocketChatError):
     """No session came about: the other side could not be understood, or refused."""
 
 
-class HandshakeRefused(HandshakeError):
+class HandshakeRefused(_Coded, HandshakeError):
     """The server answered, and said no.
 
     Attributes:
         code: The server's code, one of `CloseCode` or 4000-4999.
         reason: The server's words.
     """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
 
     def __str__(self) -> str:
         return f"refused by the server: {Close(self.code, self.reason)}"
@@ -206,18 +210,13 @@ class LocalProtocolError(ProtocolError):
     """The calling program did something that the protocol does not allow: a bug on this side."""
 
 
-class RemoteProtocolError(ProtocolError):
+class RemoteProtocolError(_Coded, ProtocolError):
     """The other side broke the protocol.
 
     Attributes:
         code: The close code with which it was answered.
         reason: What it did.
     """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
 
     def __str__(self) -> str:
         return f"the other side broke the protocol: {Close(self.code, self.reason)}"
@@ -259,7 +258,7 @@ class MessageRejected(SocketChatError):
         return f"message {self.number} was rejected: {Close(self.code, self.reason)}"
 
 
-class CommandFailed(SocketChatError):
+class CommandFailed(_Coded):
     """The server did not do what a command asked for.
 
     Attributes:
@@ -267,11 +266,6 @@ class CommandFailed(SocketChatError):
             so that it may have been done after all.
         reason: The server's words.
     """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
 
     def __str__(self) -> str:
         return f"the command failed: {Close(self.code, self.reason)}"

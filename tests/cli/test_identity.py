@@ -13,27 +13,13 @@ from socketchat import Identity
 from socketchat.fingerprint import tag_of
 from socketchat.trust.device import Device
 from socketchat.trust.known_hosts import KnownHosts
-from tests.cli.processes import stage, status
-
-
-class Ask:
-    """Runs `socketchat identity`, and returns its status, its stdout and its stderr."""
-
-    def __init__(
-        self, data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        self._data = str(data)
-        self._monkeypatch = monkeypatch
-        self._capfd = capfd
-
-    def __call__(self, *arguments: str) -> tuple[object, str, str]:
-        code = status(self._monkeypatch, "identity", *arguments, "--data", self._data)
-        return (code, *self._capfd.readouterr())
+from tests.cli.asks import Ask
+from tests.cli.processes import stage
 
 
 @pytest.fixture
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
-    return Ask(tmp_path, monkeypatch, capfd)
+    return Ask("identity", tmp_path, monkeypatch, capfd)
 
 
 def test_a_device_has_a_key_and_a_tag_and_is_told_where_it_lies(tmp_path: Path, ask: Ask) -> None:

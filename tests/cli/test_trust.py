@@ -10,7 +10,8 @@ import pytest
 
 from socketchat import Identity
 from socketchat.trust.known_hosts import KnownHosts
-from tests.cli.processes import last_line, stage, status
+from tests.cli.asks import Ask
+from tests.cli.processes import last_line, stage
 
 ONE, OTHER = (Identity.generate().fingerprint for _ in range(2))
 
@@ -24,22 +25,7 @@ def known(folder: Path, *hosts: str) -> KnownHosts:
 
 @pytest.fixture
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
-    return Ask(tmp_path, monkeypatch, capfd)
-
-
-class Ask:
-    """Runs `socketchat trust`, and returns its status, its stdout and its stderr."""
-
-    def __init__(
-        self, data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        self._data = str(data)
-        self._monkeypatch = monkeypatch
-        self._capfd = capfd
-
-    def __call__(self, *arguments: str) -> tuple[object, str, str]:
-        code = status(self._monkeypatch, "trust", *arguments, "--data", self._data)
-        return (code, *self._capfd.readouterr())
+    return Ask("trust", tmp_path, monkeypatch, capfd)
 
 
 # Listing

@@ -14,16 +14,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.__main__ import main
 from tests.fuzz.targets import CORPUS, TARGETS, corpus_of
-from tests.test_protocol_fuzz import edited
-
-_EDITS = st.lists(
-    st.tuples(
-        st.floats(0, 1, exclude_max=True),
-        st.sampled_from(["flip", "insert", "delete", "repeat"]),
-        st.integers(0, 255),
-    ),
-    max_size=6,
-)
+from tests.test_protocol_fuzz import EDITS, edited
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*")), ids=lambda path: path.name)
@@ -40,7 +31,7 @@ def test_there_is_a_corpus_for_each_target(name: str) -> None:
 def test_no_bytes_do_harm(name: str) -> None:
     seeds = st.sampled_from(corpus_of(name))
 
-    @given(st.binary(max_size=300) | st.builds(edited, seeds, _EDITS) | st.text().map(encoded))
+    @given(st.binary(max_size=300) | st.builds(edited, seeds, EDITS) | st.text().map(encoded))
     @example(b"")
     def fuzz(data: bytes) -> None:
         TARGETS[name](data)

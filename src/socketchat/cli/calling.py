@@ -351,7 +351,7 @@ async def _remember(session: Session, known_hosts: KnownHosts, host: str, pin: s
     """Have the server known from now on that has let us in, and has the key that we were given."""
     try:
         await asyncio.to_thread(known_hosts.add, host, pin)
-        await asyncio.to_thread(known_hosts.note_next, host, pin, session.next_pin)
+        await asyncio.to_thread(known_hosts.announce, host, session.next_pin, by=pin)
     except BaseException:
         session.abort()
         raise

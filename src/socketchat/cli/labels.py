@@ -13,7 +13,7 @@ __all__ = ["call_words", "label_of"]
 
 def label_of(target: Target, nick: str) -> str:
     """Return the label of the outboxes that lead to a room, under a name."""
-    return f"{nick}@{host_and_port(target.host.lower(), target.port)}/{target.room}"
+    return f"{nick}@{host_and_port(target.host, target.port)}/{target.room}"
 
 
 def call_words(label: str) -> str:

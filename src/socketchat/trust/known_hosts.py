@@ -162,7 +162,8 @@ class KnownHosts:
         """Remember which key `host` will have next, as it has said itself.
 
         To be called only with what was said in a session whose server has shown the key that is
-        known of `host`. Of a host that is not known nothing is remembered.
+        known of `host`. Of a host that is not known nothing is remembered. Where nothing is to be
+        changed, as is usual, the file is only read.
 
         Args:
             host: Its name, as `host:port`.
@@ -187,19 +188,6 @@ class KnownHosts:
             return " ".join((host, *pins))
 
         return self._change_line(host, change, lambda found: by in ("", found.pin))
-
-    def note_next(self, host: str, pin: str, next_pin: str) -> bool:
-        """Remember what `host` has announced with the key of this pin, if that is news.
-
-        Unlike `announce` it only reads if there is nothing to be changed, as is usual.
-
-        Raises:
-            OSError: The file cannot be read or written.
-        """
-        found = self.find(host)
-        if found is None or found.pin != pin or found.next_pin == next_pin:
-            return False
-        return self.announce(host, next_pin, by=pin)
 
     def promote(self, host: str, pin: str) -> bool:
         """Make the key that `host` has announced its current one, if `pin` is that key.
