@@ -263,11 +263,16 @@ class Dialer:
         """Check the server's key, before anything is written; return its pin."""
         if not self.tls:
             return ""
-        pin = pin_of(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        return await asyncio.to_thread(self._check_key, certificate)
+
+    def _check_key(self, certificate: bytes) -> str:
+        """Check the key in a DER certificate, and return its pin; in a thread."""
+        pin = pin_of(certificate)  # the first time it takes long
         if isinstance(self.trust, ssl.SSLContext):
             return pin
         host = host_and_port(self.host, self.port)
-        if await asyncio.to_thread(check_server, self.trust, self.known_hosts, host, pin):
+        if check_server(self.trust, self.known_hosts, host, pin):
             _log.info("%s is new here; its key %s is remembered", host, pin)
         return pin
 

@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from socketchat.cli.failures import ExitCode, Failure
-from socketchat.cli.main import _CleanFormatter, cli, trust
+from socketchat.cli.main import cli, trust
+from socketchat.cli.running import CleanFormatter
 from socketchat.trust.identity import Identity
 from socketchat.trust.invites import Invite, make_token
 from tests.cli.processes import Piped, Stage, stage, status
@@ -451,7 +452,7 @@ def test_a_standard_stream_may_be_closed(tmp_path: Path, closed: str) -> None:
 def test_a_log_line_stays_one_line_whatever_it_quotes() -> None:
     said = "bye\n2026-01-01 00:00:00,000 socketchat.chat: eve (192.0.2.1:1) is online\x1b[2J"
     record = logging.LogRecord("socketchat", logging.INFO, "", 1, "closed: %s", (said,), None)
-    line = _CleanFormatter("%(name)s: %(message)s").format(record)
+    line = CleanFormatter("%(name)s: %(message)s").format(record)
     assert line.startswith("socketchat: closed: bye 2026")
     assert line.isprintable()
 

@@ -1,30 +1,29 @@
 """The command line: what can be asked, and with which options.
 
 Each command's work lies in the module of its name and is imported only when it is asked for, so
-that `--help` is quick. `parsing.py` says what holds for every option.
+that `--help` is quick; `running.py` runs it. `parsing.py` says what holds for every option.
 """
 
 from __future__ import annotations
 
 import getpass
-import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from socketchat.cli.calling import HISTORY
 from socketchat.cli.duration import seconds_of, time_of
-from socketchat.cli.failures import ExitCode, Failure
+from socketchat.cli.outcome import ExitCode
 from socketchat.cli.parsing import Group, option, options
 
 __all__ = ["main"]
 
-_DEFAULT_PORT = 7625  # as socketchat.options has it; --help imports nothing for it
+# As socketchat.options and cli.calling have them; --help imports nothing for it.
+_DEFAULT_PORT = 7625
+_DEFAULT_HISTORY = 50
 _COUNT = click.IntRange(0, 2**31 - 1)  # what every number on the wire and in the log can hold
 
 
@@ -50,7 +49,7 @@ _HISTORY = option(
     "--history",
     metavar="N",
     type=_COUNT,
-    default=HISTORY,
+    default=_DEFAULT_HISTORY,
     show_default=True,
     help="Earlier messages of the room to begin with.",
 )
@@ -360,53 +359,10 @@ def invite(**settings: Any) -> None:
 
 
 def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
-    """Run a command; whatever goes wrong becomes one line and an exit code."""
-    verbose: int = settings.pop("verbose")
-    levels = (logging.CRITICAL, logging.INFO, logging.DEBUG)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_CleanFormatter("%(asctime)s %(name)s: %(message)s"))
-    logging.basicConfig(level=levels[min(verbose, 2)], handlers=[handler])
-    if not verbose:
-        # What endangers a key is said though nobody has asked to be told more.
-        logging.getLogger("socketchat.trust").setLevel(logging.WARNING)
-    try:
-        code = run(**settings)
-    except Failure as exc:
-        _complain(str(exc))
-        code = exc.code
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
-    except Exception as exc:  # noqa: BLE001 - the last resort: a bug, or a machine out of order
-        if verbose > 1:
-            click.echo(_masked(traceback.format_exc()), err=True, nl=False)
-        _complain(f"internal error: {type(exc).__name__}: {exc} (-vv shows more)")
-        code = ExitCode.INTERNAL_ERROR
-    sys.exit(code)
+    """Run a command, and exit as it ends."""
+    from socketchat.cli.running import run_command
 
-
-class _CleanFormatter(logging.Formatter):
-    """Log lines may quote the other side, or an invite."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        from socketchat.text import clean
-
-        # One line but for a traceback, which is ours: nobody can forge another line.
-        record.msg, record.args = clean(record.getMessage(), multiline=False), ()
-        return _masked(super().format(record))
-
-
-def _masked(text: str) -> str:
-    from socketchat.trust.invites import mask
-
-    return mask(text)
-
-
-def _complain(text: str) -> None:
-    """Say on one line what went wrong; it may quote the command line, or the other side."""
-    from socketchat.cli.terminal import say
-    from socketchat.text import clean
-
-    say(f"socketchat: {_masked(clean(text, multiline=False))}")
+    sys.exit(run_command(run, settings))
 
 
 def _open_what_is_missing() -> None:
@@ -423,10 +379,12 @@ def main() -> None:
     try:
         code = cli(prog_name="socketchat", standalone_mode=False)
     except click.ClickException as exc:
+        from socketchat.cli.running import complain
+
         context = getattr(exc, "ctx", None)
         asked = context.command_path if context is not None else "socketchat"
         what = exc.format_message().rstrip(".")
-        _complain(f"{what}; see {asked} --help")
+        complain(f"{what}; see {asked} --help")
         code = exc.exit_code
     except click.Abort:
         code = ExitCode.INTERRUPTED

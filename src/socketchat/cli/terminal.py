@@ -1,8 +1,11 @@
-"""What this process's terminal is good for, and how its end is asked for."""
+"""What this process's terminal is good for, and how its end is asked for.
+
+Every error on the command line is shown by it: it loads asyncio, and what lays out messages, only
+where they are needed.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import signal
@@ -10,8 +13,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from socketchat.cli.render import plain_notice, wrap
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
     "can_be_asked",
@@ -67,6 +72,8 @@ def say(text: str) -> None:
 
 def notice(text: str) -> None:
     """Say something that is no message: `-- text`."""
+    from socketchat.cli.render import plain_notice
+
     say(plain_notice(text))
 
 
@@ -79,6 +86,10 @@ def _columns_of_stderr() -> int:
 
 
 def _fitted(line: str, columns: int) -> str:
+    if len(line) <= columns and line.isascii():
+        return line
+    from socketchat.cli.render import wrap
+
     return f"\n{_INDENT}".join(wrap(line, columns, max(columns - len(_INDENT), 1)))
 
 
@@ -98,6 +109,8 @@ class _LogLines(logging.Handler):
 @contextmanager
 def logs_shown_by(show: Callable[[str], object]) -> Iterator[None]:
     """Have log lines shown by `show` instead of stderr, which would tear the console."""
+    import asyncio
+
     root = logging.getLogger()
     handlers = root.handlers[:]
     instead = _LogLines(show, asyncio.get_running_loop())
@@ -112,6 +125,8 @@ def logs_shown_by(show: Callable[[str], object]) -> Iterator[None]:
 @contextmanager
 def on_signals(callback: Callable[[signal.Signals], object], *names: str) -> Iterator[None]:
     """Have `callback` called in the running loop for each of these signals, where there are any."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     previous = {}
 
