@@ -17,7 +17,7 @@ import click
 
 from socketchat.cli.duration import seconds_of, time_of
 from socketchat.cli.outcome import ExitCode
-from socketchat.cli.parsing import Group, option, options
+from socketchat.cli.parsing import Program, option, options
 
 __all__ = ["main"]
 
@@ -100,11 +100,17 @@ _caller = options(
 
 
 @click.group(
-    cls=Group,
+    cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
 @click.version_option(package_name="socketchat", prog_name="socketchat")
+@option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Take options from this file, in TOML.",
+)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Full-duplex chat between machines: one waits for callers, another calls."""
