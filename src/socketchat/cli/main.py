@@ -11,13 +11,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from socketchat.cli.duration import seconds_of, time_of
 from socketchat.cli.outcome import ExitCode
 from socketchat.cli.parsing import Program, option, options
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["main"]
 
@@ -32,6 +35,16 @@ def _login() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
         return ""
+
+
+def _known_servers(
+    context: click.Context,
+    parameter: click.Parameter,  # noqa: ARG001 - click's signature
+    incomplete: str,
+) -> list[CompletionItem[Any]]:
+    from socketchat.cli.completion import known_servers
+
+    return known_servers(context, incomplete)
 
 
 _DATA = option(
@@ -201,7 +214,7 @@ def serve(**settings: Any) -> None:
 
 
 @cli.command(short_help="Call a server, and chat.")
-@click.argument("target", required=False, default="")
+@click.argument("target", required=False, default="", shell_complete=_known_servers)
 @_HISTORY
 @_caller
 @_terminal
@@ -219,7 +232,7 @@ def connect(**settings: Any) -> None:
 
 
 @cli.command(short_help="Say something in a room, and leave once it is there.")
-@click.argument("target")
+@click.argument("target", shell_complete=_known_servers)
 @click.argument("text", nargs=-1)
 @option("--to", metavar="NAME", default=None, help="Send it to one member of the room alone.")
 @_caller
@@ -235,7 +248,7 @@ def send(**settings: Any) -> None:
 
 
 @cli.command(short_help="Read what is said in a room.")
-@click.argument("target")
+@click.argument("target", shell_complete=_known_servers)
 @_HISTORY
 @_SINCE
 @option("--no-follow", is_flag=True, help="End with the last message that there is.")
@@ -291,7 +304,7 @@ def trust_list(**settings: Any) -> None:
 
 
 @trust.command("forget")
-@click.argument("host")
+@click.argument("host", shell_complete=_known_servers)
 @_DATA
 @_VERBOSE
 def trust_forget(**settings: Any) -> None:
@@ -364,6 +377,20 @@ def invite(**settings: Any) -> None:
     _start(run_invite, settings)
 
 
+@cli.command(short_help="Print what has a shell complete commands, options and servers.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(**settings: Any) -> None:
+    """Print the script that has SHELL complete commands, options and known servers.
+
+    To have it in every shell, add a line to its start-up file. In ~/.bashrc or ~/.zshrc, there
+    behind compinit, write eval "$(socketchat completion bash)" or zsh; for fish, put what is
+    printed into ~/.config/fish/completions/socketchat.fish.
+    """
+    from socketchat.cli.completion import run_completion
+
+    _start(run_completion, settings)
+
+
 def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
     """Run a command, and exit as it ends."""
     from socketchat.cli.running import run_command
@@ -382,6 +409,10 @@ def _open_what_is_missing() -> None:
 def main() -> None:
     """Run the command."""
     _open_what_is_missing()
+    if asked := os.environ.get("_SOCKETCHAT_COMPLETE"):  # by the script of a shell
+        from socketchat.cli.completion import complete
+
+        sys.exit(complete(cli, asked))
     try:
         code = cli(prog_name="socketchat", standalone_mode=False)
     except click.ClickException as exc:

@@ -24,10 +24,10 @@ def run_command(run: Callable[..., int], settings: Mapping[str, Any]) -> int:
 
     Args:
         run: What runs it.
-        settings: What was asked for: its arguments, and `verbose`.
+        settings: What was asked for: its arguments, and `verbose`, which not every command has.
     """
     arguments = {name: value for name, value in settings.items() if name != "verbose"}
-    verbose: int = settings["verbose"]
+    verbose: int = settings.get("verbose", 0)
     _log_to_stderr(verbose)
     try:
         return run(**arguments)
