@@ -14,6 +14,8 @@ from socketchat.cli.main import cli
 from socketchat.cli.outcome import ExitCode
 from tests.cli.processes import stage, status
 from tests.cli.test_main import ALL, INVITE, TOKEN
+from tests.processes import ROOT
+from tests.test_docs import blocks_of
 
 #: Commands, and what runs them.
 RUN = {
@@ -395,3 +397,10 @@ def test_a_default_place_that_cannot_be_is_as_good_as_no_file(
 def test_the_options_of_all_commands_at_once_are_not_in_it() -> None:
     own = {name for it in cli.params if isinstance(it, click.Option) for name in it.opts}
     assert own == {"--version", "--config"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_what_the_documents_show_is_understood(config: Config, page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    (shown,) = (block.body for block in blocks_of(text) if block.kind == "toml")
+    assert config.run(shown, "serve")["room"] == "tea"
