@@ -14,9 +14,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from socketchat.cli.calling import HISTORY
 from socketchat.cli.failures import ExitCode, Failure
-from socketchat.cli.main import cli, trust
+from socketchat.cli.main import _DEFAULT_HISTORY, _DEFAULT_PORT, cli, trust
 from socketchat.cli.running import CleanFormatter
+from socketchat.options import DEFAULT_PORT
 from socketchat.trust.identity import Identity
 from socketchat.trust.invites import Invite, make_token
 from tests.cli.processes import Piped, Stage, stage, status
@@ -129,6 +131,10 @@ def test_the_version_is_told() -> None:
         pytest.skip("not installed")
     result = CliRunner().invoke(cli, ["--version"], prog_name="socketchat")
     assert version in result.output
+
+
+def test_the_defaults_are_those_of_the_library_which_help_does_not_load() -> None:
+    assert (_DEFAULT_PORT, _DEFAULT_HISTORY) == (DEFAULT_PORT, HISTORY)
 
 
 # Wrong questions
