@@ -39,7 +39,9 @@ from socketchat.events import (
     Message,
     Present,
     Rejected,
+    Renamed,
     Restarted,
+    Topic,
     Typing,
 )
 from socketchat.handlers import Admission
@@ -85,6 +87,7 @@ __all__ = [
     "Refusal",
     "Rejected",
     "RemoteProtocolError",
+    "Renamed",
     "Restarted",
     "Server",
     "Session",
@@ -94,6 +97,7 @@ __all__ = [
     "SessionState",
     "Side",
     "SocketChatError",
+    "Topic",
     "Typing",
     "UnsupportedVersion",
     "UntrustedBecause",
