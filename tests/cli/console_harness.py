@@ -19,10 +19,12 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 
 from socketchat.cli.console import Console
 from socketchat.cli.console_terminal import FrameOutput
+from socketchat.cli.failures import Failure
+from socketchat.cli.rooms import LookBack
 from socketchat.errors import SessionClosedError, SessionClosedOK
 from socketchat.events import Event, Message, Typing
 from socketchat.peers import Peer
-from socketchat.session import SessionState
+from socketchat.session import Session, SessionState
 
 NOON = 12 * 3_600_000_000 + 60_000_000  # 12:01
 
@@ -152,6 +154,47 @@ class FakeSession:
         self.break_with(error)
 
 
+class FakeRooms:
+    """The rooms of a server, for the console's tests.
+
+    Attributes:
+        sessions: Those that were opened in order to take part, by room.
+        looked: How far back somebody looked, in which rooms.
+        earlier: What was said before.
+        refusal: Why no room can be opened.
+        closed: The rooms that were left, in order.
+    """
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, FakeSession] = {}
+        self.looked: list[tuple[str, LookBack]] = []
+        self.earlier: list[Message] = []
+        self.refusal: Failure | None = None
+        self.closed: list[str] = []
+
+    def label(self, room: str) -> str:
+        return f"maple/{room}"
+
+    @asynccontextmanager
+    async def join(self, room: str) -> AsyncIterator[Session]:
+        if self.refusal is not None:
+            raise self.refusal
+        session = self.sessions[room] = FakeSession()
+        session.room = room
+        try:
+            yield cast("Session", session)
+        finally:
+            self.closed.append(room)
+
+    @asynccontextmanager
+    async def look(self, room: str, back: LookBack) -> AsyncIterator[Session]:
+        self.looked.append((room, back))
+        session = FakeSession()
+        session.earlier = range(1, len(self.earlier) + 1)
+        session.happen(*self.earlier)
+        yield cast("Session", session)
+
+
 class Screen:
     """A terminal in memory, as the file that an output writes to."""
 
@@ -181,6 +224,15 @@ class Screen:
     def resize(self, columns: int, rows: int) -> None:
         self.size = Size(rows=rows, columns=columns)
         self._pyte.resize(rows, columns)
+
+    @property
+    def title(self) -> str:
+        return self._pyte.title
+
+    @property
+    def bells(self) -> int:
+        """How often the bell rang; titles end with the same character."""
+        return self.raw.count("\a") - self.raw.count("\x1b]2;")
 
     @property
     def raw(self) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -14,11 +12,11 @@ from hypothesis import strategies as st
 from socketchat.cli.asking import Question
 from socketchat.cli.commands import COMMANDS, interpret
 from socketchat.cli.ignoring import Ignored
-from socketchat.cli.rooms import LookBack, Rooms
-from socketchat.events import Joined, Message
+from socketchat.cli.rooms import Rooms
+from socketchat.events import Message
 from socketchat.peers import Peer
-from socketchat.session import Session, SessionState
-from tests.cli.console_harness import NOON, FakeSession
+from socketchat.session import SessionState
+from tests.cli.console_harness import NOON, FakeRooms, FakeSession
 
 
 class Host:
@@ -324,38 +322,18 @@ def test_a_new_link_is_asked_for() -> None:
 # What was said before
 
 
-class Library:
-    """Rooms in which something was said before."""
-
-    def __init__(self, *messages: Message) -> None:
-        self.messages = messages
-        self.looked: list[tuple[str, LookBack]] = []
-
-    def label(self, room: str) -> str:
-        return room
-
-    def join(self, room: str) -> AbstractAsyncContextManager[Session]:
-        raise NotImplementedError
-
-    @asynccontextmanager
-    async def look(self, room: str, back: LookBack) -> AsyncIterator[Session]:
-        self.looked.append((room, back))
-        session = FakeSession()
-        session.earlier = range(1, len(self.messages) + 1)
-        session.happen(Joined("bob"), *self.messages)
-        yield cast("Session", session)
-
-
 def said(number: int) -> Message:
     return Message(f"line {number}", "bob", number, NOON, replayed=True)
 
 
 async def test_what_was_said_before_is_shown() -> None:
-    rooms = Library(said(1), said(2))
+    rooms = FakeRooms()
+    rooms.earlier = [said(1), said(2)]
     host = Host(rooms)
     interpret(host, "/history")
     assert await host.answer() == "those were the last 2 messages"
     assert host.earlier == [said(1), said(2)]
+    assert host.notices == ["this was said before:"]
     interpret(host, "/history 500")
     interpret(host, "/history 2h")
     await host.answer()
@@ -366,7 +344,7 @@ async def test_what_was_said_before_is_shown() -> None:
 
 
 async def test_where_nothing_was_said_that_is_told() -> None:
-    host = Host(Library())
+    host = Host(FakeRooms())
     interpret(host, "/history")
     assert await host.answer() == "nothing was said here before"
     interpret(host, "/history 1d")

@@ -100,7 +100,7 @@ class Attendant:
             text = ""
         await self._registry.set_topic(room.name, text, member.nick)
         room.set_topic(text, member.nick)
-        return f"the topic is now: {text}" if text else "the room has no topic any more"
+        return ""  # all in the room are told, this one too
 
     async def _search(self, member: Member, room: Room, argument: str) -> str:
         if not argument:

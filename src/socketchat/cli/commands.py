@@ -247,7 +247,11 @@ def _history(host: CommandHost, argument: str) -> None:
     except ValueError as exc:
         host.notice(f"/history: {exc}")
         return
-    host.ask("history", lambda: look_back(rooms, room, back, host.show_earlier))
+
+    async def history() -> str:
+        return await look_back(rooms, room, back, notice=host.notice, show=host.show_earlier)
+
+    host.ask("history", history)
 
 
 # What the server does

@@ -24,7 +24,7 @@ from typing import ClassVar
 from prompt_toolkit.application import Application, create_app_session
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
-from prompt_toolkit.history import InMemoryHistory, ThreadedHistory
+from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import ColorDepth, Output
 
@@ -147,9 +147,10 @@ class Console:
 
     def _make_buffer(self, directory: Path | None) -> Buffer:
         kept = None if directory is None else InputHistory(directory / "input_history")
+        self._history = kept
         return Buffer(
             multiline=True,
-            history=InMemoryHistory() if kept is None else ThreadedHistory(kept),
+            history=InMemoryHistory() if kept is None else kept,
             enable_history_search=True,
             completer=ChatCompleter(self.people, self._room_names),
             on_text_changed=lambda _: self._typed(),
@@ -214,6 +215,8 @@ class Console:
         """
         assert not self._started, "a console runs once"
         self._started = True
+        if self._history is not None:
+            await asyncio.to_thread(self._history.read)
         self._attention.start()
         self.notice(self._banner())
         with create_app_session(input=self._input, output=self._output):
@@ -524,7 +527,7 @@ class Console:
                 continue
             unread = f" {room.unread:,}{'!' if room.is_called else ''}" if room.unread else ""
             style = "class:toolbar.called" if room.is_called else "class:toolbar"
-            parts.append(Part(f" {text}{unread} ", 3 if room.unread else 0, style, is_joined=True))
+            parts.append(Part(f"{text}{unread}", 3 if room.unread else 0, style, is_joined=True))
         return parts
 
     async def _watch_bar(self) -> None:

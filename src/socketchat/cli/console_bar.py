@@ -24,7 +24,7 @@ class Part(NamedTuple):
         text: What it says, cleaned.
         importance: Parts of less give way first.
         style: How it looks.
-        is_joined: Whether it stands right behind the part before it, as long as that is there.
+        is_joined: Whether only a blank parts it from the one before it.
     """
 
     text: str
@@ -48,7 +48,7 @@ def bar_row(parts: Sequence[Part], columns: int) -> Row:
 def _row(parts: Sequence[Part]) -> Row:
     row: Row = []
     for part in parts:
-        if row and not part.is_joined:
-            row.append(("class:toolbar", _BETWEEN))
+        if row:
+            row.append(("class:toolbar", " " if part.is_joined else _BETWEEN))
         row.append((part.style, part.text))
     return row

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.buffer import Buffer, CompletionState
+from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.key_binding import (
     KeyBindings,
@@ -68,7 +69,7 @@ def _editing(host: KeyHost, buffer: Buffer) -> KeyBindings:
         if buffer.complete_state:
             buffer.complete_next()
         else:
-            buffer.start_completion(select_first=True)
+            _complete(buffer)
 
     @bindings.add("s-tab", filter=typing)
     def _(_event: KeyPressEvent) -> None:
@@ -86,6 +87,15 @@ def _editing(host: KeyHost, buffer: Buffer) -> KeyBindings:
             host.look_at_number(number)
 
     return bindings
+
+
+def _complete(buffer: Buffer) -> None:
+    """Put in the first candidate; at once, so that what is typed next stands behind it."""
+    event = CompleteEvent(completion_requested=True)
+    candidates = list(buffer.completer.get_completions(buffer.document, event))
+    if candidates:
+        buffer.complete_state = CompletionState(buffer.document, candidates)
+        buffer.go_to_completion(0)
 
 
 def _leaving(host: KeyHost, buffer: Buffer) -> KeyBindings:

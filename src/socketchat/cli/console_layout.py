@@ -121,17 +121,17 @@ def _candidates(buffer: Buffer, output: Output) -> FormattedText:
     assert state is not None
     current = state.complete_index or 0
     names = [completion.display_text for completion in state.completions]
-    text: Row = []
     free = output.get_size().columns - 1
-    for index, name in enumerate(names[current:]):
-        if index and width(name) > free:
+    # From the first on, if there is room up to the current one; else from that one on.
+    first = 0 if sum(width(name) + 2 for name in names[: current + 1]) <= free else current
+    text: Row = []
+    for index, name in enumerate(names[first:], first):
+        if text and width(name) + (2 if index < len(names) - 1 else 0) > free:
             text.append(("class:completion", "…"))
             break
         shown = clip(name, max(free, 1))
-        text += [
-            ("class:completion.current" if not index else "class:completion", shown),
-            ("", "  "),
-        ]
+        style = "class:completion.current" if index == current else "class:completion"
+        text += [(style, shown), ("", "  ")]
         free -= width(shown) + 2
     return FormattedText(text)
 

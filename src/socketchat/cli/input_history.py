@@ -28,7 +28,7 @@ _log = logging.getLogger("socketchat.client")
 
 
 class InputHistory(History):
-    """The history of the console's input; wrap it in `ThreadedHistory` to load it.
+    """The history of the console's input: `read` it first, in a thread.
 
     Args:
         path: The file.
@@ -37,17 +37,22 @@ class InputHistory(History):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+        self._kept: list[str] = []
 
-    def load_history_strings(self) -> Iterable[str]:
-        """Return what is kept, the newest first; it reads the disk."""
+    def read(self) -> None:
+        """Read what is kept from the disk."""
         try:
             lines = self._path.read_bytes().splitlines()
         except OSError:
-            return []
+            return
         kept = [text for line in lines if (text := _text_of(line))]
+        self._kept = kept[-MAX_KEPT:]
         if len(lines) > 2 * MAX_KEPT:
-            self._cut(kept[-MAX_KEPT:])
-        return kept[: -MAX_KEPT - 1 : -1]
+            self._cut()
+
+    def load_history_strings(self) -> Iterable[str]:
+        """Return what was read, the newest first."""
+        return reversed(self._kept)
 
     def store_string(self, string: str) -> None:
         """Keep one more: a short write at the end of the file, which waits for no disk."""
@@ -63,9 +68,10 @@ class InputHistory(History):
         except OSError as exc:
             _log.info("what is typed is not kept: %s", exc)
 
-    def _cut(self, kept: list[str]) -> None:
+    def _cut(self) -> None:
+        data = "".join(json.dumps(text) + "\n" for text in self._kept).encode()
         try:
-            replace_secret(self._path, "".join(json.dumps(text) + "\n" for text in kept).encode())
+            replace_secret(self._path, data)
         except OSError as exc:
             _log.info("the history of what was typed is not cut: %s", exc)
 

@@ -42,9 +42,14 @@ def look_back_of(argument: str) -> LookBack:
 
 
 async def look_back(
-    rooms: Rooms, room: str, back: LookBack, show: Callable[[Message], object]
+    rooms: Rooms,
+    room: str,
+    back: LookBack,
+    *,
+    notice: Callable[[str], object],
+    show: Callable[[Message], object],
 ) -> str:
-    """Show what was said in a room before, and say how much it was.
+    """Show what was said in a room before, between a line that says so and one that counts it.
 
     Raises:
         Failure: The room cannot be read.
@@ -55,6 +60,8 @@ async def look_back(
         async for event in earlier_events(session):
             if not isinstance(event, Message):
                 continue
+            if not count:
+                notice("this was said before:")
             show(event)
             count += 1
             if count % 50 == 0:
