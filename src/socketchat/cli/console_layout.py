@@ -75,7 +75,7 @@ def make_layout(
     """
     search = SearchToolbar()
     typed = Window(
-        BufferControl(buffer, search_buffer_control=search.control),
+        BufferControl(buffer, search_buffer_control=search.control, preview_search=True),
         get_line_prefix=_prefix,
         height=Dimension(min=1),
         wrap_lines=True,
