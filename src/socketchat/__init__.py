@@ -47,7 +47,9 @@ if TYPE_CHECKING:
         Message,
         Present,
         Rejected,
+        Renamed,
         Restarted,
+        Topic,
         Typing,
     )
     from socketchat.handlers import Admission
@@ -93,6 +95,7 @@ __all__ = [
     "Refusal",
     "Rejected",
     "RemoteProtocolError",
+    "Renamed",
     "Restarted",
     "Server",
     "Session",
@@ -102,6 +105,7 @@ __all__ = [
     "SessionState",
     "Side",
     "SocketChatError",
+    "Topic",
     "Typing",
     "UnsupportedVersion",
     "UntrustedBecause",
@@ -120,7 +124,8 @@ _NAMES = {
         "SessionClosedOK SocketChatError UnsupportedVersion UntrustedBecause UntrustedPeer"
     ),
     "events": (
-        "Event Gap Joined Left LinkLost LinkRestored Message Present Rejected Restarted Typing"
+        "Event Gap Joined Left LinkLost LinkRestored Message Present Rejected Renamed Restarted "
+        "Topic Typing"
     ),
     "handlers": "Admission",
     "options": "DEFAULT_PORT Options",

@@ -29,7 +29,7 @@ from socketchat.fingerprint import is_pin
 from socketchat.link import Link
 from socketchat.messages import MAX_INVITE, check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
-from socketchat.session import Session, Side
+from socketchat.session import Session, Side, microseconds_of
 from socketchat.streams import open_streams
 from socketchat.trust.device import Device
 from socketchat.trust.identity import pin_of
@@ -124,7 +124,7 @@ def connect(
         tls=tls,
         reconnect=reconnect,
         history=history,
-        since=_microseconds(since),
+        since=microseconds_of(since),
         outbox=outbox,
         device=device,
         invite=invite or "",
@@ -278,19 +278,6 @@ class Dialer:
         if check_server(self.trust, self._known(), host, pin):
             _log.info("%s is new here; its key %s is remembered", host, pin)
         return pin
-
-
-def _microseconds(when: datetime | None) -> int:
-    """Return a time in microseconds since the epoch; 0 is none.
-
-    Raises:
-        ValueError: It does not say in which time zone it is.
-    """
-    if when is None:
-        return 0
-    if when.tzinfo is None:
-        raise ValueError(f"since must say its time zone: {when!r}")
-    return max(int(when.timestamp() * 1_000_000), 1)
 
 
 def _is_passing(exc: OSError | HandshakeError) -> bool:

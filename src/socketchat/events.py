@@ -23,7 +23,9 @@ __all__ = [
     "Message",
     "Present",
     "Rejected",
+    "Renamed",
     "Restarted",
+    "Topic",
     "Typing",
 ]
 
@@ -39,8 +41,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
             sender's between plain peers.
         to: The one it is for, if it is a direct message; else empty.
         replayed: It was said before this session joined.
-        own: It is this session's own message, come back in the room's order; only `events()`
-            shows those.
+        own: Its number in our lane, as `Receipt.number`, if it is this session's own message, come
+            back in the room's order; else 0. Only `events()` shows those.
         public: The public key of the sender, 32 bytes; empty if it has none, or if it is the other
             side itself.
     """
@@ -51,7 +53,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     at: int
     to: str = ""
     replayed: bool = False
-    own: bool = False
+    own: int = 0
     public: bytes = b""
 
     @property
@@ -119,6 +121,24 @@ class Present(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
 
 
+class Renamed(msgspec.Struct, frozen=True):
+    """Someone goes by another name from now on.
+
+    `key` is the fingerprint of their key, or empty.
+    """
+
+    nick: str
+    now: str
+    key: str = ""
+
+
+class Topic(msgspec.Struct, frozen=True):
+    """What the room is about, as `nick` has put it; an empty text takes that away."""
+
+    text: str
+    nick: str = ""
+
+
 class Typing(msgspec.Struct, frozen=True):
     """Someone is typing."""
 
@@ -171,6 +191,8 @@ Event: TypeAlias = (
     | Joined
     | Left
     | Present
+    | Renamed
+    | Topic
     | Typing
     | LinkLost
     | LinkRestored

@@ -51,7 +51,9 @@ from socketchat.events import (
     LinkRestored,
     Present,
     Rejected,
+    Renamed,
     Restarted,
+    Topic,
     Typing,
 )
 from socketchat.fingerprint import DIGEST_SIZE, fingerprint_of, pin_of_digest
@@ -91,6 +93,10 @@ class SessionLifecycle:
         latency: Seconds that the last ping took, there and back; 0.0 until there was one.
         earlier: The numbers of what was said in the room before the session came in, as far as it
             is given that; it is given none of what was meant for others.
+        has_log: Whether the room is kept in a log: what is said there, our own messages too, then
+            comes back in the room's order.
+        head: The number of the last entry that the room had when the link came about; 0 without a
+            log.
         next_pin: The pin of the key that the server will have next, as it has announced; or empty.
         on_end: Called once, when the session has ended.
     """
@@ -120,6 +126,8 @@ class SessionLifecycle:
         self.peer = Peer()
         self.latency = 0.0
         self.earlier = range(0)
+        self.has_log = False
+        self.head = 0
         self.next_pin = ""
         self.on_end: Callable[[], object] | None = None
         self._options = options
@@ -154,6 +162,8 @@ class SessionLifecycle:
         self._error: SessionClosed | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
+        # Ends a pause between two attempts to come back.
+        self._hurried = asyncio.Event()
 
     # ---- links come ----
 
@@ -218,6 +228,7 @@ class SessionLifecycle:
         greeted, welcomed, rest = await link.greet_server()
         welcome = welcomed.welcome
         self.nick, self.room = welcome.nick, welcome.room
+        self.has_log, self.head = welcome.floor > 0, welcome.head
         self.peer = Peer(greeted.greeting.server, key, link.address)
         if self.state is SessionState.CONNECTING or welcomed.resumed.restarted:
             self.earlier = range(welcome.after[0] + 1, welcome.head + 1)
@@ -311,7 +322,7 @@ class SessionLifecycle:
             finally:
                 self._driven -= 1
                 if self._error is not None and not self._driven:
-                    self._closed.set()
+                    self._set_closed()
 
     # ---- what comes over them ----
 
@@ -389,6 +400,10 @@ class SessionLifecycle:
                 self._put_passing(Joined(nick, address, fingerprint_of(key)))
             case wire.Event("left", nick, address, key):
                 self._put_passing(Left(nick, address, fingerprint_of(key)))
+            case wire.Event("renamed", nick, key=key, text=now):
+                self._put_passing(Renamed(nick, now, fingerprint_of(key)))
+            case wire.Event("topic", nick, text=text):
+                self._put_passing(Topic(text, nick))
             case wire.Event("typing", nick):
                 self._put_passing(Typing(nick))
             case wire.Answer(id=asked):
@@ -505,9 +520,13 @@ class SessionLifecycle:
         self._linked.set()
         self._inbox.end()
         if not self._driven:
-            self._closed.set()
+            self._set_closed()
         if self.on_end is not None:
             self.on_end()
+
+    def _set_closed(self) -> None:
+        self._closed.set()
+        self._hurried.set()
 
     @staticmethod
     def _make_error(first: Close, link: Link | None, *, bad: bool = False) -> SessionClosed:

@@ -28,6 +28,7 @@ __all__ = [
     "MAX_NUMBER",
     "MAX_PRESENT",
     "MAX_REASON",
+    "MAX_TOPIC",
     "VERSION",
     "Ack",
     "Answer",
@@ -70,6 +71,8 @@ MAX_PRESENT: Final = 256
 MAX_COMMAND: Final = 32
 MAX_ARGUMENT: Final = 1000
 MAX_ANSWER: Final = 4000
+#: The longest topic of a room, in code points.
+MAX_TOPIC: Final = 300
 
 #: The highest number of a post.
 MAX_NUMBER: Final = 2**63 - 1
@@ -248,16 +251,18 @@ class Event(Struct, array_like=True, frozen=True, tag=11):
     """Something that passes: never logged, lost without harm.
 
     Attributes:
-        kind: `joined`, `left` or `typing`; others are ignored.
+        kind: `joined`, `left`, `renamed`, `topic` or `typing`; others are ignored.
         nick: Whom it is about.
         address: Where they call from; told to the host alone.
         key: Their public key, or empty.
+        text: Of `renamed`, the name that they have now; of `topic`, what the room is about now.
     """
 
     kind: Annotated[str, Meta(max_length=32)]
     nick: Name = ""
     address: Annotated[str, Meta(max_length=64)] = ""
     key: Key = b""
+    text: Annotated[str, Meta(max_length=MAX_TOPIC)] = ""
 
 
 class Bye(Struct, array_like=True, frozen=True, tag=12):

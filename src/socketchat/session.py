@@ -12,6 +12,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, Coroutine
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -44,6 +45,19 @@ def make_goodbye(code: int, reason: str) -> Close:
     return Close(code, reason)
 
 
+def microseconds_of(when: datetime | None) -> int:
+    """Return a time in microseconds since the epoch; 0 is none.
+
+    Raises:
+        ValueError: It does not say in which time zone it is.
+    """
+    if when is None:
+        return 0
+    if when.tzinfo is None:
+        raise ValueError(f"since must say its time zone: {when!r}")
+    return max(int(when.timestamp() * 1_000_000), 1)
+
+
 class Session(SessionLifecycle):
     """One conversation with one peer.
 
@@ -61,6 +75,10 @@ class Session(SessionLifecycle):
         latency: Seconds that the last ping took, there and back; 0.0 until there was one.
         earlier: The numbers of what was said in the room before the session came in, as far as it
             is given that; it is given none of what was meant for others.
+        has_log: Whether the room is kept in a log: what is said there, our own messages too, then
+            comes back in the room's order.
+        head: The number of the last entry that the room had when the link came about; 0 without a
+            log.
     """
 
     def __init__(
@@ -89,6 +107,7 @@ class Session(SessionLifecycle):
         nick: str = "",
         room: str = "",
         history: int = 0,
+        since: datetime | None = None,
         device: Prover | None = None,
         **options: Unpack[OptionArgs],
     ) -> Self:
@@ -106,6 +125,7 @@ class Session(SessionLifecycle):
             nick: Our name, at most 64 characters.
             room: The room to ask for, as a client.
             history: How many earlier messages of it to ask for, as a client.
+            since: Ask for what was said in it at this time or later, instead.
             device: Whose key to show, as a client; None shows none. Nothing of the streams goes
                 into the proof: it is worth as much as they are.
             **options: See `Options`.
@@ -118,6 +138,7 @@ class Session(SessionLifecycle):
         try:
             checked = Options(**options)
             wire.check_names(nick, room)
+            begin = microseconds_of(since)
         except BaseException:
             writer.close()
             raise
@@ -125,7 +146,13 @@ class Session(SessionLifecycle):
         now = asyncio.get_running_loop().time()
         if side is Side.CLIENT:
             session = cls(side, checked, lane=os.urandom(16), resumable=False)
-            core = session.client_protocol(nick=nick, room=room, history=history, device=device)
+            core = session.client_protocol(
+                nick=nick,
+                room=room,
+                history=history,
+                since=begin,
+                device=device,
+            )
             link = Link(reader, writer, core)
         else:
             greeting = Greeting(wire.VERSION, os.urandom(32), nick, Limits(checked.max_size))
@@ -340,7 +367,7 @@ class Session(SessionLifecycle):
             post.at,
             post.to,
             replayed=post.number < self.earlier.stop,
-            own=bool(post.own),
+            own=post.own,
             public=post.key,
         )
 
@@ -391,6 +418,22 @@ class Session(SessionLifecycle):
             raise CommandFailed(answer.code, answer.text)
         return answer.text
 
+    async def rename(self, nick: str) -> str:
+        """Go by another name in the room, also after a lost link; return the one that was given.
+
+        It is given as at the door: who finds the name taken gets one that resembles it.
+
+        Cancellation: we may have the other name all the same.
+
+        Raises:
+            CommandFailed: The server did not do it, or the link was lost before it answered.
+            SessionClosed: The session is closed or closing, or ended first.
+            ValueError: The name is too long.
+        """
+        wire.check_names(nick)
+        self.nick = await self.command("nick", nick)
+        return self.nick
+
     async def ping(self) -> float:
         """Return the seconds that a ping takes, there and back; waits through a lost link.
 
@@ -436,6 +479,20 @@ class Session(SessionLifecycle):
             self._start_closing(goodbye)
         await self.wait_closed()
 
+    def reconnect(self) -> bool:
+        """Have a new link opened at once, in place of the one that there is if there is one.
+
+        Returns:
+            Whether that can be: a server's end, one from `from_streams` and one that does not
+            reconnect wait for nothing and open nothing.
+        """
+        if not self._resumable or self.side is Side.SERVER or self._closing or self._error:
+            return False
+        if self._link is not None:
+            self._link.cut("it was asked for a new one")
+        self._hurried.set()
+        return True
+
     def abort(self) -> None:
         """Cut the link and end the session at once; what is unacknowledged may be lost."""
         self._cut_off()
@@ -452,11 +509,15 @@ class Session(SessionLifecycle):
     async def closed_within(self, seconds: float) -> bool:
         """Wait until the session is closed, or for so many seconds; tell whether it is.
 
+        Whoever asks for a new link at once (`reconnect`) ends that too.
+
         Cancellation: safe.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closed.wait()
+        if not self._closed.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._hurried.wait()
+            self._hurried.clear()
         return self._closed.is_set()
 
     async def __aenter__(self) -> Self:

@@ -297,6 +297,42 @@ class LogConformance(ABC):
             assert min(told_after) >= 0
             assert seen == await log.read("lobby", 0)
 
+    @pytest.mark.parametrize(
+        ("words", "found"),
+        [
+            ("fox", [1, 3, 4]),
+            ("quick FOX", [1, 3]),
+            ("cafe", [2]),
+            ("well-known", [3]),
+            ("quick cat", []),
+            ('fox" OR "cafe', []),
+            ("", [1, 2, 3, 4, 6]),
+        ],
+    )
+    async def test_texts_with_all_words_are_found(self, words: str, found: list[int]) -> None:
+        texts: list[str | bytes] = [
+            "the quick fox",
+            "caf\u00e9",
+            "a Quick, well-known fox",
+            "fox",
+            b"fox",
+            "foxes",
+        ]
+        async with self.made(Clock()) as log:
+            await log.append("lobby", ADA, [draft(n, text) for n, text in enumerate(texts, 1)])
+            await log.append("other", ADA, [draft(1, "fox")])
+            hits = await log.search("lobby", words, lambda _: True, limit=10)
+            assert numbers(hits) == found
+            newest = await log.search("lobby", words, lambda _: True, limit=2)
+            assert numbers(newest) == found[-2:]
+
+    async def test_only_what_may_be_seen_is_found(self) -> None:
+        async with self.made(Clock()) as log:
+            await log.append("lobby", ADA, drafts(1, 9))
+            seen = await log.search("lobby", "text", lambda it: it.number % 2 == 0, limit=3)
+            assert numbers(seen) == [4, 6, 8]
+            assert await log.search("nowhere", "text", lambda _: True, limit=3) == []
+
     async def test_what_a_watcher_is_told_can_be_read(self) -> None:
         async with self.made(Clock()) as log:
             news: asyncio.Queue[Entry] = asyncio.Queue()

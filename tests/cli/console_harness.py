@@ -19,8 +19,12 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 
 from socketchat.cli.console import Console
 from socketchat.cli.console_terminal import FrameOutput
+from socketchat.cli.failures import Failure
+from socketchat.cli.rooms import LookBack
 from socketchat.errors import SessionClosedError, SessionClosedOK
-from socketchat.events import Event, Message
+from socketchat.events import Event, Message, Typing
+from socketchat.peers import Peer
+from socketchat.session import Session, SessionState
 
 NOON = 12 * 3_600_000_000 + 60_000_000  # 12:01
 
@@ -28,8 +32,10 @@ NOON = 12 * 3_600_000_000 + 60_000_000  # 12:01
 class FakeReceipt:
     """A receipt that the test settles."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, to: str, number: int) -> None:
         self.text = text
+        self.to = to
+        self.number = number
         self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -52,9 +58,22 @@ class FakeSession:
         self.nick = "ada"
         self.room = "lobby"
         self.latency = 0.0
+        self.has_log = False
+        self.head = 0
+        self.peer = Peer("maple", "SHA256:key", "192.0.2.1:7625")
+        self.state = SessionState.OPEN
+        self.unacknowledged = 0
+        self.next_pin = ""
+        self.typed = 0
+        self.reconnected = 0
+        self.can_reconnect = True
+        self.earlier = range(0)
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.close_code: int | None = None
         self.close_reason = ""
         self.receipts: list[FakeReceipt] = []
+        self.told: dict[str, str] = {}
         self.commands: list[tuple[str, str]] = []
         self.confirm = True
         self.accepting = asyncio.Event()
@@ -63,11 +82,11 @@ class FakeSession:
         self._accepted = asyncio.Event()
         self._events: asyncio.Queue[Event | Exception] = asyncio.Queue()
 
-    async def send(self, body: str, /) -> FakeReceipt:
+    async def send(self, body: str, /, *, to: str = "") -> FakeReceipt:
         await self.accepting.wait()
         if self.refusal is not None:
             raise self.refusal
-        receipt = FakeReceipt(body)
+        receipt = FakeReceipt(body, to, len(self.receipts) + 1)
         self.receipts.append(receipt)
         self._accepted.set()
         if self.confirm:
@@ -78,7 +97,23 @@ class FakeSession:
         self.commands.append((name, argument))
         if self.refusal is not None:
             raise self.refusal
-        return f"done: {name}"
+        return self.told.get(name, f"done: {name}")
+
+    async def rename(self, nick: str) -> str:
+        self.nick = await self.command("nick", nick)
+        return self.nick
+
+    def reconnect(self) -> bool:
+        self.reconnected += self.can_reconnect
+        return self.can_reconnect
+
+    def tell(self, event: Typing) -> bool:
+        self.typed += 1
+        return True
+
+    async def ping(self) -> float:
+        await self.answers.wait()
+        return self.latency
 
     async def events(self) -> AsyncIterator[Event]:
         while True:
@@ -119,6 +154,47 @@ class FakeSession:
         self.break_with(error)
 
 
+class FakeRooms:
+    """The rooms of a server, for the console's tests.
+
+    Attributes:
+        sessions: Those that were opened in order to take part, by room.
+        looked: How far back somebody looked, in which rooms.
+        earlier: What was said before.
+        refusal: Why no room can be opened.
+        closed: The rooms that were left, in order.
+    """
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, FakeSession] = {}
+        self.looked: list[tuple[str, LookBack]] = []
+        self.earlier: list[Message] = []
+        self.refusal: Failure | None = None
+        self.closed: list[str] = []
+
+    def label(self, room: str) -> str:
+        return f"maple/{room}"
+
+    @asynccontextmanager
+    async def join(self, room: str) -> AsyncIterator[Session]:
+        if self.refusal is not None:
+            raise self.refusal
+        session = self.sessions[room] = FakeSession()
+        session.room = room
+        try:
+            yield cast("Session", session)
+        finally:
+            self.closed.append(room)
+
+    @asynccontextmanager
+    async def look(self, room: str, back: LookBack) -> AsyncIterator[Session]:
+        self.looked.append((room, back))
+        session = FakeSession()
+        session.earlier = range(1, len(self.earlier) + 1)
+        session.happen(*self.earlier)
+        yield cast("Session", session)
+
+
 class Screen:
     """A terminal in memory, as the file that an output writes to."""
 
@@ -148,6 +224,15 @@ class Screen:
     def resize(self, columns: int, rows: int) -> None:
         self.size = Size(rows=rows, columns=columns)
         self._pyte.resize(rows, columns)
+
+    @property
+    def title(self) -> str:
+        return self._pyte.title
+
+    @property
+    def bells(self) -> int:
+        """How often the bell rang; titles end with the same character."""
+        return self.raw.count("\a") - self.raw.count("\x1b]2;")
 
     @property
     def raw(self) -> str:

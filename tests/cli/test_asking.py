@@ -34,17 +34,21 @@ class Server:
 async def asking() -> AsyncIterator[tuple[Asking, Server, list[str]]]:
     """Ask a server, and note what is shown."""
     server, shown = Server(), list[str]()
-    it = Asking(server, shown.append)
+    it = Asking(shown.append)
     task = asyncio.create_task(it.run())
     yield it, server, shown
     task.cancel()
     await asyncio.wait([task])
 
 
+def ask(it: Asking, server: Server, name: str, argument: str = "") -> None:
+    it.add(name, lambda: server.command(name, argument))
+
+
 async def test_answers_are_shown_in_the_order_of_the_commands() -> None:
     async with asking() as (it, server, shown):
-        it.add("kick", "eve")
-        it.add("bans", "")
+        ask(it, server, "kick", "eve")
+        ask(it, server, "bans")
         await turns()
         assert server.asked == [("kick", "eve")]
         server.answers.put_nowait("eve was shown the door")
@@ -68,17 +72,17 @@ async def test_what_fails_is_shown_and_the_next_one_is_asked_for(
     async with asking() as (it, server, shown):
         server.answers.put_nowait(error)
         server.answers.put_nowait("fine")
-        it.add("kick", "eve")
-        it.add("bans", "")
+        ask(it, server, "kick", "eve")
+        ask(it, server, "bans")
         await turns()
         assert shown == [words, "fine"]
 
 
 async def test_no_more_wait_than_a_few() -> None:
     async with asking() as (it, server, shown):
-        it.add("kick", "eve")
+        ask(it, server, "kick", "eve")
         await turns()
         for _ in range(MAX_WAITING + 1):
-            it.add("bans", "")
-        assert shown == ["/bans was not sent: the server has not answered those before it yet"]
+            ask(it, server, "bans")
+        assert shown == ["/bans was not sent: those before it are not answered yet"]
         assert server.asked == [("kick", "eve")]

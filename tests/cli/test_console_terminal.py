@@ -98,8 +98,8 @@ async def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, console.exit)
     send = session.send
-    async def send_and_answer(text):
-        receipt = await send(text)
+    async def send_and_answer(text, *, to=""):
+        receipt = await send(text, to=to)
         if text == "flood":
             for number in range(3000):
                 session.say(f"line {number}")

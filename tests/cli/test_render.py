@@ -24,7 +24,6 @@ from socketchat.cli.render import (
     plain,
     plain_notice,
     words,
-    wrap,
 )
 from socketchat.cli.render_json import (
     connected_json,
@@ -35,6 +34,7 @@ from socketchat.cli.render_json import (
     rejected_json,
     to_json,
 )
+from socketchat.cli.wrapping import wrap
 from socketchat.events import (
     Event,
     Gap,
@@ -253,7 +253,7 @@ def test_what_is_no_message_is_a_notice() -> None:
         "-- the link is lost: reset; what you send waits until it is back",
         "-- the link is back",
         f"-- {RESTARTED[0]} \n   {RESTARTED[1]}",
-        "-- 1,298 messages are missing here: the room keeps them no longer",
+        "── 1,298 messages are missing here: the room keeps them no longer ──",
         "-- message 7 was refused: muted",
         "-- here: bob, eve␛",
     ]

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from socketchat import LogError, LogFailed, LogUnavailable
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
+from socketchat.chat.words import matcher
 from tests.simulation.history import Committed, History, Trimmed
 
 __all__ = ["Disk", "Request", "SimulatedLog"]
@@ -317,6 +318,15 @@ class SimulatedLog:
             found.append(entry)
             size -= len(entry.body)
         return found
+
+    async def search(
+        self, room: str, words: str, sees: Callable[[Entry], bool], *, limit: int
+    ) -> list[Entry]:
+        """See `Log.search`."""
+        held = await self._reach(room)
+        holds = matcher(words)
+        texts = [one for one in held.entries[max(held.floor - 1, 0) :] if isinstance(one.body, str)]
+        return [one for one in texts if sees(one) and holds(str(one.body))][-limit:]
 
     def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
         """See `Log.watch`."""

@@ -192,6 +192,20 @@ class Log(Protocol):
                 texts).
         """
 
+    async def search(
+        self, room: str, words: str, sees: Callable[[Entry], bool], *, limit: int
+    ) -> list[Entry]:
+        """Return the newest texts in a room that have all of these words in them, oldest first.
+
+        Case and accents do not matter.
+
+        Args:
+            room: The room's name.
+            words: The words, in any order; none at all matches every text.
+            sees: Tells whether an entry may be found; called from any thread.
+            limit: The most entries to return.
+        """
+
     def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
         """Have `watcher` called with every entry that is committed in a room from now on.
 

@@ -63,6 +63,7 @@ class Member:
         nick: Its name in the room.
         place: The number of the last entry that it was given.
         told: How much of what passes in this turn of the loop had passed when it came.
+        renamed_at: When it last took another name, by the loop's clock.
     """
 
     def __init__(self, room: Room, session: LoggedSession, standing: Standing) -> None:
@@ -75,6 +76,7 @@ class Member:
         self.nick = session.nick
         self.place = session.place.after[0]
         self.told = 0
+        self.renamed_at = float("-inf")
         self._room = room
         self._loop = asyncio.get_running_loop()
         self._bucket = TokenBucket(room.rules.rate, self._loop.time())

@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from socketchat.chat.facts import Facts, MemoryFacts
-from socketchat.chat.names import name_key
+from socketchat.chat.names import candidates, name_key
 from socketchat.errors import CloseCode, HandshakeRefused
 from socketchat.fingerprint import fingerprint_of, is_pin
 from socketchat.quota import network_of
 
-__all__ = ["Ban", "Registry", "Standing"]
+__all__ = ["GUEST", "Ban", "Registry", "Standing"]
+
+#: The name of those who ask for none; nobody's own.
+GUEST: Final = "guest"
 
 #: Names that one key may own, and all keys together; more can be used, and are then nobody's.
 MAX_NAMES: Final = 16
@@ -34,6 +37,7 @@ MAX_NETWORKS: Final = 10_000
 MAX_REASON: Final = 200
 
 _NAME, _KNOWN, _OPERATOR = "name", "known", "operator"
+_TOPIC = "topic"
 _BANNED_KEY, _BANNED_ADDRESS, _MUTED, _INVITE = "banned key", "banned address", "muted", "invite"
 #: What stands between the parts of a value; no name holds it.
 _SEPARATOR: Final = "\n"
@@ -72,7 +76,7 @@ class Standing:
 
 
 class Registry:
-    """Names, known keys, operators, bans, and invites that were used.
+    """Names, known keys, operators, bans, invites that were used, and what rooms are about.
 
     Whatever is not said to raise raises `LogError`, as a log does.
 
@@ -208,6 +212,23 @@ class Registry:
             self._claims[network_of(address)] += 1
         return True
 
+    async def names_for(self, wanted: str, key: bytes, address: str) -> AsyncIterator[str]:
+        """Yield names for one who wants this one, as far as they are not another's: itself first.
+
+        Args:
+            wanted: What `nick_of` returned.
+            key: Who asks; empty owns nothing.
+            address: From where, or empty.
+        """
+        for nick in candidates(wanted, key):
+            # One that nobody has chosen is nobody's own, with a tag or a number behind it or not.
+            if nick == wanted and wanted != GUEST:
+                is_free = await self.claim(nick, key, address)
+            else:
+                is_free = await self.may_use(nick, key)
+            if is_free:
+                yield nick
+
     async def _may_own_more(self, key: str, network: str) -> bool:
         if self._clock() >= self._counted_from + CLAIM_TIME or len(self._claims) >= MAX_NETWORKS:
             self._claims.clear()
@@ -252,6 +273,19 @@ class Registry:
             await self._facts.add(kind, whom, "")
         else:
             await self._facts.remove(kind, whom)
+
+    async def topic(self, room: str) -> tuple[str, str]:
+        """Return what a room is about and who has said so; both are empty if nobody has."""
+        value = await self._facts.get(_TOPIC, room)
+        nick, _, text = (value or "").partition(_SEPARATOR)
+        return text, nick
+
+    async def set_topic(self, room: str, text: str, nick: str) -> None:
+        """Say what a room is about; an empty text takes away what was said."""
+        if text:
+            await self._facts.put(_TOPIC, room, nick + _SEPARATOR + text)
+        else:
+            await self._facts.remove(_TOPIC, room)
 
     async def ban(self, ban: Ban) -> None:
         """Let somebody come in no more."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log
 from socketchat.chat.member import Member, frame_of
+from socketchat.chat.names import name_key
 from socketchat.chat.registry import Standing
 from socketchat.chat.roster import LINGER, Holder, Roster
 from socketchat.chat.rules import Rules, Verdict
@@ -74,15 +75,25 @@ class Room:
         members: The sessions in it, by the name of the lane.
         roster: Who is in it, by which name.
         head: The number of the last entry that it knows of.
+        topic: What it is about, and who has said so; both may be empty.
     """
 
-    def __init__(self, name: str, log: Log, rules: Rules, host: RoomHost) -> None:
+    def __init__(
+        self,
+        name: str,
+        log: Log,
+        rules: Rules,
+        host: RoomHost,
+        *,
+        topic: tuple[str, str] = ("", ""),
+    ) -> None:
         self.name = name
         self.log = log
         self.rules = rules
         self.host = host
         self.members: dict[bytes, Member] = {}
         self.head = 0
+        self.topic = topic
         self.roster = Roster(self._lingered)
         # The lanes of those who are seated, by who they are.
         self._lanes: dict[bytes, set[bytes]] = {}
@@ -180,6 +191,8 @@ class Room:
         is_news = self.roster.seat(member.nick)
         member.told = len(self._passing)
         self._tell_who_is_here(member)
+        if self.topic[0]:
+            member.session.pass_frames(encode(self._topic_event()), 1)
         if is_news:
             self.announce("joined", member)
         member.read_on()
@@ -212,6 +225,44 @@ class Room:
     def _look_if_deserted(self) -> None:
         if self.deserted:
             self.host.deserted(self)
+
+    def rename(self, member: Member, nick: str) -> str | None:
+        """Have a member go by another name.
+
+        Returns:
+            The name that it has now, as other sessions of the same one have it; None if it is
+            another's.
+        """
+        old, key = member.nick, member.session.key
+        if name_key(old) == name_key(nick) and self.roster.respell(old, nick):
+            given: str | None = nick
+            is_news = is_gone = True
+        else:
+            given = self.roster.reserve(nick, member.identity, key)
+            if given is None:
+                return None
+            is_news = self.roster.seat(given)
+            is_gone = self.roster.leave(old, lost=False)
+        assert given is not None
+        if is_gone and is_news and given != old:
+            event = Event("renamed", old, key=key, text=given)
+            self._pass(member.lane, event, event)
+        elif is_gone and not is_news:
+            self.announce("left", member)
+        member.nick = member.session.nick = given
+        if is_news and not is_gone:
+            self.announce("joined", member)
+        return given
+
+    def set_topic(self, text: str, nick: str) -> None:
+        """Tell everyone what the room is about now."""
+        self.topic = text, nick
+        event = self._topic_event()
+        self._pass(b"", event, event)
+
+    def _topic_event(self) -> Event:
+        text, nick = self.topic
+        return Event("topic", nick, text=text)
 
     def sessions_of(self, identity: bytes) -> list[Member]:
         """Return the seats of one who is in the room, of whom there may be several sessions."""
@@ -314,7 +365,7 @@ class Room:
         if not self._passing:
             asyncio.get_running_loop().call_soon(self._tell_all)
         self._passing.append(_Passing(about, encode(event), encode(for_host)))
-        if event.kind != "typing":
+        if event.kind in ("joined", "left"):
             self.host.came_or_went(self, for_host)
 
     def _tell_all(self) -> None:

@@ -93,6 +93,14 @@ class Roster:
         holder.reserved += 1
         return holder.nick
 
+    def respell(self, nick: str, spelling: str) -> bool:
+        """Have a name spelled in another way, if nobody but one session bears it; tell whether."""
+        holder = self._holders[name_key(nick)]
+        if holder.seated + holder.reserved > 1:
+            return False
+        holder.nick = spelling
+        return True
+
     def vacate(self, nick: str) -> None:
         """Take notice that a session has ended before it was seated."""
         holder = self._holders[name_key(nick)]

@@ -2,8 +2,8 @@
 
 It is an application of the library like any other: `serve(ChatServer(log), ...)`. Rooms (`room.py`)
 are made when somebody asks for them and go when the last one has left; what was said stays in the
-log. `registry.py` knows who may come in and whose name it is; `moderation.py` does what operators
-ask for.
+log. `registry.py` knows who may come in and whose name it is; `attendant.py` does what members ask
+for, `moderation.py` what operators do.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from socketchat.chat.attendant import Attendant
 from socketchat.chat.log import Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator
-from socketchat.chat.names import candidates, load_tables, nick_of
-from socketchat.chat.registry import Registry, Standing
+from socketchat.chat.names import load_tables, nick_of
+from socketchat.chat.registry import GUEST, Registry, Standing
 from socketchat.chat.room import Room
 from socketchat.chat.rules import TOO_LONG, Rules, checked_room_name, room_name_of
 from socketchat.errors import (
@@ -106,6 +107,7 @@ class ChatServer:
         self.on_moderation: Callable[[str, str, str], object] | None = None
         self._rooms: dict[str, Room] = {}
         self._moderator = Moderator(self._registry, self._rooms, invites)
+        self._attendant = Attendant(self._registry, self._rooms)
         # What is done on behalf of members.
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: dict[str, int] = {}
@@ -237,15 +239,10 @@ class ChatServer:
         Raises:
             LogError: The registry cannot be asked.
         """
-        wanted = nick_of(hello.nick) if hello.nick else ""
+        wanted = nick_of(hello.nick) if hello.nick else GUEST
         identity = hello.key or hello.lane
-        for nick in candidates(wanted or "guest", hello.key):
-            # One that nobody has chosen is nobody's own, with a tag or a number behind it or not.
-            if nick == wanted:
-                is_free = await self._registry.claim(nick, hello.key, address)
-            else:
-                is_free = await self._registry.may_use(nick, hello.key)
-            given = room.roster.reserve(nick, identity, hello.key) if is_free else None
+        async for nick in self._registry.names_for(wanted, hello.key, address):
+            given = room.roster.reserve(nick, identity, hello.key)
             if given is not None:
                 return given
         raise AssertionError("unreachable")
@@ -258,7 +255,8 @@ class ChatServer:
         """
         room = self._rooms.get(name)
         if room is None:
-            opened = Room(name, self._log, self._rules, self)
+            topic = await self._registry.topic(name)
+            opened = Room(name, self._log, self._rules, self, topic=topic)
             await opened.open()
             room = self._rooms.setdefault(name, opened)
             if room is not opened:
@@ -336,9 +334,7 @@ class ChatServer:
             if member.session.state is not SessionState.OPEN:
                 return  # it was shown out, or is leaving
             try:
-                text = await self._moderator.carry_out(member, command.name, command.argument)
-                if self.on_moderation is not None and member.session.peer.address:
-                    self.on_moderation(member.nick, command.name, text)
+                text = await self._carry_out(member, command)
             except CommandFailed as exc:
                 code, text = exc.code, exc.reason
             except LogError as exc:
@@ -350,6 +346,21 @@ class ChatServer:
         member.session.answer(Answer(command.id, code, text[:MAX_ANSWER]))
         if failure is not None:
             self._note(failure)  # after the answer: giving up ends the session it goes out on
+
+    async def _carry_out(self, member: Member, command: Command) -> str:
+        """Do what a member asks for, and say what was done.
+
+        Raises:
+            CommandFailed: It is not done; the reason says why.
+            LogError: The log or the registry cannot do it.
+        """
+        nick = member.nick
+        answer = await self._attendant.carry_out(member, command.name, command.argument)
+        if answer is None:
+            answer = await self._moderator.carry_out(member, command.name, command.argument)
+            if self.on_moderation is not None and member.session.peer.address:
+                self.on_moderation(nick, command.name, answer)
+        return answer
 
     # ---- when the log does not do what it should ----
 

@@ -36,6 +36,7 @@ from socketchat.chat.sqlite_schema import (
     log_error,
     os_error,
 )
+from socketchat.chat.sqlite_search import newest_seen
 from socketchat.chat.sqlite_writer import Command, Done, Ended, Outcome, Pruned, Writer
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 from socketchat.file_lock import FileLock
@@ -83,6 +84,8 @@ class SQLiteLog:
         #: Connections that no thread reads with at the moment.
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(_READERS, "socketchat-log-reader")
+        # A search may take long: it must not take all threads from those who read on.
+        self._searching = asyncio.Lock()
         self._watchers: dict[str, list[Watcher]] = {}
         #: Appends that the writer has not answered, in their order.
         self._pending: deque[asyncio.Future[int]] = deque()
@@ -330,6 +333,13 @@ class SQLiteLog:
     ) -> list[Entry]:
         """See `Log.read`."""
         return await self._ask(queries.read, room, after, limit, size)
+
+    async def search(
+        self, room: str, words: str, sees: Callable[[Entry], bool], *, limit: int
+    ) -> list[Entry]:
+        """See `Log.search`; by the full-text index, one search at a time."""
+        async with self._searching:
+            return await self._ask(newest_seen, room, words, sees, limit)
 
     async def _ask(
         self,

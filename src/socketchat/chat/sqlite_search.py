@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ from socketchat.chat.log import Entry
 from socketchat.chat.sqlite_queries import before
 from socketchat.chat.sqlite_schema import MAX_NUMBER, NUMBER_BITS, insert, unpack
 
-__all__ = ["Hits", "search"]
+__all__ = ["Hits", "newest_seen", "search"]
 
 _PLAIN: Final = "SELECT {columns} FROM entries WHERE id BETWEEN ? AND ? ORDER BY id {order}"
 # The index gives ids in their order by itself.
@@ -74,6 +74,40 @@ def search(
         _end(connection)
         raise
     return Hits(more, _entries(connection, ranges, expression))
+
+
+def newest_seen(
+    connection: sqlite3.Connection,
+    room: str,
+    words: str,
+    sees: Callable[[Entry], bool],
+    limit: int,
+) -> list[Entry]:
+    """Return the newest texts of a room with these words that may be seen, oldest first.
+
+    Args:
+        connection: It is given to nobody else meanwhile.
+        room: The room's name.
+        words: As for `search`.
+        sees: Tells whether an entry may be found.
+        limit: The most entries to return.
+    """
+    expression = _quoted(words)
+    connection.execute("BEGIN")
+    try:
+        ranges = _ranges(connection, room, 0)
+        if expression:
+            _index_fresh(connection, ranges)
+        entries = (
+            entry
+            for one in ranges
+            for (record,) in _rows(connection, one, expression, "record", "DESC")
+            for entry in unpack(1, record)
+            if isinstance(entry.body, str) and sees(entry)
+        )
+        return list(islice(entries, limit))[::-1]
+    finally:
+        _end(connection)
 
 
 def _ranges(connection: sqlite3.Connection, room: str | None, since: int) -> list[_Range]:

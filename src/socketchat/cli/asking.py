@@ -1,59 +1,55 @@
-"""What one at a terminal asks of the server: `/kick`, `/invite` and the like, one after the other.
+"""What one at a terminal has asked for and waits for: `/kick`, `/history` and the like, in order.
 
-Typing never waits: a command is put into a bounded queue, and its answer is shown as a notice when
-it comes. `commands.py` reads what was typed; the front ends own the task.
+Typing never waits: what was asked for is put into a bounded queue, and what comes of it is shown as
+a notice. `commands.py` reads what was typed; the front ends own the task.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
+from socketchat.cli.failures import Failure
 from socketchat.errors import CommandFailed, SessionClosed
 
-__all__ = ["MAX_WAITING", "Asker", "Asking"]
+__all__ = ["MAX_WAITING", "Asking", "Question"]
 
 #: Commands that may wait for the answer to the one before them.
 MAX_WAITING = 16
 
-
-class Asker(Protocol):
-    """What is needed of a session in order to ask."""
-
-    async def command(self, name: str, argument: str = "") -> str:
-        """Ask the server to do something, and return what it says to that."""
+#: Finds something out, or has something done, and returns what is to be said about it.
+Question: TypeAlias = Callable[[], Awaitable[str]]
 
 
 class Asking:
-    """Commands on their way to the server.
+    """Commands whose answers take a while.
 
     Args:
-        session: Where they go.
-        notice: Shows what the server says.
+        notice: Shows what comes of them.
     """
 
-    def __init__(self, session: Asker, notice: Callable[[str], object]) -> None:
-        self._session = session
+    def __init__(self, notice: Callable[[str], object]) -> None:
         self._notice = notice
-        self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[tuple[str, Question]] = asyncio.Queue(MAX_WAITING)
 
-    def add(self, name: str, argument: str) -> None:
-        """Have the server asked, unless too many commands wait already."""
+    def add(self, name: str, question: Question) -> None:
+        """Have a command carried out, unless too many wait already."""
         try:
-            self._waiting.put_nowait((name, argument))
+            self._waiting.put_nowait((name, question))
         except asyncio.QueueFull:
-            self._notice(f"/{name} was not sent: the server has not answered those before it yet")
+            self._notice(f"/{name} was not sent: those before it are not answered yet")
 
     async def run(self) -> None:
-        """Ask one after the other, until cancelled."""
+        """Carry out one after the other, until cancelled."""
         while True:
-            name, argument = await self._waiting.get()
+            name, question = await self._waiting.get()
             try:
-                self._notice(await self._session.command(name, argument))
+                if said := await question():
+                    self._notice(said)
             except CommandFailed as exc:
                 self._notice(f"/{name}: {exc.reason}")
-            except ValueError as exc:
+            except (ValueError, Failure) as exc:
                 self._notice(f"/{name}: {exc}")
             except SessionClosed:
                 self._notice(f"/{name} was not sent")

@@ -14,7 +14,7 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -146,6 +146,8 @@ class Call:
 
     Attributes:
         target: Whom it calls.
+        server: The same without the room, as known hosts have it.
+        directory: Where this device's files lie.
         leave: What the first signal does; None ends the call at once.
         hang_up: What the second one does before it ends the call at once.
         kept: How many lines of earlier processes could not be sent.
@@ -158,9 +160,9 @@ class Call:
         self.kept = 0
         self._settings = settings
         self._nick = clean_name(settings.nick)[:MAX_NAME] if settings.nick else ""
-        self._data = settings.data or default_directory()
-        self._known = KnownHosts(self._data / "known_hosts")
-        self._server = host_and_port(target.host, target.port)
+        self.directory = settings.data or default_directory()
+        self._known = KnownHosts(self.directory / "known_hosts")
+        self.server = host_and_port(target.host, target.port)
         self._pin = target.pin or settings.fingerprint
         self._trust = _trust_of(settings, self._pin)
         self._device: Device | None = None
@@ -169,12 +171,20 @@ class Call:
     @property
     def outboxes(self) -> Path:
         """The directory of the outboxes of all calls."""
-        return self._data / "outbox"
+        return self.directory / "outbox"
 
     @property
     def label(self) -> str:
         """What outboxes are called by that lead to this room, under this name."""
         return label_of(self.target, self._nick)
+
+    def beside(self, room: str) -> Call:
+        """Return a call of another room of the same server, which says nothing and asks nothing."""
+        trust = "strict" if self._settings.trust == "ask" else self._settings.trust
+        settings = replace(self._settings, trust=trust)
+        call = Call(settings, replace(self.target, room=room, token=""))
+        call._nick, call._device, call._connected = self._nick, self._device, True
+        return call
 
     async def open(
         self,
@@ -209,11 +219,11 @@ class Call:
             invite="" if self._connected else target.token,
         )
         try:
-            known = await asyncio.to_thread(self._known.find, self._server)
+            known = await asyncio.to_thread(self._known.find, self.server)
             _check_invite(target, known, self._known)
             session = await self._introduced(dial)
             if self._pin and known is None:
-                await _remember(session, self._known, self._server, self._pin)
+                await _remember(session, self._known, self.server, self._pin)
         except UnicodeError as exc:
             raise Failure(ExitCode.USAGE, f"{target.host!r} is no host name") from exc
         except (OSError, HandshakeError) as exc:
@@ -231,7 +241,7 @@ class Call:
             Failure: It cannot be used.
         """
         if self._device is None:
-            self._device = await asyncio.to_thread(device_in, self._data)
+            self._device = await asyncio.to_thread(device_in, self.directory)
         return self._device
 
     async def _introduced(self, dial: Callable[[], Opening[Session]]) -> Session:
@@ -245,7 +255,7 @@ class Call:
         except UntrustedPeer as exc:
             if exc.reason is not UntrustedBecause.UNKNOWN or self._settings.trust != "ask":
                 raise
-            await introduce(exc, self._known, self._server, ask=not self._settings.as_json)
+            await introduce(exc, self._known, self.server, ask=not self._settings.as_json)
         # What is known now is what the server must show at this call too.
         return await dial()
 

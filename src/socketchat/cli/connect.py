@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from socketchat.cli.calling import Call, CallerSettings, run_call, target_of
+from socketchat.cli.calling_rooms import CalledRooms
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.front import Front
 from socketchat.cli.keeping import piped_input
@@ -36,6 +37,8 @@ def run_connect(**settings: Any) -> int:
                 plain=checked.plain,
                 no_color=checked.no_color,
                 as_json=checked.as_json,
+                rooms=CalledRooms(call),
+                directory=call.directory,
             )
             code = await call.attend(front)
             if front.at_console and session.unacknowledged:

@@ -1,107 +1,93 @@
-"""The console: a session at a terminal, where one types while messages arrive.
+"""The console: sessions at a terminal, where one types while messages arrive.
 
-One long-lived inline application owns the bottom of the terminal: our own lines that are not
-acknowledged yet, the input, a toolbar. Everything else is printed above it by one task
+One long-lived inline application owns the bottom of the terminal: our own lines that have no place
+in the room yet, the input, a bar. Everything else is printed above it by one task
 (`console_printer.py`) and then belongs to the terminal: its scrollback, selection and copying.
-`console_sending.py` sees our own lines on their way, `commands.py` knows the commands,
-`console_layout.py` the bottom of the terminal, `render.py` lays out what is printed, and
+
+Here are the application, the room that one looks at, and how one comes into others and leaves.
+`console_room.py` has what happens in a room, `console_keys.py` what the keys do, `commands.py` the
+commands, `console_layout.py` the bottom of the terminal, `render.py` lays out what is printed, and
 `console_terminal.py` changes what must be changed of prompt_toolkit's terminal.
 
-It drives a session that somebody else opened and will close, and it does not know how.
+It does not know how sessions are opened: `rooms.py` says what it needs of whoever does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
-from typing import ClassVar, Protocol
+from pathlib import Path
+from typing import ClassVar
 
 from prompt_toolkit.application import Application, create_app_session
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.filters import Condition, has_focus
+from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import Input
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.layout import Layout
 from prompt_toolkit.output import ColorDepth, Output
 
-from socketchat.cli.asking import Asker, Asking
+from socketchat.cli.asking import Question
+from socketchat.cli.attention import Attention
 from socketchat.cli.commands import interpret
+from socketchat.cli.console_bar import Part, bar_row
+from socketchat.cli.console_completion import ChatCompleter
+from socketchat.cli.console_editor import edit_text, find_editor
+from socketchat.cli.console_keys import make_bindings
 from socketchat.cli.console_layout import STYLE, make_layout
 from socketchat.cli.console_printer import Printer
-from socketchat.cli.console_sending import MAX_PENDING, Line, Sender, Sending
-from socketchat.cli.console_terminal import make_input, make_output
-from socketchat.cli.render import (
-    Row,
-    View,
-    closing_words,
-    event_rows,
-    notice_rows,
-    own_rows,
-)
+from socketchat.cli.console_room import ChatSession, ConsoleRoom
+from socketchat.cli.console_sending import MAX_PENDING, Line
+from socketchat.cli.console_terminal import as_usual, make_input, make_output
+from socketchat.cli.failures import Failure
+from socketchat.cli.ignoring import Ignored
+from socketchat.cli.input_history import InputHistory
+from socketchat.cli.places import Places
+from socketchat.cli.render import Row, View, notice_rows, rule_row
+from socketchat.cli.rooms import Rooms
+from socketchat.cli.target import BAD_ROOM, can_be_named
 from socketchat.errors import SessionClosed
-from socketchat.events import Event, LinkLost, LinkRestored, Message, Rejected
+from socketchat.events import Message
 from socketchat.text import clean_name
 
 __all__ = ["ChatSession", "Console"]
 
 #: Seconds for which one who leaves waits for what was just typed.
 LEAVE_TIMEOUT = 2.0
-#: Events handled before everything else, keys above all, gets its turn.
-EVENTS_PER_TURN = 50
-#: Seconds between two looks at what the toolbar shows.
-TOOLBAR_INTERVAL = 1.0
-
-
-class ChatSession(Sender, Asker, Protocol):
-    """What the console needs of a `Session`."""
-
-    @property
-    def nick(self) -> str:
-        """Our own name."""
-
-    @property
-    def room(self) -> str:
-        """The room's name, or empty."""
-
-    @property
-    def latency(self) -> float:
-        """Seconds that the last ping took; 0.0 if there was none."""
-
-    @property
-    def close_code(self) -> int | None:
-        """Why the session ended."""
-
-    @property
-    def close_reason(self) -> str:
-        """The words that go with it."""
-
-    def events(self) -> AsyncIterator[Event]:
-        """Iterate over everything that happens, until the session ends."""
+#: Seconds between two looks at what the bar shows.
+BAR_INTERVAL = 1.0
+#: Lines of one message above which it is asked whether it is meant to be sent.
+MAX_UNASKED = 20
 
 
 class Console:
-    """A terminal at which one takes part in a session.
+    """A terminal at which one takes part in a session, and in others of the same server.
 
-    `await console.run()` once; it returns when the user leaves or the session ends, and leaves the
-    terminal as it was. The session is neither opened nor closed here.
+    `await console.run()` once; it returns when the user leaves or the last session ends, and leaves
+    the terminal as it was. The first session is neither opened nor closed here.
 
     Args:
-        session: The session.
+        session: The first session.
         input: The keyboard; by default this process's terminal.
         output: The screen; by default this process's terminal.
         color: Whether to use colours.
         zone: The time zone of the times shown; None is the machine's own.
         clock: Tells the time, in microseconds since the epoch.
-        fold: Whether a backlog of messages may be folded into one line that counts them, because
-            the session's room has a log in which they can be read.
         leaving: What one does who leaves, as the banner says it.
+        rooms: How one comes into other rooms; None if one does not.
+        directory: Where it is kept what was typed, and up to where was read; None keeps nothing.
+
+    Attributes:
+        keys: Which keys do what, for `/help`.
+        ignored: Whom one does not want to hear.
+        zone: The time zone of the times shown; None is the machine's own.
+        clock: Tells the time, in microseconds since the epoch.
     """
 
     keys: ClassVar[str] = (
-        "Enter sends, Alt-Enter starts a new line, Ctrl-C clears the line.\n"
+        "Enter sends, Alt-Enter starts a new line, Tab completes, Ctrl-R searches what was typed.\n"
+        "Ctrl-X Ctrl-E opens an editor, Alt-1 to Alt-9 change the room, Ctrl-C clears the line.\n"
         "On an empty line, Ctrl-C and Ctrl-D leave."
     )
 
@@ -114,27 +100,31 @@ class Console:
         color: bool = True,
         zone: tzinfo | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
-        fold: bool = False,
         leaving: str = "leaves",
+        rooms: Rooms | None = None,
+        directory: Path | None = None,
     ) -> None:
-        self._session = session
+        self.zone = zone
+        self.clock = clock
+        self.ignored = Ignored()
+        self.rooms = rooms
+        self._places = Places(directory / "places.json") if directory is not None else None
         self._input = input or make_input()
         self._output = output or make_output()
-        self._zone = zone
-        self._clock = clock
         self._leaving_words = leaving
-        self._online = True
         self._started = False
         self._running = False
         self._leaving = asyncio.Event()
         self._over = asyncio.Event()
-        self._toolbar_shown: Row = []
-        self._sending = Sending(session, self._report, self._redraw)
-        self._asking = Asking(session, self.notice)
-        self._buffer = Buffer(multiline=True, history=InMemoryHistory())
+        self._bar_shown: Row = []
+        #: A long message that one was asked about, and may send now.
+        self._asked_about = ""
+        self._buffer = self._make_buffer(directory)
         self._app: Application[None] = Application(
-            layout=self._make_layout(),
-            key_bindings=self._make_bindings(),
+            layout=make_layout(
+                self._buffer, self._output, pending=self._pending, toolbar=self._bar_text
+            ),
+            key_bindings=make_bindings(self, self._buffer),
             style=STYLE,
             include_default_pygments_style=False,
             color_depth=None if color else ColorDepth.DEPTH_1_BIT,
@@ -144,17 +134,59 @@ class Console:
             input=self._input,
             output=self._output,
         )
-        self._printer = Printer(self._app, fold=fold)
+        self._printer = Printer(self._app)
+        self._attention = Attention(self._output, asyncio.get_running_loop().time)
+        self._app.key_processor.before_key_press += lambda _: self._attention.answer()
+        self._first = self._active = ConsoleRoom(session, self, seen_at=self._seen_at(session))
+        #: The rooms that one is in, in the order of their numbers.
+        self._here = [self._active]
+        #: Tasks of rooms, by the names that were asked for; that of the first by nothing.
+        self._sitting: dict[str, asyncio.Task[None]] = {}
+        self._failed: list[asyncio.Task[None]] = []
+        self._editing: asyncio.Task[None] | None = None
 
-    # ---- for the command around it ----
+    def _make_buffer(self, directory: Path | None) -> Buffer:
+        kept = None if directory is None else InputHistory(directory / "input_history")
+        self._history = kept
+        return Buffer(
+            multiline=True,
+            history=InMemoryHistory() if kept is None else kept,
+            enable_history_search=True,
+            completer=ChatCompleter(self.people, self._room_names),
+            on_text_changed=lambda _: self._typed(),
+        )
+
+    # ---- for the command around it, and for slash commands ----
+
+    @property
+    def session(self) -> ChatSession:
+        """The session of the room that one looks at."""
+        return self._active.session
+
+    def sits_in(self, room: str) -> bool:
+        """Tell whether one is in a room."""
+        return any(one.session.room == room for one in self._here)
 
     def notice(self, text: str) -> None:
         """Print a line that is no message; before `run` and after it too."""
-        self._print(notice_rows(text, self._view()))
+        self._print(notice_rows(text, View(self.columns)))
 
-    def ask(self, name: str, argument: str) -> None:
-        """Ask the server to do something, and print what it says to that."""
-        self._asking.add(name, argument)
+    def show_earlier(self, message: Message) -> None:
+        """Print a message that was said before."""
+        self._active.show(message)
+
+    def say(self, text: str, to: str = "") -> None:
+        """Send a message, to everyone in the room or to one member."""
+        if not self._active.sending.add(text, to):
+            self.notice(f"{MAX_PENDING} lines wait to be sent: this one was not taken")
+
+    def ask(self, name: str, question: Question) -> None:
+        """Have something done that takes a while, and print what comes of it."""
+        self._active.ask(name, question)
+
+    def people(self) -> Mapping[str, str]:
+        """Return who is known to be in the room: names, and fingerprints of keys or nothing."""
+        return self._active.people()
 
     def exit(self) -> None:
         """Let `run` return, without waiting for anything; calling it again does nothing.
@@ -166,15 +198,16 @@ class Console:
     def leave(self) -> None:
         """Let `run` return once what was typed is confirmed; called again, at once.
 
-        It waits `LEAVE_TIMEOUT` at most, and not at all while the link is lost.
+        It waits `LEAVE_TIMEOUT` at most, and not at all for rooms whose links are lost.
         """
-        if self._leaving.is_set() or not self._online or not self._sending.unreported():
+        waiting = any(room.online and room.sending.unsettled() for room in self._here)
+        if self._leaving.is_set() or not waiting:
             self.exit()
         self._leaving.set()
-        self._app.invalidate()
+        self.redraw()
 
     async def run(self) -> None:
-        """Take part until the user leaves or the session ends.
+        """Take part until the user leaves or the last session ends.
 
         What was typed and not confirmed by then is named on the screen.
 
@@ -182,39 +215,37 @@ class Console:
         """
         assert not self._started, "a console runs once"
         self._started = True
+        if self._history is not None:
+            await asyncio.to_thread(self._history.read)
+        self._attention.start()
         self.notice(self._banner())
         with create_app_session(input=self._input, output=self._output):
             # The order matters: the printer finds the application only once it runs.
             app = asyncio.create_task(self._app.run_async(set_exception_handler=False))
             printer = asyncio.create_task(self._printer.run())
             self._running = True
+            self._attention.look_at(self._active.name)
+            sitting = self._sitting[""] = asyncio.create_task(self._sit(self._first))
             workers = [
-                asyncio.create_task(self._read()),
-                asyncio.create_task(self._sending.send_all()),
-                asyncio.create_task(self._sending.confirm_all()),
-                asyncio.create_task(self._asking.run()),
                 asyncio.create_task(self._leave_in_time()),
-                asyncio.create_task(self._watch_toolbar()),
+                asyncio.create_task(self._watch_bar()),
             ]
+            sitting.add_done_callback(lambda _: self._look_if_over())
             for task in (app, printer, *workers):
-                task.add_done_callback(self._task_ended)
+                task.add_done_callback(lambda _: self.exit())
             try:
                 await self._over.wait()
             finally:
                 await self._end(app, printer, workers)
         _raise_first([app, printer], but=(EOFError, OSError))  # the terminal went away
-        _raise_first(workers)
+        _raise_first([*workers, sitting, *self._failed])
 
     # ---- beginning and end ----
 
     def _banner(self) -> str:
-        who = clean_name(self._session.nick) if self._session.nick else "you"
-        where = f" in {clean_name(self._session.room)}" if self._session.room else ""
+        who = clean_name(self.session.nick) if self.session.nick else "you"
+        where = f" in {self._active.name}" if self._active.name else ""
         return f"{who}{where}: Enter sends, /help tells more, Ctrl-D {self._leaving_words}"
-
-    def _task_ended(self, _task: asyncio.Task[None]) -> None:
-        """End the console with the first of its tasks that ends by itself."""
-        self._over.set()
 
     async def _end(
         self,
@@ -222,14 +253,14 @@ class Console:
         printer: asyncio.Task[None],
         workers: list[asyncio.Task[None]],
     ) -> None:
-        for worker in workers:
-            worker.cancel()
+        if self._editing is not None:  # what is being written is not thrown away
+            await asyncio.wait([self._editing])
+        sitting = list(self._sitting.values())
+        for task in (*workers, *sitting):
+            task.cancel()
         try:
-            await asyncio.wait(workers)
-            for line in self._sending.unreported():
-                self._report(line, "not confirmed" if line.accepted else "not sent")
-            if self._buffer.text.strip():
-                self._print(self._own_rows(self._buffer.text, "not sent"))
+            await asyncio.wait([*workers, *sitting])
+            self._end_rooms()
             self._printer.close()
             await asyncio.wait([printer])
         finally:  # also when cancelled again: the terminal is restored
@@ -240,168 +271,275 @@ class Console:
             self._running = False
         if not printer.cancelled() and printer.exception() is None:
             self._printer.print_rest()
+            self._attention.stop()
+
+    def _end_rooms(self) -> None:
+        """Say what is left to say in each room, and note up to where was read."""
+        active = self._active
+        for room in [active, *(room for room in self._here if room is not active)]:
+            self._look_at(room, is_end=True)
+            room.close()
+            draft = self._buffer.text if room is active else room.draft
+            if draft.strip():
+                self._print(room.own_rows(draft, "not sent"))
+        self._note_places(self._here)
 
     async def _leave_in_time(self) -> None:
         await self._leaving.wait()
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT):
-                await self._sending.idle()
+                for room in list(self._here):
+                    if room.online:
+                        await room.sending.idle()
         except TimeoutError:
             pass  # what is left will be named
 
-    # ---- what arrives ----
+    def _seen_at(self, session: ChatSession) -> int:
+        if self._places is None or self.rooms is None or not session.room:
+            return 0
+        return self._places.find(self.rooms.label(session.room))
 
-    async def _read(self) -> None:
-        """Show what happens until the session ends."""
-        code, reason = None, ""
-        try:
-            await self._read_events()
-            code, reason = self._session.close_code, self._session.close_reason
-        except SessionClosed as exc:
-            code, reason = exc.code, exc.reason
-        self.notice(closing_words(code, reason))
-        # The session settles every receipt when it ends, and then all is reported.
-        self._leaving.set()
-        await self._sending.idle()
+    def _note_places(self, rooms: Sequence[ConsoleRoom]) -> None:
+        if self._places is not None and self.rooms is not None:
+            label = self.rooms.label
+            self._places.note(
+                {label(room.session.room): room.shown_at for room in rooms if room.session.room}
+            )
 
-    async def _read_events(self) -> None:
-        events = self._session.events()
-        count = 0
+    # ---- rooms ----
+
+    def join(self, room: str) -> None:
+        """Take part in another room as well, and look at it."""
+        name = " ".join(room.split())
+        here = [one for one in self._here if one.session.room == name]
+        if here:
+            self._look_at(here[0])
+        elif self.rooms is None:
+            self.notice("there are no other rooms here")
+        elif not can_be_named(name):
+            self.notice(f"/join: {BAD_ROOM}")
+        elif name in self._sitting:
+            self.notice(f"{clean_name(name)} is being opened already")
+        else:
+            task = self._sitting[name] = asyncio.create_task(self._visit(self.rooms, name))
+            task.add_done_callback(lambda task: self._visited(name, task))
+
+    def part(self) -> None:
+        """Leave the room that one looks at; with the last one, leave altogether."""
+        if len(self._here) == 1:
+            self.leave()
+        else:
+            self._active.left.set()
+
+    def look_at_number(self, number: int) -> None:
+        """Look at the room of a number, from 1."""
+        if number <= len(self._here):
+            self._look_at(self._here[number - 1])
+
+    async def _visit(self, rooms: Rooms, name: str) -> None:
+        """Take part in another room until it is left or its session ends."""
         try:
-            async for event in events:
-                self._show(event)
-                await self._printer.ready()
-                count += 1
-                if count % EVENTS_PER_TURN == 0:
-                    await asyncio.sleep(0)
+            async with rooms.join(name) as session:
+                room = ConsoleRoom(session, self, seen_at=self._seen_at(session))
+                self._here.append(room)
+                self._look_at(room)
+                await self._sit(room)
+        except (Failure, SessionClosed) as exc:
+            self.notice(f"{clean_name(name)}: {exc}")
+
+    def _visited(self, name: str, task: asyncio.Task[None]) -> None:
+        del self._sitting[name]
+        if not task.cancelled() and task.exception() is not None:
+            self._failed.append(task)
+            self.exit()
+        self._look_if_over()
+
+    async def _sit(self, room: ConsoleRoom) -> None:
+        """Take part in a room until one leaves it or its session ends."""
+        workers = room.workers()
+        workers.append(asyncio.create_task(room.run()))
+        leaving = asyncio.create_task(room.left.wait())
+        try:
+            await asyncio.wait([*workers, leaving], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if isinstance(events, AsyncGenerator):
-                await events.aclose()
+            for task in (*workers, leaving):
+                task.cancel()
+            await asyncio.wait([*workers, leaving])
+        _raise_first(workers)
+        self._leave_room(room)
 
-    def _show(self, event: Event) -> None:
-        match event:
-            case Message(own=True) | Rejected():
-                return  # for our own lines, the receipts tell
-            case LinkLost():
-                self._online = False
-            case LinkRestored():
-                self._online = True
-            case _:
-                pass
-        self._print(event_rows(event, self._view()), may_fold=True)
+    def _leave_room(self, room: ConsoleRoom) -> None:
+        """Look at another room instead of one that was left, unless it is the last."""
+        if len(self._here) == 1:
+            return
+        room.close()
+        self._look_at(room)  # what it still had to say
+        if self._buffer.text.strip():
+            self._print(room.own_rows(self._buffer.text, "not sent"))
+            self._buffer.reset()
+        self._note_places([room])
+        self._here.remove(room)
+        self._look_at(self._here[0])
 
-    def _report(self, line: Line, failure: str | None) -> None:
-        """Show what became of a line of ours, in the frame that takes it from the pending ones."""
-        rows = self._own_rows(line.text, failure)
-        self._print(rows, then=lambda: self._sending.shown(line))
+    def _look_if_over(self) -> None:
+        """End with the last room."""
+        if all(task.done() for task in self._sitting.values()):
+            self.exit()
 
-    def _own_rows(self, text: str, failure: str | None) -> list[Row]:
-        return own_rows(self._session.nick, text, self._clock(), self._view(), failure=failure)
+    def _look_at(self, room: ConsoleRoom, *, is_end: bool = False) -> None:
+        """Look at a room, and print what it has held."""
+        if room is self._active:
+            return
+        if not is_end:
+            self._active.look_away()
+            self._active.draft = self._buffer.text
+            self._buffer.set_document(Document(room.draft), bypass_readonly=True)
+        self._active = room
+        rows, then = room.held.take(room.held.rows + 1)
+        if not is_end or rows:
+            self._print([rule_row(room.name, View(self.columns), "class:rule.room")])
+            self._print(rows, then=lambda: [done() for done in then])
+        room.look_at()
+        self._attention.look_at(room.name)
+        self.redraw()
 
-    def _redraw(self) -> None:
-        self._app.invalidate()
+    # ---- what rooms need ----
 
-    def _view(self) -> View:
-        return View(self._output.get_size().columns, self._zone)
+    @property
+    def columns(self) -> int:
+        """The terminal's width."""
+        return self._output.get_size().columns
 
-    def _print(
+    def put(
         self,
-        rows: list[Row],
+        room: ConsoleRoom,
+        rows: Iterable[Row],
         *,
         then: Callable[[], object] | None = None,
         may_fold: bool = False,
     ) -> None:
+        """Print rows of the room that one looks at; have others hold them."""
+        if room is self._active:
+            self._print(rows, then=then)
+        else:
+            room.held.put(rows, then=then, may_fold=may_fold)
+            self.redraw()
+
+    async def ready(self, room: ConsoleRoom) -> None:
+        """Wait while too much waits to be printed."""
+        if room is self._active:
+            room.unread = 0
+            await self._printer.ready()
+
+    def redraw(self) -> None:
+        """Draw the bottom of the terminal anew."""
+        self._app.invalidate()
+
+    def call(self) -> None:
+        """Call whoever is at the terminal."""
+        self._attention.call()
+
+    def _print(self, rows: Iterable[Row], *, then: Callable[[], object] | None = None) -> None:
         if self._running:
-            self._printer.put(rows, then=then, may_fold=may_fold)
+            self._printer.put(rows, then=then)
         else:
             self._printer.print_now(rows)
 
     # ---- what is typed ----
 
-    def _enter(self) -> None:
+    def enter(self) -> None:
+        """Send what is typed, or carry it out."""
         text = self._buffer.text.strip("\n")
         if self._leaving.is_set():
             return
-        if text.strip():
-            said = interpret(self, text)
-            if said is not None and not self._sending.add(said):
-                self.notice(f"{MAX_PENDING} lines wait to be sent: this one stays in the input")
-                return
+        if text.strip() and not self._take(text):
+            return
         self._buffer.reset(append_to_history=True)
 
-    def _make_bindings(self) -> KeyBindings:
-        bindings = KeyBindings()
-        typing = has_focus(self._buffer)
-        empty = Condition(lambda: not self._buffer.text)
+    def _take(self, text: str) -> bool:
+        """Take what was typed; False if it stays in the input."""
+        lines = text.count("\n") + 1
+        if lines > MAX_UNASKED and self._asked_about != text:
+            self._asked_about = text
+            self.notice(f"{lines} lines in one message: Enter again sends them, Ctrl-C drops them")
+            return False
+        self._asked_about = ""
+        said = interpret(self, text)
+        if said is not None and not self._active.sending.add(said):
+            self.notice(f"{MAX_PENDING} lines wait to be sent: this one stays in the input")
+            return False
+        return True
 
-        @bindings.add("enter", filter=typing)
-        def _(_event: KeyPressEvent) -> None:
-            self._enter()
+    def _typed(self) -> None:
+        """Let the others know that one is typing what is a message."""
+        if self._running and self._buffer.text and not self._buffer.text.startswith("/"):
+            self._active.type()
 
-        @bindings.add("escape", "enter", filter=typing)
-        def _(_event: KeyPressEvent) -> None:
-            self._buffer.newline(copy_margin=False)
+    def edit(self) -> None:
+        """Open what is typed in an editor."""
+        if self._editing is None:
+            self._editing = asyncio.create_task(self._edit())
 
-        @bindings.add("c-c", filter=typing & ~empty)
-        @bindings.add("<sigint>", filter=typing & ~empty)
-        def _(_event: KeyPressEvent) -> None:
-            self._buffer.reset()
+    async def _edit(self) -> None:
+        editor = find_editor()
+        try:
+            if not editor:
+                self.notice("there is no editor here: name one in the variable EDITOR")
+                return
+            text = await edit_text(self._buffer.text, editor, lambda: as_usual(self._input))
+            self._buffer.set_document(Document(text), bypass_readonly=True)
+        except (OSError, UnicodeError) as exc:
+            self.notice(f"the editor {editor[0]} cannot be used: {exc}")
+        finally:
+            self._editing = None
 
-        @bindings.add("c-c", filter=typing & empty)
-        @bindings.add("<sigint>", filter=typing & empty)
-        @bindings.add("c-d", filter=typing & empty)
-        def _(_event: KeyPressEvent) -> None:
-            self.leave()
+    def clear(self) -> None:
+        """Clear the screen."""
+        self._printer.clear()
 
-        @bindings.add("c-l")
-        def _(_event: KeyPressEvent) -> None:
-            self._printer.clear()
-
-        @bindings.add("c-z")
-        def _(_event: KeyPressEvent) -> None:
-            """Do nothing; by default it would be typed."""
-
-        return bindings
+    def _room_names(self) -> list[str]:
+        return [room.name for room in self._here if room.name]
 
     # ---- what stands at the bottom ----
 
-    def _make_layout(self) -> Layout:
-        return make_layout(
-            self._buffer,
-            self._output,
-            # Only what the session has: with an outbox in a file, that survives a kill.
-            pending=lambda: [
-                line.text for line in self._sending.pending if line.accepted or line.reported
-            ],
-            toolbar=self._toolbar_text,
-        )
+    def _pending(self) -> list[Line]:
+        # Only what the session has: with an outbox in a file, that survives a kill.
+        lines = self._active.sending.pending
+        return [line for line in lines if line.number or line.reported]
 
-    def _toolbar_text(self) -> Row:
-        self._toolbar_shown = self._toolbar()
-        return self._toolbar_shown
+    def _bar_text(self) -> Row:
+        self._bar_shown = self._bar()
+        return self._bar_shown
 
-    def _toolbar(self) -> Row:
-        room = f"{clean_name(self._session.room)} · " if self._session.room else ""
-        waiting = len(self._sending.unreported())
-        wait = f", {waiting} waiting" if waiting else ""
-        if wait and self._leaving.is_set():
-            wait += ", leaving"
-        if not self._online:
-            return [("class:toolbar", room), ("class:toolbar.offline", f"offline{wait}")]
-        latency = self._session.latency * 1000
-        ping = f" · {latency:.0f} ms" if latency >= 1 else " · <1 ms" if latency else ""
-        return [("class:toolbar", f"{room}online{wait}{ping}")]
+    def _bar(self) -> Row:
+        parts = self._active.parts(is_leaving=self._leaving.is_set())
+        if len(self._here) > 1:
+            parts = [*self._numbered(), *parts[1:]]
+        return bar_row(parts, self.columns)
 
-    async def _watch_toolbar(self) -> None:
-        """Have the toolbar drawn again when what it shows has changed by itself."""
+    def _numbered(self) -> list[Part]:
+        """Return a part for each room: its number, its name, and what is unread there."""
+        parts: list[Part] = []
+        for number, room in enumerate(self._here, 1):
+            text = f"{number}:{room.name}"
+            if room is self._active:
+                parts.append(Part(f"[{text}]", 6, "class:toolbar.room", is_joined=True))
+                continue
+            unread = f" {room.unread:,}{'!' if room.is_called else ''}" if room.unread else ""
+            style = "class:toolbar.called" if room.is_called else "class:toolbar"
+            parts.append(Part(f"{text}{unread}", 3 if room.unread else 0, style, is_joined=True))
+        return parts
+
+    async def _watch_bar(self) -> None:
+        """Have the bar drawn again when what it shows has changed by itself."""
         while True:
-            await asyncio.sleep(TOOLBAR_INTERVAL)
-            if self._toolbar() != self._toolbar_shown:
-                self._app.invalidate()
+            await asyncio.sleep(BAR_INTERVAL)
+            if self._bar() != self._bar_shown:
+                self.redraw()
 
 
 def _raise_first(tasks: list[asyncio.Task[None]], but: tuple[type[Exception], ...] = ()) -> None:
-    errors = [task.exception() for task in tasks if not task.cancelled()]
+    errors = [task.exception() for task in tasks if task.done() and not task.cancelled()]
     for error in errors:
         if error is not None and not isinstance(error, but):
             raise error

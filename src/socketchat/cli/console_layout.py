@@ -25,7 +25,9 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
 
+from socketchat.cli.console_sending import Line
 from socketchat.cli.render import Row, pending_row
+from socketchat.text import clip, width
 
 __all__ = ["PENDING_ROWS", "PROMPT", "STYLE", "make_layout"]
 
@@ -42,7 +44,15 @@ STYLE = Style.from_dict(
         "sent": "ansibrightblack",
         "failed": "ansired bold",
         "prompt": "bold",
+        "mention": "reverse bold",
+        "rule": "ansibrightblack",
+        "rule.new": "ansired",
+        "rule.gap": "ansired bold",
+        "completion": "ansibrightblack",
+        "completion.current": "reverse",
         "toolbar": "ansibrightblack",
+        "toolbar.room": "bold",
+        "toolbar.called": "bold",
         "toolbar.offline": "ansired bold",
     }
 )
@@ -52,7 +62,7 @@ def make_layout(
     buffer: Buffer,
     output: Output,
     *,
-    pending: Callable[[], list[str]],
+    pending: Callable[[], list[Line]],
     toolbar: Callable[[], Row],
 ) -> Layout:
     """Put the bottom of the terminal together.
@@ -65,7 +75,7 @@ def make_layout(
     """
     search = SearchToolbar()
     typed = Window(
-        BufferControl(buffer, search_buffer_control=search.control),
+        BufferControl(buffer, search_buffer_control=search.control, preview_search=True),
         get_line_prefix=_prefix,
         height=Dimension(min=1),
         wrap_lines=True,
@@ -77,14 +87,19 @@ def make_layout(
         dont_extend_height=True,
     )
     last = Window(FormattedTextControl(lambda: FormattedText(toolbar())), height=1)
+    candidates = Window(FormattedTextControl(lambda: _candidates(buffer, output)), height=1)
     return Layout(
         HSplit(
             [
                 ConditionalContainer(waiting, Condition(lambda: bool(pending()))),
                 typed,
                 search,
+                ConditionalContainer(candidates, Condition(lambda: _has_choice(buffer))),
                 ConditionalContainer(
-                    last, Condition(lambda: output.get_size().rows >= _LEAST_ROWS)
+                    last,
+                    Condition(
+                        lambda: output.get_size().rows >= _LEAST_ROWS and not _has_choice(buffer)
+                    ),
                 ),
             ],
             # What a frame that has become smaller leaves over stands below it.
@@ -94,14 +109,42 @@ def make_layout(
     )
 
 
-def _pending_text(lines: list[str], output: Output) -> FormattedText:
+def _has_choice(buffer: Buffer) -> bool:
+    """Tell whether Tab goes through more than one candidate."""
+    state = buffer.complete_state
+    return state is not None and len(state.completions) > 1
+
+
+def _candidates(buffer: Buffer, output: Output) -> FormattedText:
+    """List the candidates for what is completed, from the current one on, in one row."""
+    state = buffer.complete_state
+    assert state is not None
+    current = state.complete_index or 0
+    names = [completion.display_text for completion in state.completions]
+    free = output.get_size().columns - 1
+    # From the first on, if there is room up to the current one; else from that one on.
+    first = 0 if sum(width(name) + 2 for name in names[: current + 1]) <= free else current
+    text: Row = []
+    for index, name in enumerate(names[first:], first):
+        if text and width(name) + (2 if index < len(names) - 1 else 0) > free:
+            text.append(("class:completion", "…"))
+            break
+        shown = clip(name, max(free, 1))
+        style = "class:completion.current" if index == current else "class:completion"
+        text += [(style, shown), ("", "  ")]
+        free -= width(shown) + 2
+    return FormattedText(text)
+
+
+def _pending_text(lines: list[Line], output: Output) -> FormattedText:
     size = output.get_size()
     most = max(1, min(PENDING_ROWS, size.rows - _LEAST_ROWS))
     more = len(lines) - most + 1 if len(lines) > most else 0
     text: Row = [("class:pending", f"… {more} more")] if more else []
     for line in lines[more:]:
         text += [("", "\n")] if text else []
-        text += pending_row(line, size.columns)
+        shown = f"→ {line.to}: {line.text}" if line.to else line.text
+        text += pending_row(shown, size.columns, is_held=line.held)
     return FormattedText(text)
 
 

@@ -29,7 +29,8 @@ __all__ = ["BATCH", "MAX_BACKLOG", "PAUSE", "Backlog", "Printer"]
 BATCH = 200
 #: Seconds from one batch to the next: with none, keys would wait for the whole of a flood.
 PAUSE = 0.010
-#: Rows that wait to be printed, before those who bring more have to wait, or the oldest are folded.
+#: Rows that wait to be printed, before those who bring more have to wait, or, of what nobody looks
+#: at, the oldest are folded.
 MAX_BACKLOG = 2_000
 
 # Not a row but a request; known by its identity.
@@ -107,13 +108,12 @@ class Printer:
 
     Args:
         app: The application that owns the terminal.
-        fold: See `Backlog`.
     """
 
-    def __init__(self, app: Application[Any], *, fold: bool) -> None:
+    def __init__(self, app: Application[Any]) -> None:
         self._app = app
-        self._backlog = Backlog(fold=fold)
-        self._fold = fold
+        # What one looks at is printed in full: whoever brings more waits.
+        self._backlog = Backlog(fold=False)
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._ended = False
@@ -123,16 +123,14 @@ class Printer:
         rows: Iterable[Row],
         *,
         then: Callable[[], object] | None = None,
-        may_fold: bool = False,
     ) -> None:
         """Have rows printed.
 
         Args:
             rows: What to print.
             then: Called in the frame that shows the last of them.
-            may_fold: Whether they may be folded when too much waits.
         """
-        self._backlog.put(rows, then=then, may_fold=may_fold)
+        self._backlog.put(rows, then=then, may_fold=False)
         self._work.set()
 
     def clear(self) -> None:
@@ -140,11 +138,11 @@ class Printer:
         self.put([_CLEAR])
 
     async def ready(self) -> None:
-        """Wait while too much waits to be printed, if it cannot be folded.
+        """Wait while too much waits to be printed.
 
         Cancellation: safe.
         """
-        while not self._fold and self._backlog.rows >= MAX_BACKLOG:
+        while self._backlog.rows >= MAX_BACKLOG:
             self._room.clear()
             await self._room.wait()
 

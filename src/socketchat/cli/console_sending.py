@@ -1,31 +1,47 @@
-"""Our own lines on their way: from Enter to the other side's word that it has them.
+"""Our own lines on their way: from Enter until each is shown where it belongs.
 
 Typing never waits. Enter puts a line into a bounded queue; one task hands the lines to the session
 in order, which may take as long as the link is lost; another waits for their receipts, in the same
-order, and reports what became of each. It knows the session's sending side, nothing of terminals.
+order. Where a log keeps the room, a line that was acknowledged is shown when it comes back, in the
+room's order; elsewhere at once. It knows the session's sending side, nothing of terminals.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from socketchat.errors import MessageRejected, SessionClosed, SocketChatError
 
-__all__ = ["MAX_PENDING", "Line", "Sender", "Sending"]
+__all__ = ["MAX_PENDING", "Acceptance", "Line", "Sender", "Sending"]
 
-#: Lines of our own whose fate is not known; Enter takes no more.
+#: Lines of our own that have no place in the room yet; Enter takes no more.
 MAX_PENDING = 200
+
+
+class Acceptance(Protocol):
+    """What a session gives for a message that it has taken over; await it until that is held."""
+
+    @property
+    def number(self) -> int:
+        """The message's number in our lane."""
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait until the other side holds the message."""
 
 
 class Sender(Protocol):
     """What is needed of a session in order to send."""
 
-    async def send(self, body: str, /) -> Awaitable[object]:
-        """Accept a message; the result is awaited until the other side has it."""
+    @property
+    def has_log(self) -> bool:
+        """Whether what we say comes back in the room's order."""
+
+    async def send(self, body: str, /, *, to: str = "") -> Acceptance:
+        """Accept a message."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,13 +50,22 @@ class Line:
 
     Attributes:
         text: What was said.
-        accepted: Whether the session has taken it over, so that it may have arrived.
+        to: The name of the one whom it is for; empty is everyone.
+        number: Its number in our lane, once the session has taken it over; it may have arrived
+            since then.
+        held: Whether the other side has it for good.
         reported: Whether its fate was reported.
     """
 
     text: str
-    accepted: bool = False
+    to: str = ""
+    number: int = 0
+    held: bool = False
     reported: bool = False
+
+
+#: Called with a line, why it was not sent or None, and the time that the room's log gave it or 0.
+Report = Callable[[Line, str | None, int], object]
 
 
 class Sending:
@@ -48,35 +73,30 @@ class Sending:
 
     Args:
         session: Where they go.
-        report: Called for each, in order, with None if it was sent, else with why not.
-        on_accepted: Called when the session has taken one over.
+        report: Called for each with its fate, in the order in which they are to be shown.
+        on_change: Called when one of them has got further.
     """
 
-    def __init__(
-        self,
-        session: Sender,
-        report: Callable[[Line, str | None], object],
-        on_accepted: Callable[[], object],
-    ) -> None:
+    def __init__(self, session: Sender, report: Report, on_change: Callable[[], object]) -> None:
         self.pending: deque[Line] = deque()
         self._session = session
         self._report = report
-        self._on_accepted = on_accepted
+        self._on_change = on_change
         # Both are bounded by `pending`, which holds every line that is in one of them.
         self._typed: asyncio.Queue[Line] = asyncio.Queue()
-        self._sent: asyncio.Queue[tuple[Line, Awaitable[object] | Exception]] = asyncio.Queue()
-        self._unreported = 0
+        self._sent: asyncio.Queue[tuple[Line, Acceptance | Exception]] = asyncio.Queue()
+        # Lines that were shown before they came back, which they may do yet.
+        self._shown_early: set[int] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def add(self, text: str) -> bool:
+    def add(self, text: str, to: str = "") -> bool:
         """Take a line; False if too many wait already."""
         if len(self.pending) >= MAX_PENDING:
             return False
-        line = Line(text)
+        line = Line(text, to)
         self.pending.append(line)
         self._typed.put_nowait(line)
-        self._unreported += 1
         self._idle.clear()
         return True
 
@@ -84,12 +104,12 @@ class Sending:
         """Forget a line: it is shown with its fate."""
         self.pending.remove(line)
 
-    def unreported(self) -> list[Line]:
-        """List the lines whose fate is not known, oldest first."""
-        return [line for line in self.pending if not line.reported]
+    def unsettled(self) -> list[Line]:
+        """List the lines of which it is not known whether they will arrive, oldest first."""
+        return [line for line in self.pending if not (line.reported or line.held)]
 
     async def idle(self) -> None:
-        """Wait until every line's fate is reported.
+        """Wait until it is known of every line whether it will arrive.
 
         Cancellation: safe.
         """
@@ -99,30 +119,71 @@ class Sending:
         """Hand over what is typed, until cancelled."""
         while True:
             line = await self._typed.get()
-            outcome: Awaitable[object] | Exception
+            outcome: Acceptance | Exception
             try:
-                outcome = await self._session.send(line.text)
-                line.accepted = True
-                self._on_accepted()
+                outcome = await self._session.send(line.text, to=line.to)
+                line.number = outcome.number
+                self._on_change()
             except (SocketChatError, ValueError, OSError) as exc:
                 outcome = exc
             self._sent.put_nowait((line, outcome))
 
     async def confirm_all(self) -> None:
-        """Report what becomes of what was handed over, until cancelled."""
+        """Find out what becomes of what was handed over, until cancelled."""
         while True:
             line, outcome = await self._sent.get()
             error = outcome if isinstance(outcome, Exception) else await _fate(outcome)
+            if error is not None:
+                self._settle(line, _why(line, error))
+            elif not line.reported:
+                line.held = True
+                self._on_change()
+                if not self._session.has_log:
+                    self._settle(line)
+            self._look_if_idle()
+
+    def came_back(self, number: int, at: int) -> bool:
+        """Take notice that a line of ours has its place in the room: it is to be shown there.
+
+        Args:
+            number: Its number in our lane.
+            at: The time that the room's log gave it.
+
+        Returns:
+            Whether it is one of these lines, and is shown.
+        """
+        if number in self._shown_early:
+            self._shown_early.discard(number)
+            return True
+        is_ours = False
+        for line in [one for one in self.pending if not one.reported]:
+            if line.number == number:
+                is_ours = True
+                self._settle(line, at=at)
+            elif line.held and line.number < number:
+                self._settle(line)  # its place is lost: the log no longer holds it
+        self._look_if_idle()
+        return is_ours
+
+    def show_held(self) -> None:
+        """Show what is held, and may not come back in the room's order."""
+        for line in [one for one in self.pending if one.held and not one.reported]:
+            self._shown_early.add(line.number)
+            self._settle(line)
+
+    def _settle(self, line: Line, failure: str | None = None, at: int = 0) -> None:
+        if not line.reported:
             line.reported = True
-            self._report(line, None if error is None else _why(line, error))
-            self._unreported -= 1
-            if not self._unreported:
-                self._idle.set()
+            self._report(line, failure, at)
+
+    def _look_if_idle(self) -> None:
+        if not self.unsettled():
+            self._idle.set()
 
 
-async def _fate(receipt: Awaitable[object]) -> Exception | None:
+async def _fate(acceptance: Acceptance) -> Exception | None:
     try:
-        await receipt
+        await acceptance
     except SocketChatError as exc:
         return exc
     return None
@@ -132,7 +193,7 @@ def _why(line: Line, error: Exception) -> str:
     if isinstance(error, MessageRejected):
         return f"not sent: {error.reason or 'refused'}"
     if isinstance(error, SessionClosed):
-        return "not confirmed" if line.accepted else "not sent"
+        return "not confirmed" if line.number else "not sent"
     if isinstance(error, OSError):  # the outbox in a file, which the words name
         return f"not sent: {error.strerror or error}"
     return f"not sent: {error}"

@@ -22,7 +22,7 @@ from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-__all__ = ["FrameOutput", "clear_screen", "frame", "make_input", "make_output"]
+__all__ = ["FrameOutput", "as_usual", "clear_screen", "frame", "make_input", "make_output"]
 
 _BEGIN = "\x1b[?2026h"
 _END = "\x1b[?2026l"
@@ -86,6 +86,13 @@ def clear_screen(output: Output) -> None:
     """
     output.write_raw("\r\n" * (output.get_size().rows - 1))
     output.cursor_goto(2, 1)
+
+
+def as_usual(keyboard: Input) -> AbstractContextManager[None]:
+    """Open a context in which the terminal is as programs find it usually, for one of them."""
+    if sys.platform != "win32" and isinstance(keyboard, QuietInput):
+        return super(QuietInput, keyboard).cooked_mode()
+    return keyboard.cooked_mode()
 
 
 def make_input() -> Input:

@@ -7,17 +7,36 @@ The hearing half of the commands at pipes; `lines.py` puts it together with the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeAlias
 
+from socketchat.cli.ignoring import Ignored
+from socketchat.cli.presence import note_people
 from socketchat.cli.render import plain
 from socketchat.cli.render_json import JSONObject, json_line, to_json
 from socketchat.cli.stdio import LineOutput
 from socketchat.cli.terminal import say
-from socketchat.events import Event, LinkLost, LinkRestored, Message, Rejected, Restarted
+from socketchat.events import (
+    Event,
+    Joined,
+    Left,
+    LinkLost,
+    LinkRestored,
+    Message,
+    Rejected,
+    Renamed,
+    Restarted,
+)
 from socketchat.session import Session
 
-__all__ = ["EventWriter", "Hear", "hear_all", "hear_earlier", "hear_of_the_link"]
+__all__ = [
+    "EventWriter",
+    "Hear",
+    "earlier_events",
+    "hear_all",
+    "hear_earlier",
+    "hear_of_the_link",
+]
 
 #: Seconds without a message after which one has all that there is.
 QUIET = 1.0
@@ -30,9 +49,15 @@ class EventWriter:
         session: The session, for its names.
         output: Where messages go.
         as_json: Write everything there, as one JSON object a line.
+
+    Attributes:
+        ignored: Of whom nothing is written.
+        people: Who is known to be in the room: names, with the fingerprints of keys or nothing.
     """
 
     def __init__(self, session: Session, output: LineOutput, *, as_json: bool) -> None:
+        self.ignored = Ignored()
+        self.people: dict[str, str] = {}
         self._session = session
         self._output = output
         self._as_json = as_json
@@ -41,6 +66,9 @@ class EventWriter:
         """Write one event."""
         if isinstance(event, Rejected) or (isinstance(event, Message) and event.own):
             return  # for our own lines, the receipts tell
+        note_people(self.people, event)
+        if self.ignored.hides(*_who_of(event)):
+            return
         if self._as_json:
             value = to_json(event, self._session.room, self._session.nick)
             if value is not None:
@@ -58,6 +86,17 @@ class EventWriter:
     async def ready(self) -> None:
         """Wait while too much waits to be written."""
         await self._output.ready()
+
+
+def _who_of(event: Event) -> tuple[str, str]:
+    """Return by whom or about whom an event is: name and fingerprint, either may be empty."""
+    match event:
+        case Message(sender=nick, key=key):
+            return nick, key
+        case Joined(nick=nick, key=key) | Left(nick=nick, key=key) | Renamed(nick=nick, key=key):
+            return nick, key
+        case _:
+            return "", ""
 
 
 #: Has what happens written until the session is over, or it has heard enough.
@@ -79,7 +118,14 @@ async def hear_of_the_link(session: Session, writer: EventWriter) -> None:
 
 
 async def hear_earlier(session: Session, writer: EventWriter) -> None:
-    """Have written what was said before the session came in, and no more.
+    """Have written what was said before the session came in, and no more."""
+    async for event in earlier_events(session):
+        writer.put(event)
+        await writer.ready()
+
+
+async def earlier_events(session: Session) -> AsyncGenerator[Event, None]:
+    """Iterate over what was said before a session came in, and what happens meanwhile.
 
     The last of it may have been meant for somebody else, and will not come. So it is over too when
     nothing has come for a while, though the server answers.
@@ -105,7 +151,6 @@ async def hear_earlier(session: Session, writer: EventWriter) -> None:
                 if not event.replayed:
                     return
                 last, asked = event.number, False
-            writer.put(event)
-            await writer.ready()
+            yield event
     finally:
         await events.aclose()

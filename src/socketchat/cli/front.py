@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socketchat.cli.failures import ExitCode, session_exit_code
-from socketchat.cli.terminal import is_interactive, logs_shown_by, wants_color
+from socketchat.cli.rooms import Rooms
+from socketchat.cli.terminal import is_interactive, logs_shown_by, said_by, wants_color
 from socketchat.session import Session
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ class Front:
         no_color: Use no colours.
         as_json: Write one JSON object a line to stdout.
         leaving: What one does who leaves, as it is said at the beginning.
+        rooms: The other rooms of the server; None if there are none.
+        directory: Where it is kept what was typed and read; None keeps nothing.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class Front:
         no_color: bool = False,
         as_json: bool = False,
         leaving: str = "leaves",
+        rooms: Rooms | None = None,
+        directory: Path | None = None,
     ) -> None:
         self._session = session
         self._lines: Lines | None = None
@@ -44,16 +50,28 @@ class Front:
         if as_json or not is_interactive(plain=plain):
             from socketchat.cli.lines import Lines
 
-            self._lines = Lines(session, as_json=as_json, leaving=leaving)
+            self._lines = Lines(session, as_json=as_json, leaving=leaving, rooms=rooms)
         else:
             from socketchat.cli.console import Console
 
-            self._console = Console(session, color=wants_color(no_color=no_color), leaving=leaving)
+            self._console = Console(
+                session,
+                color=wants_color(no_color=no_color),
+                leaving=leaving,
+                rooms=rooms,
+                directory=directory,
+            )
 
     @property
     def at_console(self) -> bool:
         """Whether it is the console."""
         return self._console is not None
+
+    def sits_in(self, room: str) -> bool:
+        """Tell whether one sits in a room, and sees what happens there."""
+        if self._console is not None:
+            return self._console.sits_in(room)
+        return room == self._session.room
 
     def leave(self) -> None:
         """Let `run` return soon; from the event loop's own thread."""
@@ -78,6 +96,9 @@ class Front:
             return await self._lines.run()
         assert self._console is not None
         # Log lines that go elsewhere, as with 2>FILE, tear nothing.
-        with logs_shown_by(self._console.notice) if sys.stderr.isatty() else nullcontext():
+        with ExitStack() as shown:
+            if sys.stderr.isatty():
+                shown.enter_context(logs_shown_by(self._console.notice))
+                shown.enter_context(said_by(self._console.notice))
             await self._console.run()
         return session_exit_code(self._session)

@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import ClassVar
 
-from socketchat.cli.asking import Asking
+from socketchat.cli.asking import Asking, Question
 from socketchat.cli.commands import interpret
 from socketchat.cli.delivery import acknowledged, lines_were, seconds
 from socketchat.cli.event_writer import EventWriter, Hear, hear_all
 from socketchat.cli.failures import ExitCode, Failure, file_failure, session_exit_code
-from socketchat.cli.render import closing_words
+from socketchat.cli.render import closing_words, dated
 from socketchat.cli.render_json import (
     connected_json,
     delivered_json,
@@ -27,9 +28,11 @@ from socketchat.cli.render_json import (
     error_json,
     rejected_json,
 )
+from socketchat.cli.rooms import Rooms
 from socketchat.cli.stdio import InputError, LineInput, LineOutput, OutputError, Unfit
 from socketchat.cli.terminal import notice
 from socketchat.errors import CloseCode, MessageRejected, MessageTooBig, SessionClosed
+from socketchat.events import Message
 from socketchat.receipt import Receipt
 from socketchat.session import Session
 from socketchat.text import clean_name
@@ -52,6 +55,13 @@ class Lines:
         to: The name of the one whom it is for; empty is everyone.
         hear: Which of what happens is written, and until when.
         leaving: What one does who leaves, as the first line says it to somebody who types.
+        rooms: How the server's rooms are read; None if they are not.
+
+    Attributes:
+        keys: Which keys do what, for `/help`.
+        session: The session.
+        rooms: How the server's rooms are read; None if they are not.
+        ignored: Of whom nothing is written.
     """
 
     keys: ClassVar[str] = "Enter sends. Ctrl-D on an empty line leaves, and so does Ctrl-C."
@@ -67,8 +77,10 @@ class Lines:
         to: str = "",
         hear: Hear = hear_all,
         leaving: str = "leaves",
+        rooms: Rooms | None = None,
     ) -> None:
-        self._session = session
+        self.session = session
+        self.rooms = rooms
         self._as_json = as_json
         self._speaks = speaks
         self._said = said or LineInput(sys.stdin.fileno()).lines()
@@ -82,7 +94,10 @@ class Lines:
         # Who only reads is over with its reader; who speaks has said what it had to say.
         self._output = LineOutput(sys.stdout.fileno(), watched=not speaks)
         self._writer = EventWriter(session, self._output, as_json=as_json)
-        self._asking = Asking(session, self.notice)
+        self.ignored = self._writer.ignored
+        self._asking = Asking(self.notice)
+        # What commands have to say, and to whom.
+        self._sayings: deque[tuple[str, str]] = deque()
         self._in_hand = False
         self._all_taken = not speaks or self._typed
         self._lost = 0
@@ -96,9 +111,29 @@ class Lines:
         """Say something that is no message."""
         notice(text)
 
-    def ask(self, name: str, argument: str) -> None:
-        """Ask the server to do something, and print what it says to that."""
-        self._asking.add(name, argument)
+    def show_earlier(self, message: Message) -> None:
+        """Write a message that was said before."""
+        self._output.put((dated(message) + "\n").encode())
+
+    def say(self, text: str, to: str = "") -> None:
+        """Send a message, to everyone or to one member."""
+        self._sayings.append((text, to))
+
+    def ask(self, name: str, question: Question) -> None:
+        """Have something done that takes a while, and say what comes of it."""
+        self._asking.add(name, question)
+
+    def join(self, room: str) -> None:
+        """Say that there is one room only."""
+        self.notice(f"plain lines have one room: socketchat connect HOST/{room} opens another")
+
+    def part(self) -> None:
+        """Leave."""
+        self.leave()
+
+    def people(self) -> Mapping[str, str]:
+        """Return who is known to be in the room: names, and fingerprints of keys or nothing."""
+        return self._writer.people
 
     async def run(self) -> ExitCode:
         """Exchange lines until the input, the output or the session ends, or `leave` is called.
@@ -107,9 +142,9 @@ class Lines:
             SessionClosedError: The session did not end in good order.
             Failure: The input cannot be sent, or was not acknowledged, or the output not written.
         """
-        self._writer.put_json(connected_json(self._session.room, self._session.nick))
+        self._writer.put_json(connected_json(self.session.room, self.session.nick))
         if self._typed and not self._as_json:
-            who, room = clean_name(self._session.nick), clean_name(self._session.room)
+            who, room = clean_name(self.session.nick), clean_name(self.session.room)
             self.notice(f"{who} in {room}: Enter sends, /quit {self._leaving_words}")
         receiving = asyncio.create_task(self._receive())
         writing = asyncio.create_task(self._output.run())
@@ -139,11 +174,11 @@ class Lines:
     def _outcome(self, tasks: tuple[asyncio.Task[None], ...]) -> ExitCode:
         """Return the exit code, or raise what one of the tasks has raised."""
         if missing := self._missing():
-            over = closing_words(self._session.close_code, self._session.close_reason)
+            over = closing_words(self.session.close_code, self.session.close_reason)
             what = f"{over}; {lines_were(missing)} not acknowledged"
             raise Failure(ExitCode.NOT_ACKNOWLEDGED, what)
         if self._cut_short:
-            over = closing_words(self._session.close_code, self._session.close_reason)
+            over = closing_words(self.session.close_code, self.session.close_reason)
             what = f"{over}; the rest of the input was not sent"
             raise Failure(ExitCode.NOT_ACKNOWLEDGED, what)
         try:
@@ -153,21 +188,21 @@ class Lines:
         except OutputError as exc:
             raise Failure(ExitCode.INTERNAL_ERROR, str(exc)) from exc
         except SessionClosed:
-            if session_exit_code(self._session) is not ExitCode.DONE:
+            if session_exit_code(self.session) is not ExitCode.DONE:
                 raise
         return ExitCode.REFUSED if self._refused else ExitCode.DONE
 
     def _missing(self) -> int:
         """Tell how many of the lines taken from the input were lost with the session."""
-        if self._session.close_code is None:
+        if self.session.close_code is None:
             return 0
         return self._lost + (self._in_hand and not self._left.is_set())
 
     @property
     def _cut_short(self) -> bool:
         """Whether a goodbye in good order came before the input's end, which nobody has waived."""
-        over = self._session.close_code is not None
-        in_order = session_exit_code(self._session) is ExitCode.DONE
+        over = self.session.close_code is not None
+        in_order = session_exit_code(self.session) is ExitCode.DONE
         return over and in_order and not self._all_taken and not self._left.is_set()
 
     # ---- out of the session ----
@@ -175,15 +210,15 @@ class Lines:
     async def _receive(self) -> None:
         """Write what happens until the session is over, or enough was heard."""
         try:
-            await self._hear(self._session, self._writer)
+            await self._hear(self.session, self._writer)
         finally:
-            if self._session.close_code is not None:
-                self._put_end(self._session.close_code, self._session.close_reason)
+            if self.session.close_code is not None:
+                self._put_end(self.session.close_code, self.session.close_reason)
 
     def _put_end(self, code: int, reason: str) -> None:
         if self._as_json:
-            self._writer.put_json(disconnected_json(self._session.room, code, reason))
-        elif session_exit_code(self._session) is ExitCode.DONE and not (
+            self._writer.put_json(disconnected_json(self.session.room, code, reason))
+        elif session_exit_code(self.session) is ExitCode.DONE and not (
             self._missing() or self._cut_short
         ):
             self.notice(closing_words(code, reason))  # else it is the error's line
@@ -201,15 +236,15 @@ class Lines:
             sending.cancel()
             leaving.cancel()
             await asyncio.wait((sending, leaving))
-        if self._left.is_set() and self._session.unacknowledged:
-            if not self._session.linked:
+        if self._left.is_set() and self.session.unacknowledged:
+            if not self.session.linked:
                 return  # it was not said for how long; what is in a file can wait there
-            waiting = lines_were(self._session.unacknowledged)
+            waiting = lines_were(self.session.unacknowledged)
             self.notice(f"{waiting} not acknowledged yet; leave once more to wait no longer")
         try:
-            await acknowledged(self._session)
+            await acknowledged(self.session)
         except TimeoutError:
-            missing = lines_were(self._session.unacknowledged)
+            missing = lines_were(self.session.unacknowledged)
             what = f"{missing} not acknowledged: no sign of it in {seconds()}"
             raise Failure(ExitCode.NOT_ACKNOWLEDGED, what) from None
         if not sending.cancelled():
@@ -229,16 +264,18 @@ class Lines:
                     said = interpret(self, line) if self._typed else line
                     # An empty line of a pipe is a line; somebody who types has pressed Enter.
                     if said is not None and (said.strip() or not self._typed):
-                        await self._send(said, number)
+                        self.say(said, self._to)
+                    while self._sayings:
+                        await self._send(*self._sayings.popleft(), number)
             self._all_taken = True
         except InputError as exc:
             raise Failure(ExitCode.USAGE, str(exc)) from exc
 
-    async def _send(self, line: str, number: int) -> None:
+    async def _send(self, line: str, to: str, number: int) -> None:
         self._in_hand = True
         await self._output.ready()  # each line sent may bring one out
         try:
-            receipt = await self._session.send(line, to=self._to)
+            receipt = await self.session.send(line, to=to)
         except MessageTooBig as exc:
             self._refuse(number, None, CloseCode.TOO_BIG, str(exc))
         except OSError as exc:  # the outbox in a file
@@ -253,7 +290,7 @@ class Lines:
         match receipt.error:
             case None:
                 entry = receipt.entry or None
-                self._writer.put_json(delivered_json(self._session.room, entry, receipt.at))
+                self._writer.put_json(delivered_json(self.session.room, entry, receipt.at))
                 if self._typed and not self._as_json:
                     self.notice("sent")
             case MessageRejected() as exc:
@@ -267,9 +304,9 @@ class Lines:
         """Tell of a line that is refused for good: the others are sent all the same."""
         self._refused += 1
         line = number if self._from_input and not self._typed else None
-        self._writer.put_json(rejected_json(self._session.room, post, code, reason, line))
+        self._writer.put_json(rejected_json(self.session.room, post, code, reason, line))
         self.notice(f"line {line} was not sent: {reason}" if line else f"not sent: {reason}")
 
     def _fail(self, text: str) -> None:
-        self._writer.put_json(error_json(self._session.room, text))
+        self._writer.put_json(error_json(self.session.room, text))
         self.notice(text)

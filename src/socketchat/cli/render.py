@@ -12,13 +12,13 @@ same for programs.
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TypeAlias, assert_never
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias, assert_never
 
+from socketchat.cli.wrapping import span, wrap
 from socketchat.events import (
     Event,
     Gap,
@@ -29,17 +29,24 @@ from socketchat.events import (
     Message,
     Present,
     Rejected,
+    Renamed,
     Restarted,
+    Topic,
     Typing,
 )
 from socketchat.text import clean, clean_name, clip, width
 
 __all__ = [
+    "MOST_ALIGNED",
     "Row",
     "View",
+    "action_of",
     "closing_words",
     "dated",
+    "day_of",
+    "day_words",
     "event_rows",
+    "listed",
     "name_style",
     "notice_rows",
     "other_name_words",
@@ -47,8 +54,8 @@ __all__ = [
     "pending_row",
     "plain",
     "plain_notice",
+    "rule_row",
     "words",
-    "wrap",
 ]
 
 Row: TypeAlias = list[tuple[str, str]]
@@ -67,7 +74,11 @@ _PLAIN_INDENT = "    "
 _LEAST_ROOM = 8
 #: Names that are listed; a crowd is counted.
 _MOST_NAMES = 12
-_TOKENS = re.compile("[ \u3000]+|[^ \u3000]+")
+#: Columns in which names are aligned, at most, and the least columns of a terminal that does so.
+MOST_ALIGNED = 12
+_LEAST_COLUMNS = 60
+#: How a text begins that says what its author does (XEP-0245).
+_ACTION = "/me "
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +88,40 @@ class View:
     Attributes:
         columns: The terminal's width.
         zone: The time zone of `HH:MM`; None for the machine's own.
+        names: Columns that names are aligned in, on terminals that have room for that.
     """
 
     columns: int = 80
     zone: tzinfo | None = None
+    names: int = 0
 
 
 # For the console
 
 
-def event_rows(event: Event, view: View) -> list[Row]:
-    """Lay an event out for the console; one that is not shown as a line gives none."""
+def event_rows(event: Event, view: View, *, is_mention: bool = False) -> list[Row]:
+    """Lay an event out for the console; one that is not shown as a line gives none.
+
+    Args:
+        event: What happened.
+        view: Where it is shown.
+        is_mention: Whether it is a message that speaks to us, and is to be seen.
+    """
     if isinstance(event, Message):
         name = clean_name(event.sender)
-        who: Row = [(name_style(name), name)]
-        if event.to:
-            addressee = clean_name(event.to)
-            who += [("class:time", " → "), (name_style(addressee), addressee)]
-        return _said(who, _body(event), event.at, view)
+        style = name_style(name)
+        if is_mention:
+            style += " class:mention"
+        return _said(_Said(style, name, event.to, _body(event), event.at), view)
+    if isinstance(event, Gap):
+        return [rule_row(words(event), view, "class:rule.gap")]
     said = words(event)
     return notice_rows(said, view) if said else []
 
 
-def own_rows(name: str, text: str, at: int, view: View, *, failure: str | None = None) -> list[Row]:
+def own_rows(
+    name: str, text: str, at: int, view: View, *, to: str = "", failure: str | None = None
+) -> list[Row]:
     """Lay out a line of our own whose fate is known.
 
     Args:
@@ -107,23 +129,30 @@ def own_rows(name: str, text: str, at: int, view: View, *, failure: str | None =
         text: What we said.
         at: When, in microseconds since the epoch.
         view: Where it is shown.
+        to: The one whom it is for; empty is everyone.
         failure: Why it was not sent; None if it was.
     """
     shown = clean_name(name) if name else "you"
     mark = ("class:sent", "✓ sent")
     if failure is not None:
         mark = ("class:failed", "✗ " + clean(failure, multiline=False))
-    return _said([(name_style(shown), shown)], clean(text), at, view, mark)
+    return _said(_Said(name_style(shown), shown, to, clean(text), at), view, mark)
 
 
-def pending_row(text: str, columns: int) -> Row:
-    """Lay out a line of our own whose fate is not known yet, as one row."""
+def pending_row(text: str, columns: int, *, is_held: bool = False) -> Row:
+    """Lay out a line of our own that has no place in the room yet, as one row.
+
+    Args:
+        text: What we said.
+        columns: The terminal's width.
+        is_held: Whether the server has it.
+    """
     first, _, rest = clean(text.strip()).partition("\n")
     more = f" … +{rest.count(chr(10)) + 1}" if rest else ""
     room = max(columns - 2 - len(more), 0)
     if width(first) > room:
         first = clip(first, max(room - 1, 0)) + "…"
-    return [("class:pending", f"… {first}{more}")]
+    return [("class:pending", f"{'✓' if is_held else '…'} {first}{more}")]
 
 
 def notice_rows(text: str, view: View) -> list[Row]:
@@ -134,6 +163,16 @@ def notice_rows(text: str, view: View) -> list[Row]:
     return [[("class:notice", start + row)] for start, row in zip(lead, wrapped, strict=True)]
 
 
+def rule_row(text: str, view: View, style: str = "class:rule") -> Row:
+    """Lay out what parts what stands above it from what stands below."""
+    room = max(view.columns - 6, 1)
+    shown = clean(text, multiline=False)
+    if span(shown) > room:
+        shown = clip(shown, room - 1) + "…"
+    return [(style, f"── {shown} ──")]
+
+
+@lru_cache(maxsize=4096)
 def name_style(name: str) -> str:
     """Choose a name's colour: always the same one, as XEP-0392 takes it from a hash."""
     angle = int.from_bytes(
@@ -144,46 +183,19 @@ def name_style(name: str) -> str:
     return "fg:#" + "".join(f"{level:02x}" for level in levels)
 
 
-def wrap(line: str, first: int, rest: int) -> list[str]:
-    """Break one line of cleaned text into rows, at blanks where there are any.
+class _Said(NamedTuple):
+    """What somebody has said: the style of the name, the name, for whom, what, and when."""
 
-    It is done here and not by the terminal, which would go on in the first column: a message
-    padded with blanks could then put a whole line there that looks like somebody else's. A word
-    of plain ASCII that is longer than a row stays whole (one wants to copy an address), since
-    without a blank it looks like nobody's line.
-
-    Args:
-        line: The text, without newlines.
-        first: How many columns the first row has.
-        rest: How many columns the others have.
-    """
-    if _span(line) <= first:
-        return [line]
-    rows: list[str] = []
-    row, free = "", first
-    for token in _TOKENS.findall(line):
-        if (size := _span(token)) <= free:
-            row, free = row + token, free - size
-            continue
-        if row or token.isspace():
-            rows.append(row)
-            row, free = "", rest
-        if token.isspace():
-            continue
-        if size <= free or token.isascii():
-            row, free = token, free - size
-        else:
-            *full, row = _pieces(token, free, rest)
-            rows += full
-            free = rest - _span(row)
-    return [*rows, row] if row or not rows else rows
+    style: str
+    name: str
+    to: str
+    text: str
+    at: int
 
 
-def _said(
-    who: Row, text: str, at: int, view: View, mark: tuple[str, str] | None = None
-) -> list[Row]:
+def _said(said: _Said, view: View, mark: tuple[str, str] | None = None) -> list[Row]:
     """Lay out `HH:MM name: text`, the text's further lines and rows indented."""
-    lead: Row = [("class:time", f"{_clock(at, view.zone)} "), *who, ("", ": ")]
+    lead, text = _lead(said, view)
     taken = sum(width(part) for _, part in lead)
     indent = min(taken, max(8, view.columns // 4))
     rest = max(view.columns - indent, 1)
@@ -196,43 +208,28 @@ def _said(
     shown = [[*lead, ("", rows[0])], *([("", blank + row)] for row in rows[1:])]
     if mark is None:
         return shown
-    style, words_of_mark = mark
-    if sum(_span(part) for _, part in shown[-1]) + 1 + _span(words_of_mark) <= view.columns:
-        shown[-1].append((style, " " + words_of_mark))
+    mark_style, words_of_mark = mark
+    if sum(span(part) for _, part in shown[-1]) + 1 + span(words_of_mark) <= view.columns:
+        shown[-1].append((mark_style, " " + words_of_mark))
     else:
-        shown += [[(style, blank + row)] for row in wrap(words_of_mark, rest, rest)]
+        shown += [[(mark_style, blank + row)] for row in wrap(words_of_mark, rest, rest)]
     return shown
 
 
-def _pieces(word: str, first: int, rest: int) -> Iterator[str]:
-    """Break one word where it must be, between characters as their readers see them."""
-    from wcwidth import iter_graphemes  # 15 ms; only long words need it
-
-    row, free = "", first
-    for character in iter_graphemes(word):
-        size = _span(character)
-        if row and size > free:
-            yield row
-            row, free = "", rest
-        row, free = row + character, free - size
-    yield row
-
-
-def _span(text: str) -> int:
-    """Tell how many columns a text takes on a terminal that joins nothing.
-
-    That is never less than `width`: terminals differ in what they join, and a row that is too long
-    for one of them would go on in the first column.
-    """
-    if text.isascii():
-        return len(text)
-    from wcwidth import wcwidth  # as above
-
-    apart = sum(
-        max(wcwidth(char), 0 if unicodedata.category(char) in ("Mn", "Me", "Cf") else 1)
-        for char in text
-    )
-    return max(apart, width(text))
+def _lead(said: _Said, view: View) -> tuple[Row, str]:
+    """Return what stands before a text, and the text without what that says already."""
+    action = action_of(said.text) if not said.to else None
+    who: Row = [(said.style, said.name)]
+    if said.to:
+        addressee = clean_name(said.to)
+        who += [("class:time", " → "), (name_style(addressee), addressee)]
+    taken = sum(width(part) for _, part in who)
+    who = [*who, ("", ": ")] if action is None else [("", "* "), *who, ("", " ")]
+    aligned = view.names if view.columns >= _LEAST_COLUMNS else 0
+    # Never cut: the end of a name may be what tells it from another.
+    blank: Row = [("", " " * (aligned - taken))] if aligned > taken else []
+    time: Row = [("class:time", f"{_clock(said.at, view.zone)} ")]
+    return [*time, *blank, *who], said.text if action is None else action
 
 
 def _clock(at: int, zone: tzinfo | None) -> str:
@@ -240,6 +237,27 @@ def _clock(at: int, zone: tzinfo | None) -> str:
         return (_EPOCH + timedelta(microseconds=at)).astimezone(zone).strftime("%H:%M")
     except (OverflowError, OSError, ValueError):  # it is the other side's number
         return "--:--"
+
+
+def day_of(at: int, zone: tzinfo | None) -> date | None:
+    """Return the day of a time; None if it is none that there is."""
+    try:
+        return (_EPOCH + timedelta(microseconds=at)).astimezone(zone).date()
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def day_words(day: date) -> str:
+    """Return a day in words: `Friday, 27 November 2026`."""
+    return f"{day:%A}, {day.day} {day:%B} {day.year}"
+
+
+def action_of(text: str) -> str | None:
+    """Return what a text says that its author does, `waves` of `/me waves`; None if it does not.
+
+    As in XEP-0245, https://xmpp.org/extensions/xep-0245.html.
+    """
+    return text.removeprefix(_ACTION) if text.startswith(_ACTION) and text[4:].strip() else None
 
 
 def _body(message: Message, limit: int | None = None) -> str:
@@ -263,7 +281,13 @@ def words(event: Event) -> str:
             where = f" ({clean(address, multiline=False)})" if address else ""
             return f"{clean_name(nick)}{where} left"
         case Present(nicks=nicks):
-            return f"here: {_names(nicks)}"
+            return f"here: {listed(nicks)}"
+        case Renamed(nick=old, now=new):
+            return f"{clean_name(old)} is now {clean_name(new)}"
+        case Topic(text=text, nick=nick):
+            by = f" (by {clean_name(nick)})" if nick else ""
+            shown = clean(text, multiline=False)
+            return f"topic: {shown}{by}" if shown else f"the room has no topic any more{by}"
         case LinkLost(reason=reason):
             why = f": {clean(reason, multiline=False)}" if reason else ""
             return f"the link is lost{why}; what you send waits until it is back"
@@ -283,11 +307,11 @@ def words(event: Event) -> str:
             assert_never(event)
 
 
-def _names(nicks: tuple[str, ...]) -> str:
+def listed(names: Sequence[str], most: int = _MOST_NAMES) -> str:
     """List names, and count what would be too many of them."""
-    shown = nicks if len(nicks) <= _MOST_NAMES else nicks[: _MOST_NAMES - 1]
+    shown = names if len(names) <= most else names[: most - 1]
+    more = len(names) - len(shown)
     names = ", ".join(map(clean_name, shown))
-    more = len(nicks) - len(shown)
     return f"{names} and {more:,} more" if more else names
 
 
@@ -303,7 +327,10 @@ def plain(event: Event) -> str:
         said = words(event)
         return plain_notice(said) if said else ""
     who = clean_name(event.sender) + (f" → {clean_name(event.to)}" if event.to else "")
-    return f"{who}: {_body(event, _PLAIN_LIMIT)}".replace("\n", "\n" + _PLAIN_INDENT)
+    body = _body(event, _PLAIN_LIMIT)
+    action = action_of(body) if not event.to else None
+    said = f"{who}: {body}" if action is None else f"* {who} {action}"
+    return said.replace("\n", "\n" + _PLAIN_INDENT)
 
 
 def dated(message: Message, room: str = "") -> str:

@@ -1,8 +1,8 @@
 """What a session reports, as the JSON objects that `--json` prints, one to a line.
 
 Pure functions from values to objects, beside `render.py`, which does the same for people. The
-objects are message, present, joined, left, connected, disconnected, gap, delivered, rejected and
-error. Nothing is cleaned here: a program gets exactly what was said.
+objects are message, present, joined, left, renamed, topic, connected, disconnected, gap, delivered,
+rejected and error. Nothing is cleaned here: a program gets exactly what was said.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from socketchat.events import (
     Message,
     Present,
     Rejected,
+    Renamed,
     Restarted,
+    Topic,
     Typing,
 )
 
@@ -83,6 +85,10 @@ def to_json(event: Event, room: str, nick: str = "") -> JSONObject | None:
         case Present(nicks=nicks, keys=keys):
             known = list(keys) or [""] * len(nicks)
             return {"type": "present", "room": room, "names": list(nicks), "keys": known}
+        case Renamed(nick=old, now=new, key=key):
+            return {"type": "renamed", "room": room, "from": old, "now": new, "key": key}
+        case Topic(text=text, nick=author):
+            return {"type": "topic", "room": room, "from": author, "text": text}
         case Typing():
             return None
         case _:

@@ -15,8 +15,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from socketchat.cli.calling import HISTORY
 from socketchat.cli.device import device_in
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
+from socketchat.cli.host_rooms import HostRooms, seat
 from socketchat.cli.next_key import announce_next_key, next_pin
 from socketchat.cli.render import closing_words, other_name_words, plain_notice, words
 from socketchat.cli.server_key import check_pair, server_identity, where_it_is
@@ -43,7 +43,6 @@ from socketchat.fingerprint import is_pin
 from socketchat.messages import MAX_NAME
 from socketchat.server import MAX_PENDING, Server
 from socketchat.server import serve as listen_and_serve
-from socketchat.session import Session, Side
 from socketchat.text import clean, clean_name
 from socketchat.trust.device import Device
 from socketchat.trust.identity import Identity
@@ -288,16 +287,18 @@ async def _chat(
     over = False
     while not over:
         try:
-            async with _seat(server, settings.nick, hosting.device) as session:
+            async with seat(server, settings.nick, hosting.device, history=HISTORY) as session:
                 front = Front(
                     session,
                     plain=settings.plain,
                     no_color=settings.no_color,
                     leaving="stops the server",
+                    rooms=HostRooms(server, settings.nick, hosting.device),
+                    directory=settings.directory,
                 )
                 if other := other_name_words(clean_name(settings.nick), session.nick):
                     say(plain_notice(other))
-                _tell_host(hosting.chat, front, session.room)
+                _tell_host(hosting.chat, front)
                 leave = functools.partial(_leave, front)
                 for end in ends:
                     end.add_done_callback(leave)
@@ -316,15 +317,15 @@ async def _chat(
             await asyncio.wait(ends, timeout=SEAT_PAUSE, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _tell_host(chat: ChatServer, front: Front, own_room: str) -> None:
+def _tell_host(chat: ChatServer, front: Front) -> None:
     """Have the host told of what happens where it does not see it."""
-    chat.on_presence = functools.partial(_tell_of_others, front, own_room)
+    chat.on_presence = functools.partial(_tell_of_others, front)
     chat.on_moderation = functools.partial(_tell_of_operators, front)
 
 
-def _tell_of_others(front: Front, own_room: str, room: str, event: Joined | Left) -> None:
+def _tell_of_others(front: Front, room: str, event: Joined | Left) -> None:
     """Tell the host who comes and goes in rooms in which it does not sit."""
-    if room != own_room:
+    if not front.sits_in(room):
         front.notice(f"in {clean_name(room)}: {words(event)}")
 
 
@@ -421,26 +422,3 @@ def _how_to_invite(settings: ServeSettings) -> str:
     options = {"--data": settings.data, "--cert": settings.cert, "--key": settings.key}
     given = [f" {name} {shlex.quote(str(path))}" for name, path in options.items() if path]
     return clean(f"socketchat invite{''.join(given)}", multiline=False)
-
-
-@asynccontextmanager
-async def _seat(server: Server, nick: str, device: Device) -> AsyncIterator[Session]:
-    """Seat the host in the room, and give it its end of the session."""
-    ours, theirs = socket.socketpair()
-    near, far = [await asyncio.open_connection(sock=end) for end in (ours, theirs)]
-    serving = asyncio.create_task(server.accept(*far, is_host=True))
-    try:
-        nick = clean_name(nick)[:MAX_NAME] if nick else ""
-        async with await Session.from_streams(
-            *near,
-            side=Side.CLIENT,
-            nick=nick,
-            history=HISTORY,
-            device=device,
-            ping_interval=None,
-        ) as session:
-            yield session
-    finally:
-        await asyncio.wait([serving])
-        if not serving.cancelled():
-            serving.exception()  # if it did not come in, its own end of the session knows

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from socketchat.cli.wrapping import wrap
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -25,6 +27,7 @@ __all__ = [
     "logs_shown_by",
     "notice",
     "on_signals",
+    "said_by",
     "say",
     "wants_color",
 ]
@@ -59,11 +62,28 @@ def wants_color(*, no_color: bool) -> bool:
     return not no_color and not os.environ.get("NO_COLOR")
 
 
+#: What shows status lines while the console has the terminal.
+_instead_of_stderr: list[Callable[[str], object]] = []
+
+
+@contextmanager
+def said_by(show: Callable[[str], object]) -> Iterator[None]:
+    """Have status lines shown by `show` instead of stderr, where they would tear the console."""
+    _instead_of_stderr.append(show)
+    try:
+        yield
+    finally:
+        _instead_of_stderr.remove(show)
+
+
 def say(text: str) -> None:
     """Print a status line: to stderr, because stdout carries data.
 
     At a terminal it is broken at blanks, where the terminal would break within words.
     """
+    if _instead_of_stderr:
+        _instead_of_stderr[-1](text)
+        return
     if columns := _columns_of_stderr():
         text = "\n".join(_fitted(line, columns) for line in text.split("\n"))
     with suppress(OSError):  # nobody reads it: no reason to stop
@@ -74,7 +94,7 @@ def notice(text: str) -> None:
     """Say something that is no message: `-- text`."""
     from socketchat.cli.render import plain_notice
 
-    say(plain_notice(text))
+    say(text if _instead_of_stderr else plain_notice(text))
 
 
 def _columns_of_stderr() -> int:
@@ -86,10 +106,6 @@ def _columns_of_stderr() -> int:
 
 
 def _fitted(line: str, columns: int) -> str:
-    if len(line) <= columns and line.isascii():
-        return line
-    from socketchat.cli.render import wrap
-
     return f"\n{_INDENT}".join(wrap(line, columns, max(columns - len(_INDENT), 1)))
 
 

@@ -1,0 +1,58 @@
+"""Up to where one has read in each room, so that what is new can be told after coming back.
+
+A small file, `places.json` in the user's directory: rooms by their labels, each with the time of
+the last message that was shown, by the clock of the room's log. It is not worth an error: what
+cannot be read counts as nothing, and what cannot be written is logged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from socketchat.trust.secret_files import replace_secret
+
+__all__ = ["Places"]
+
+#: Rooms that are remembered: those that were read last.
+MAX_PLACES = 1000
+
+_log = logging.getLogger("socketchat.client")
+
+
+class Places:
+    """The places of one user; see above.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def find(self, label: str) -> int:
+        """Return the time of the last message that was shown in a room, in microseconds; else 0."""
+        return self._load().get(label, 0)
+
+    def note(self, read: dict[str, int]) -> None:
+        """Note the times of the last messages that were shown, by rooms."""
+        read = {label: at for label, at in read.items() if at}
+        if not read:
+            return
+        # Others may have noted something meanwhile; and what is read last stands last.
+        known = {label: at for label, at in self._load().items() if label not in read}
+        places = dict(list((known | read).items())[-MAX_PLACES:])
+        try:
+            replace_secret(self._path, json.dumps(places, indent=0).encode() + b"\n")
+        except OSError as exc:
+            _log.info("it is not remembered up to where was read: %s", exc)
+
+    def _load(self) -> dict[str, int]:
+        try:
+            value = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(value, dict):
+            return {}
+        return {label: at for label, at in value.items() if type(at) is int and at > 0}
