@@ -372,6 +372,8 @@ class Console:
         """Look at another room instead of one that was left, unless it is the last."""
         if len(self._here) == 1:
             return
+        others = [one for one in self._here if one is not room]
+        back = self._active if self._active is not room else others[0]
         room.close()
         self._look_at(room)  # what it still had to say
         if self._buffer.text.strip():
@@ -379,7 +381,7 @@ class Console:
             self._buffer.reset()
         self._note_places([room])
         self._here.remove(room)
-        self._look_at(self._here[0])
+        self._look_at(back)
 
     def _look_if_over(self) -> None:
         """End with the last room."""
