@@ -63,7 +63,8 @@ _LIKE_A_KEY = re.compile(r"[A-Za-z0-9+/_-]{20}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marks known."""
+    """Make the marks known, and keep the options out that whoever runs the tests has in a file."""
+    os.environ["SOCKETCHAT_CONFIG"] = os.devnull
     for mark in (
         "virtual_time: run this async test on a VirtualTimeLoop",
         "both_loops: run this async test on asyncio's loop and on uvloop",

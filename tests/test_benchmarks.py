@@ -1,4 +1,4 @@
-"""The benchmarks of a room still run. How fast anything is, no test says."""
+"""The benchmarks of a room and of starting still run. How fast anything is, no test says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from socketchat.framing import FrameDecoder
 from socketchat.messages import Ack, TextPost, decode, encode
+from tests.benchmarks import start
 from tests.benchmarks.rooms.__main__ import main
 from tests.benchmarks.rooms.crowd import Member
 from tests.benchmarks.rooms.wires import Wire, load
@@ -117,3 +118,18 @@ def test_posts_are_acknowledged_as_they_come(sizes: list[int]) -> None:
     assert numbers == sorted(set(numbers))
     assert numbers[0] >= first + ACK_EVERY - 1
     assert numbers[-1] < end
+
+
+def test_starts_are_measured_and_compared(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert start.main(["--rounds", "1"]) in (0, 1)  # whichever: the machine may be busy
+    printed = capfd.readouterr().out
+    assert all(f"\n| `{name}` |" in printed for name in start.STARTS)
+
+
+@pytest.mark.parametrize(("help_takes", "above"), [(1.5, []), (1.51, ["socketchat --help"])])
+def test_a_start_above_its_bound_is_named(help_takes: float, above: list[str]) -> None:
+    medians = dict.fromkeys(start.STARTS, 1.0) | {"socketchat --help": help_takes}
+    assert start.report(medians) == above

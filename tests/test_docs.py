@@ -275,7 +275,7 @@ def parse(words: list[str]) -> None:
     Raises:
         click.UsageError: There is no such command or option, or a value does not fit.
     """
-    group = click.Context(cli, info_name="socketchat")
+    group = click.Context(cli, info_name="socketchat", **cli.context_settings)
     try:
         if words[0].startswith("-"):
             cli.make_context("socketchat", words)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import socketchat
 
-#: What only the command needs, or a room.
+#: What only the command needs, or a room, or who meets somebody's key.
 FOREIGN = (
     "click",
     "confusable_homoglyphs",
+    "cryptography",
     "precis_i18n",
     "prompt_toolkit",
     "redis",
@@ -22,6 +25,12 @@ FOREIGN = (
 )
 #: What only users' tests, or people in front of a terminal, need.
 OURS = ("socketchat.chat", "socketchat.cli", "socketchat.testing", "socketchat.text")
+
+#: What the library is made of, and the command needs for a session alone.
+LIBRARY = ("asyncio", "cryptography", "msgspec", "ssl")
+
+#: The public names, and their modules.
+HOMES = {name: home for home, names in socketchat._NAMES.items() for name in names.split()}
 
 
 def modules_loaded_by(statement: str) -> set[str]:
@@ -34,22 +43,44 @@ def modules_loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_the_library_loads_nothing_that_only_the_command_needs() -> None:
+def modules_loaded_to_answer(*arguments: str) -> set[str]:
+    """Return the names of all modules that the command loads, however it ends."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "socketchat", *arguments],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip() for line in lines}
+    assert "socketchat.cli.main" in loaded
+    return loaded
+
+
+# What is not loaded
+
+
+def test_the_library_loads_nothing_before_it_is_used() -> None:
     loaded = modules_loaded_by("import socketchat")
+    assert [name for name in loaded if name.startswith("socketchat")] == ["socketchat"]
+    assert loaded.isdisjoint((*FOREIGN, *OURS, *LIBRARY))
+
+
+def test_the_library_loads_nothing_that_only_the_command_needs() -> None:
+    loaded = modules_loaded_by("from socketchat import *")
     assert "socketchat.session" in loaded
     assert loaded.isdisjoint((*FOREIGN, *OURS))
 
 
-def test_help_loads_nothing_that_compares_names() -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "socketchat", "--help"],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "socketchat.cli.main" in loaded
-    assert loaded.isdisjoint(("confusable_homoglyphs", "precis_i18n", "socketchat.chat"))
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["serve", "--help"], ["trust", "-h"], [], ["--version"], ["serve", "--frob"]],
+    ids=" ".join,
+)
+def test_what_needs_no_session_is_answered_without_the_library(arguments: list[str]) -> None:
+    foreign = {*FOREIGN, "sqlite3"} - {"click"}
+    loaded = modules_loaded_to_answer(*arguments)
+    assert loaded.isdisjoint((*foreign, *LIBRARY, "socketchat.chat", "socketchat.session"))
 
 
 def test_the_data_of_look_alikes_come_without_the_code_of_their_package() -> None:
@@ -57,9 +88,7 @@ def test_the_data_of_look_alikes_come_without_the_code_of_their_package() -> Non
     assert loaded.isdisjoint(("confusable_homoglyphs.confusables", "http.client", "urllib.request"))
 
 
-@pytest.mark.parametrize("name", ["cryptography", "msgspec", "platformdirs"])
-def test_what_the_library_does_load_is_declared(name: str) -> None:
-    assert name in modules_loaded_by("import socketchat")
+# What is offered
 
 
 @pytest.mark.parametrize("name", socketchat.__all__)
@@ -70,7 +99,44 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
         assert offered.__module__.startswith("socketchat.")
 
 
-def test_there_are_no_public_names_but_those_that_are_declared() -> None:
-    offered = {name for name, value in vars(socketchat).items() if not name.startswith("_")}
-    modules = {name for name in offered if f"socketchat.{name}" in sys.modules}
-    assert offered - modules == set(socketchat.__all__)
+def test_the_names_that_are_declared_are_the_ones_that_are_found() -> None:
+    assert dir(socketchat) == sorted(socketchat.__all__)
+    assert sorted(HOMES) == dir(socketchat)
+
+
+def test_type_checkers_are_told_the_homes_that_names_have() -> None:
+    (told,) = (
+        node
+        for node in ast.parse(Path(socketchat.__file__).read_text("utf-8")).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    homes = {
+        alias.name: node.module
+        for node in told.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert homes == {name: f"socketchat.{home}" for name, home in HOMES.items()}
+
+
+@pytest.mark.parametrize("first", ["socketchat.Session", "from socketchat import CloseCode"])
+def test_the_first_name_that_is_asked_for_brings_all_others(first: str) -> None:
+    # So that nothing is loaded later, when the event loop runs.
+    loaded = modules_loaded_by(
+        f"import socketchat; assert 'Peer' not in vars(socketchat); {first}; "
+        "before = set(sys.modules); from socketchat import *; assert before == set(sys.modules)"
+    )
+    assert "socketchat.server" in loaded
+
+
+def test_a_star_brings_every_name() -> None:
+    names = modules_loaded_by("from socketchat import *; sys.modules = dict.fromkeys(dir())")
+    assert set(socketchat.__all__) <= names
+
+
+def test_a_name_that_is_not_there_is_an_error_as_in_any_module() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'socketchat' has no attribute 'nope'$"):
+        _ = socketchat.nope  # type: ignore[attr-defined]
+    with pytest.raises(ImportError, match="cannot import name 'nope'"):
+        exec("from socketchat import nope")
+    assert not hasattr(socketchat, "connect_")

@@ -114,14 +114,13 @@ def connect(
         raise ValueError(f"history must be 0 or more messages: {history!r}")
     if len(invite or "") > MAX_INVITE:
         raise ValueError(f"an invite's token has at most {MAX_INVITE} characters")
-    path = known_hosts or default_directory() / "known_hosts"
     dialer = Dialer(
         host=host,
         port=port,
         nick=nick or "",
         room=room or "",
         trust=trust,
-        known_hosts=KnownHosts(path),
+        known_hosts=known_hosts,
         tls=tls,
         reconnect=reconnect,
         history=history,
@@ -143,7 +142,7 @@ class Dialer:
     nick: str
     room: str
     trust: str | ssl.SSLContext
-    known_hosts: KnownHosts
+    known_hosts: Path | None
     tls: bool
     reconnect: bool
     history: int
@@ -244,9 +243,13 @@ class Dialer:
             return
         host = host_and_port(self.host, self.port)
         try:
-            await asyncio.to_thread(self.known_hosts.announce, host, session.next_pin, by=pin)
+            await asyncio.to_thread(lambda: self._known().announce(host, session.next_pin, by=pin))
         except OSError as exc:
             _log.warning("the next key of %s is not remembered: %s", host, exc)
+
+    def _known(self) -> KnownHosts:
+        """Return whom we know; in a thread, since the first time it takes long to find the file."""
+        return KnownHosts(self.known_hosts or default_directory() / "known_hosts")
 
     def _context(self) -> ssl.SSLContext | None:
         if not self.tls:
@@ -263,11 +266,16 @@ class Dialer:
         """Check the server's key, before anything is written; return its pin."""
         if not self.tls:
             return ""
-        pin = pin_of(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        return await asyncio.to_thread(self._check_key, certificate)
+
+    def _check_key(self, certificate: bytes) -> str:
+        """Check the key in a DER certificate, and return its pin; in a thread."""
+        pin = pin_of(certificate)  # the first time it takes long
         if isinstance(self.trust, ssl.SSLContext):
             return pin
         host = host_and_port(self.host, self.port)
-        if await asyncio.to_thread(check_server, self.trust, self.known_hosts, host, pin):
+        if check_server(self.trust, self._known(), host, pin):
             _log.info("%s is new here; its key %s is remembered", host, pin)
         return pin
 

@@ -36,10 +36,9 @@ DEADLINE = 60.0
 
 _ROOT = Path(__file__).parents[2]
 # Opening a terminal makes it the one that controls this process, as a shell would have done.
-_ON_TERMINAL = (
-    "import os; os.close(os.open(os.ttyname(0), os.O_RDWR));"
-    "from socketchat.cli.main import main; main()"
-)
+_TAKE_TERMINAL = "import os; os.close(os.open(os.ttyname(0), os.O_RDWR));"
+_ON_TERMINAL = f"{_TAKE_TERMINAL} from socketchat.cli.main import main; main()"
+_OTHER_ON_TERMINAL = f"{_TAKE_TERMINAL} import sys; os.execvp(sys.argv[1], sys.argv[1:])"
 
 
 class Process:
@@ -368,13 +367,18 @@ class Stage:
         columns: int = 80,
         rows: int = 24,
         env: dict[str, str] | None = None,
+        program: str = "",
     ) -> Terminal:
-        """Start `socketchat` with these arguments, at a terminal of its own."""
+        """Start `socketchat`, or another program, with these arguments, at its own terminal."""
         master, slave = pty.openpty()
         _set_size(slave, columns, rows)
         os.set_blocking(master, False)
         popen = subprocess.Popen(
-            [sys.executable, "-c", _ON_TERMINAL, *arguments],
+            [
+                *(sys.executable, "-c"),
+                *((_OTHER_ON_TERMINAL, program) if program else (_ON_TERMINAL,)),
+                *arguments,
+            ],
             stdin=slave,
             stdout=slave,
             stderr=slave,

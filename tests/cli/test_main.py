@@ -14,8 +14,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from socketchat.cli.calling import HISTORY
 from socketchat.cli.failures import ExitCode, Failure
-from socketchat.cli.main import _CleanFormatter, cli, trust
+from socketchat.cli.main import _DEFAULT_HISTORY, _DEFAULT_PORT, cli, trust
+from socketchat.cli.running import CleanFormatter
+from socketchat.options import DEFAULT_PORT
 from socketchat.trust.identity import Identity
 from socketchat.trust.invites import Invite, make_token
 from tests.cli.processes import Piped, Stage, stage, status
@@ -128,6 +131,10 @@ def test_the_version_is_told() -> None:
         pytest.skip("not installed")
     result = CliRunner().invoke(cli, ["--version"], prog_name="socketchat")
     assert version in result.output
+
+
+def test_the_defaults_are_those_of_the_library_which_help_does_not_load() -> None:
+    assert (_DEFAULT_PORT, _DEFAULT_HISTORY) == (DEFAULT_PORT, HISTORY)
 
 
 # Wrong questions
@@ -451,7 +458,7 @@ def test_a_standard_stream_may_be_closed(tmp_path: Path, closed: str) -> None:
 def test_a_log_line_stays_one_line_whatever_it_quotes() -> None:
     said = "bye\n2026-01-01 00:00:00,000 socketchat.chat: eve (192.0.2.1:1) is online\x1b[2J"
     record = logging.LogRecord("socketchat", logging.INFO, "", 1, "closed: %s", (said,), None)
-    line = _CleanFormatter("%(name)s: %(message)s").format(record)
+    line = CleanFormatter("%(name)s: %(message)s").format(record)
     assert line.startswith("socketchat: closed: bye 2026")
     assert line.isprintable()
 

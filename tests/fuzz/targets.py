@@ -19,7 +19,8 @@ from socketchat.framing import HEADER_SIZE, FrameDecoder, FrameTooBig, encode_fr
 from socketchat.messages import MAX_NAME, MalformedMessage, decode, encode, peek_version
 from socketchat.quota import network_of
 from socketchat.text import NAME_COLUMNS, clean, clean_name, width
-from socketchat.trust.invites import Invite, check_token, mask
+from socketchat.trust.invites import Invite, check_token
+from socketchat.trust.masking import mask
 from tests.core import RESTING
 from tests.test_protocol_fuzz import feed, pair_at
 from tests.test_text import harm

@@ -40,8 +40,8 @@ from socketchat.trust.invites import (
     Invite,
     check_token,
     make_token,
-    mask,
 )
+from socketchat.trust.masking import mask
 
 NOW = 1_800_000_000
 LATER = NOW + 86_400

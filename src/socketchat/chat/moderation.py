@@ -21,7 +21,7 @@ from socketchat.errors import CloseCode, CommandFailed
 from socketchat.fingerprint import fingerprint_of, is_pin
 from socketchat.messages import MAX_NAME
 from socketchat.quota import network_of
-from socketchat.trust.invites import mask
+from socketchat.trust.masking import mask
 
 if TYPE_CHECKING:
     from socketchat.chat.member import Member

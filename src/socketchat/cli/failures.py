@@ -1,4 +1,4 @@
-"""How the command fails: exit codes, and one line that says what happened and what to do."""
+"""How the command fails: which exit code, and one line that says what happened and what to do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import re
 import socket
 import ssl
-from enum import IntEnum
 
+from socketchat.cli.outcome import ExitCode, Failure
 from socketchat.cli.render import closing_words
 from socketchat.errors import (
     CloseCode,
@@ -29,31 +29,6 @@ __all__ = [
     "session_exit_code",
     "session_failure",
 ]
-
-
-class ExitCode(IntEnum):
-    """What the command's exit status says."""
-
-    DONE = 0
-    INTERNAL_ERROR = 1
-    USAGE = 2
-    CANNOT_REACH = 3
-    NOT_TRUSTED = 4
-    REFUSED = 5
-    NOT_ACKNOWLEDGED = 6
-    INTERRUPTED = 130
-
-
-class Failure(Exception):
-    """The command cannot go on.
-
-    Attributes:
-        code: The exit status.
-    """
-
-    def __init__(self, code: ExitCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def failure_to_connect(target: str, exc: OSError | HandshakeError) -> Failure:

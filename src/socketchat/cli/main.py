@@ -1,30 +1,32 @@
 """The command line: what can be asked, and with which options.
 
 Each command's work lies in the module of its name and is imported only when it is asked for, so
-that `--help` is quick. `parsing.py` says what holds for every option.
+that `--help` is quick; `running.py` runs it. `parsing.py` says what holds for every option.
 """
 
 from __future__ import annotations
 
 import getpass
-import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from socketchat.cli.calling import HISTORY
 from socketchat.cli.duration import seconds_of, time_of
-from socketchat.cli.failures import ExitCode, Failure
-from socketchat.cli.parsing import Group, option, options
+from socketchat.cli.outcome import ExitCode
+from socketchat.cli.parsing import Program, option, options
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["main"]
 
-_DEFAULT_PORT = 7625  # as socketchat.options has it; --help imports nothing for it
+# As socketchat.options and cli.calling have them; --help imports nothing for it.
+_DEFAULT_PORT = 7625
+_DEFAULT_HISTORY = 50
 _COUNT = click.IntRange(0, 2**31 - 1)  # what every number on the wire and in the log can hold
 
 
@@ -33,6 +35,16 @@ def _login() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
         return ""
+
+
+def _known_servers(
+    context: click.Context,
+    parameter: click.Parameter,  # noqa: ARG001 - click's signature
+    incomplete: str,
+) -> list[CompletionItem[Any]]:
+    from socketchat.cli.completion import known_servers
+
+    return known_servers(context, incomplete)
 
 
 _DATA = option(
@@ -50,7 +62,7 @@ _HISTORY = option(
     "--history",
     metavar="N",
     type=_COUNT,
-    default=HISTORY,
+    default=_DEFAULT_HISTORY,
     show_default=True,
     help="Earlier messages of the room to begin with.",
 )
@@ -101,11 +113,17 @@ _caller = options(
 
 
 @click.group(
-    cls=Group,
+    cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
 @click.version_option(package_name="socketchat", prog_name="socketchat")
+@option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Take options from this file, in TOML.",
+)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Full-duplex chat between machines: one waits for callers, another calls."""
@@ -196,7 +214,7 @@ def serve(**settings: Any) -> None:
 
 
 @cli.command(short_help="Call a server, and chat.")
-@click.argument("target", required=False, default="")
+@click.argument("target", required=False, default="", shell_complete=_known_servers)
 @_HISTORY
 @_caller
 @_terminal
@@ -214,7 +232,7 @@ def connect(**settings: Any) -> None:
 
 
 @cli.command(short_help="Say something in a room, and leave once it is there.")
-@click.argument("target")
+@click.argument("target", shell_complete=_known_servers)
 @click.argument("text", nargs=-1)
 @option("--to", metavar="NAME", default=None, help="Send it to one member of the room alone.")
 @_caller
@@ -230,7 +248,7 @@ def send(**settings: Any) -> None:
 
 
 @cli.command(short_help="Read what is said in a room.")
-@click.argument("target")
+@click.argument("target", shell_complete=_known_servers)
 @_HISTORY
 @_SINCE
 @option("--no-follow", is_flag=True, help="End with the last message that there is.")
@@ -286,7 +304,7 @@ def trust_list(**settings: Any) -> None:
 
 
 @trust.command("forget")
-@click.argument("host")
+@click.argument("host", shell_complete=_known_servers)
 @_DATA
 @_VERBOSE
 def trust_forget(**settings: Any) -> None:
@@ -359,54 +377,25 @@ def invite(**settings: Any) -> None:
     _start(run_invite, settings)
 
 
+@cli.command(short_help="Print what has a shell complete commands, options and servers.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(**settings: Any) -> None:
+    """Print the script that has SHELL complete commands, options and known servers.
+
+    To have it in every shell, add a line to its start-up file. In ~/.bashrc or ~/.zshrc, there
+    behind compinit, write eval "$(socketchat completion bash)" or zsh; for fish, put what is
+    printed into ~/.config/fish/completions/socketchat.fish.
+    """
+    from socketchat.cli.completion import run_completion
+
+    _start(run_completion, settings)
+
+
 def _start(run: Callable[..., int], settings: dict[str, Any]) -> None:
-    """Run a command; whatever goes wrong becomes one line and an exit code."""
-    verbose: int = settings.pop("verbose")
-    levels = (logging.CRITICAL, logging.INFO, logging.DEBUG)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_CleanFormatter("%(asctime)s %(name)s: %(message)s"))
-    logging.basicConfig(level=levels[min(verbose, 2)], handlers=[handler])
-    if not verbose:
-        # What endangers a key is said though nobody has asked to be told more.
-        logging.getLogger("socketchat.trust").setLevel(logging.WARNING)
-    try:
-        code = run(**settings)
-    except Failure as exc:
-        _complain(str(exc))
-        code = exc.code
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
-    except Exception as exc:  # noqa: BLE001 - the last resort: a bug, or a machine out of order
-        if verbose > 1:
-            click.echo(_masked(traceback.format_exc()), err=True, nl=False)
-        _complain(f"internal error: {type(exc).__name__}: {exc} (-vv shows more)")
-        code = ExitCode.INTERNAL_ERROR
-    sys.exit(code)
+    """Run a command, and exit as it ends."""
+    from socketchat.cli.running import run_command
 
-
-class _CleanFormatter(logging.Formatter):
-    """Log lines may quote the other side, or an invite."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        from socketchat.text import clean
-
-        # One line but for a traceback, which is ours: nobody can forge another line.
-        record.msg, record.args = clean(record.getMessage(), multiline=False), ()
-        return _masked(super().format(record))
-
-
-def _masked(text: str) -> str:
-    from socketchat.trust.invites import mask
-
-    return mask(text)
-
-
-def _complain(text: str) -> None:
-    """Say on one line what went wrong; it may quote the command line, or the other side."""
-    from socketchat.cli.terminal import say
-    from socketchat.text import clean
-
-    say(f"socketchat: {_masked(clean(text, multiline=False))}")
+    sys.exit(run_command(run, settings))
 
 
 def _open_what_is_missing() -> None:
@@ -420,13 +409,19 @@ def _open_what_is_missing() -> None:
 def main() -> None:
     """Run the command."""
     _open_what_is_missing()
+    if asked := os.environ.get("_SOCKETCHAT_COMPLETE"):  # by the script of a shell
+        from socketchat.cli.completion import complete
+
+        sys.exit(complete(cli, asked))
     try:
         code = cli(prog_name="socketchat", standalone_mode=False)
     except click.ClickException as exc:
+        from socketchat.cli.running import complain
+
         context = getattr(exc, "ctx", None)
         asked = context.command_path if context is not None else "socketchat"
         what = exc.format_message().rstrip(".")
-        _complain(f"{what}; see {asked} --help")
+        complain(f"{what}; see {asked} --help")
         code = exc.exit_code
     except click.Abort:
         code = ExitCode.INTERRUPTED

@@ -46,8 +46,8 @@ from socketchat.server import serve as listen_and_serve
 from socketchat.text import clean, clean_name
 from socketchat.trust.device import Device
 from socketchat.trust.identity import Identity
-from socketchat.trust.invites import mask
 from socketchat.trust.known_hosts import default_directory
+from socketchat.trust.masking import mask
 
 __all__ = ["run_serve"]
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from socketchat.messages import MAX_NAME
 from socketchat.options import DEFAULT_PORT
-from socketchat.trust.invites import SCHEME, Invite, mask
+from socketchat.trust.invites import SCHEME, Invite
+from socketchat.trust.masking import mask
 
 __all__ = [
     "BAD_ROOM",

@@ -1,8 +1,11 @@
-"""What this process's terminal is good for, and how its end is asked for."""
+"""What this process's terminal is good for, and how its end is asked for.
+
+Every error on the command line is shown by it: it loads asyncio, and what lays out messages, only
+where they are needed.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import signal
@@ -10,9 +13,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from socketchat.cli.render import plain_notice
 from socketchat.cli.wrapping import wrap
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
     "can_be_asked",
@@ -86,6 +92,8 @@ def say(text: str) -> None:
 
 def notice(text: str) -> None:
     """Say something that is no message: `-- text`."""
+    from socketchat.cli.render import plain_notice
+
     say(text if _instead_of_stderr else plain_notice(text))
 
 
@@ -117,6 +125,8 @@ class _LogLines(logging.Handler):
 @contextmanager
 def logs_shown_by(show: Callable[[str], object]) -> Iterator[None]:
     """Have log lines shown by `show` instead of stderr, which would tear the console."""
+    import asyncio
+
     root = logging.getLogger()
     handlers = root.handlers[:]
     instead = _LogLines(show, asyncio.get_running_loop())
@@ -131,6 +141,8 @@ def logs_shown_by(show: Callable[[str], object]) -> Iterator[None]:
 @contextmanager
 def on_signals(callback: Callable[[signal.Signals], object], *names: str) -> Iterator[None]:
     """Have `callback` called in the running loop for each of these signals, where there are any."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     previous = {}
 

@@ -4,27 +4,21 @@ The key signs the server's public key *as the caller saw it*, the server's nonce
 lane (`docs/protocol.md`, "Keys of devices"). So what was proved to one server, or to a
 relay in the middle, is worth nothing at another, nor in another greeting, nor for another lane.
 
-It knows nothing of sessions: `client.py` proves, `server.py` checks.
+It knows nothing of sessions: `client.py` proves, `server.py` checks. `cryptography` takes long to
+load, and is loaded where the first key is made, read or checked.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from typing import TYPE_CHECKING, Final, Self
 
 from socketchat.fingerprint import digest_of_pin, fingerprint_of
 from socketchat.trust.secret_files import create_secret, warn_if_exposed
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 __all__ = ["DEVICE", "Device", "is_proof"]
 
@@ -63,6 +57,8 @@ class Device:
     @classmethod
     def generate(cls) -> Self:
         """Make a new key."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
         return cls._of(Ed25519PrivateKey.generate())
 
     @classmethod
@@ -73,17 +69,24 @@ class Device:
             OSError: The directory cannot be read or written.
             ValueError: What lies there is no Ed25519 key.
         """
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
         path = directory / DEVICE
         try:
             pem = path.read_bytes()
         except FileNotFoundError:
             made = Ed25519PrivateKey.generate()
-            pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            pem = made.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
             if create_secret(path, pem):
                 return cls._of(made)
             pem = path.read_bytes()  # another program was first
         try:
-            key = load_pem_private_key(pem, None)
+            key = serialization.load_pem_private_key(pem, None)
         except (ValueError, TypeError) as exc:
             raise ValueError(_no_key(path)) from exc
         if not isinstance(key, Ed25519PrivateKey):
@@ -93,7 +96,7 @@ class Device:
 
     @classmethod
     def _of(cls, private: Ed25519PrivateKey) -> Self:
-        return cls(private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw), private)
+        return cls(private.public_key().public_bytes_raw(), private)
 
     @property
     def fingerprint(self) -> str:
@@ -113,6 +116,9 @@ class Device:
 
 def is_proof(public: bytes, proof: bytes, pin: str, nonce: bytes, lane: bytes) -> bool:
     """Tell whether `proof` shows that its maker holds the key `public`; see `Device.prove`."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     if public[:31] + bytes((public[31] & 0x7F,) if len(public) == 32 else ()) in _NO_KEYS:
         return False
     try:

@@ -4,7 +4,8 @@ It lies in `server.pem`. Beside it may lie the key that comes after it, `server-
 server announces before it uses it, and the one that came before, `server-old.pem`. Or the identity
 is given, as a certificate and a key in files of their own.
 
-The pin is that of the public key (`fingerprint.py`): it outlives a renewed certificate.
+The pin is that of the public key (`fingerprint.py`): it outlives a renewed certificate. What keys
+and certificates are made of, `pem.py` knows, which is loaded when the first of them is met.
 """
 
 from __future__ import annotations
@@ -12,28 +13,10 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import (
-    CertificatePublicKeyTypes,
-    PublicKeyTypes,
-)
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import NameOID
-
-from socketchat.fingerprint import pin_of_spki
 from socketchat.trust.secret_files import create_secret, replace_secret, warn_if_exposed
 
 __all__ = ["NEXT", "OLD", "SERVER", "Identity", "pin_of"]
@@ -41,8 +24,6 @@ __all__ = ["NEXT", "OLD", "SERVER", "Identity", "pin_of"]
 #: The names of the files: of the identity in use, of the one after it, and of the one before.
 SERVER, NEXT, OLD = "server.pem", "server-next.pem", "server-old.pem"
 
-#: A certificate that nobody vouches for gains nothing from running out; the pin is what counts.
-_VALID_FOR = timedelta(days=365 * 50)
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _KEY = re.compile(
     rb"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----.*?-----END (?P=kind)PRIVATE KEY-----", re.DOTALL
@@ -66,27 +47,16 @@ class Identity:
     @property
     def valid_until(self) -> datetime:
         """When the certificate runs out, which matters to callers that check it, not the pin."""
-        return x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc
+        from socketchat.trust import pem
+
+        return pem.valid_until(self.certificate)
 
     @classmethod
     def generate(cls) -> Self:
         """Make a new P-256 key with a self-signed certificate."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "socketchat")])
-        # A day of grace for clocks that are behind.
-        start = datetime.now(UTC) - timedelta(days=1)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start)
-            .not_valid_after(start + _VALID_FOR)
-            .sign(key, hashes.SHA256())
-        )
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return cls._of(certificate.public_bytes(Encoding.PEM), pem, "memory")
+        from socketchat.trust import pem
+
+        return cls._of(*pem.make_certificate(), "memory")
 
     @classmethod
     def load_or_generate(cls, directory: Path) -> Self:
@@ -170,10 +140,13 @@ class Identity:
             ValueError: They are no certificate and key, or not of each other; the message names the
                 file.
         """
-        chain, pem = certificate.read_bytes(), key.read_bytes()
-        if _CERTIFICATE not in chain and _CERTIFICATE in pem and _key_in(chain):
+        from socketchat.trust import pem
+
+        chain, private = certificate.read_bytes(), key.read_bytes()
+        if _CERTIFICATE not in chain and _CERTIFICATE in private and _key_in(chain):
             raise ValueError(f"{certificate} holds a key, and {key} a certificate: swap them")
-        identity = cls._of(_certificates_in(chain, certificate), _key_in(pem), str(key))
+        certificates = pem.certificates_in(chain, certificate)
+        identity = cls._of(certificates, _key_in(private), str(key))
         warn_if_exposed(key)
         return identity
 
@@ -207,30 +180,9 @@ class Identity:
         Raises:
             ValueError: That is none; the message calls the key's file `name`.
         """
-        parsed = x509.load_pem_x509_certificate(certificate)
-        try:
-            private = load_pem_private_key(key, None)
-        except TypeError as exc:
-            what = f"the key in {name} is encrypted: decrypt it, as with openssl pkey -in {name}"
-            raise ValueError(what) from exc
-        except (ValueError, UnsupportedAlgorithm) as exc:
-            raise ValueError(f"{name} holds no key in PEM that can be used") from exc
-        if _spki(private.public_key()) != _spki(parsed.public_key()):
-            raise ValueError(f"the key in {name} is not the one of the certificate")
-        return cls(certificate, key, pin_of(parsed.public_bytes(Encoding.DER)))
+        from socketchat.trust import pem
 
-
-def _certificates_in(chain: bytes, path: Path) -> bytes:
-    """Return the certificates of a file alone, without what may stand around them.
-
-    Raises:
-        ValueError: There is none.
-    """
-    try:
-        certificates = x509.load_pem_x509_certificates(chain)
-    except ValueError as exc:
-        raise ValueError(f"{path} holds no certificate in PEM") from exc
-    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+        return cls(certificate, key, pem.pin_of_pair(certificate, key, name))
 
 
 def _key_in(pem: bytes) -> bytes:
@@ -239,10 +191,8 @@ def _key_in(pem: bytes) -> bytes:
     return found[0] + b"\n" if found is not None else b""
 
 
-def _spki(public: PublicKeyTypes | CertificatePublicKeyTypes) -> bytes:
-    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
 def pin_of(certificate: bytes) -> str:
     """Return the pin of the key in a DER certificate, `SHA256:...`."""
-    return pin_of_spki(_spki(x509.load_der_x509_certificate(certificate).public_key()))
+    from socketchat.trust import pem
+
+    return pem.pin_of(certificate)

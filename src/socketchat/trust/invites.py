@@ -2,7 +2,8 @@
 
 `Invite` is the URL. Its token is made with the server's private key (`make_token`) and judged with
 its certificate (`check_token`), which believes nothing of it before the signature holds; the layout
-is that of `docs/protocol.md`, "Invites". `mask` takes tokens out of text that is to be shown.
+is that of `docs/protocol.md`, "Invites". Signatures are made and checked in `signatures.py`;
+`masking.py` takes tokens out of text that is to be shown.
 
 It does no I/O and reads no clock. Whether a token was used before it does not know: who lets people
 in keeps the ids of those that were.
@@ -11,23 +12,12 @@ in keeps the ids of those that were.
 from __future__ import annotations
 
 import base64
-import functools
 import ipaddress
 import re
 import urllib.parse
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Self, TypeAlias
-
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import (
-    decode_dss_signature,
-    encode_dss_signature,
-)
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from typing import Final, Self
 
 from socketchat.errors import InvalidInvite
 from socketchat.fingerprint import is_pin
@@ -44,7 +34,6 @@ __all__ = [
     "Invite",
     "check_token",
     "make_token",
-    "mask",
 ]
 
 #: How an invite begins.
@@ -61,7 +50,6 @@ _VERSION: Final = 1
 _HEAD_SIZE: Final = 1 + TOKEN_ID_SIZE + 8
 #: The last second of the year 9999: none later can be told to people.
 _LAST_SECOND: Final = 253_402_300_799
-_PSS: Final = padding.PSS(mgf=padding.MGF1(SHA256()), salt_length=32)
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
@@ -69,17 +57,6 @@ _AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<host>[^:\[\]]+))(?::(
 #: What RFC 3986 allows in one segment of a path.
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
-
-#: An invite in a text: as far as it may be shown, and the rest of it up to the next space. It goes
-#: on to no other invite's beginning, so that no text takes quadratic time.
-_SHOWN_URL = re.compile(
-    r"((?i:socketchat):/(?:(?!(?i:socketchat):/)[^\s#])*?(?:#|%23)"
-    r"(?:[A-Za-z0-9_-]{43}(?:\.|%2[Ee]))?)(\S+)"
-)
-#: A token by itself: its first byte is the version, and the shortest has 119 characters.
-_SHOWN_TOKEN = re.compile(r"A[Q-Za-f][A-Za-z0-9_-]{98,}")
-
-_PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 
 # ---- the URL ----
@@ -235,8 +212,10 @@ def make_token(key_pem: bytes, *, room: str, expires: int, token_id: bytes) -> s
     if not 0 <= expires <= _LAST_SECOND:
         raise ValueError("an invite expires between the years 1970 and 9999")
     _check_room(room)
+    from socketchat.trust.signatures import sign
+
     payload = bytes((_VERSION,)) + token_id + expires.to_bytes(8, "big") + room.encode()
-    token = _base64(payload + _sign(key_pem, _CONTEXT + payload))
+    token = _base64(payload + sign(key_pem, _CONTEXT + payload))
     if len(token) > MAX_INVITE:
         raise ValueError("the room's name and the server's key are too long for an invite")
     return token
@@ -253,12 +232,14 @@ def check_token(certificate: bytes, token: str, now: int) -> Grant:
     Raises:
         InvalidInvite: It gives nothing.
     """
-    key = _public_key_of(certificate)
+    from socketchat.trust.signatures import is_signed, public_key_of, signature_size
+
+    key = public_key_of(certificate)
     raw = _unbase64(token) if len(token) <= MAX_INVITE else None
-    if raw is None or key is None or len(raw) < _HEAD_SIZE + _signature_size(key):
+    if raw is None or key is None or len(raw) < _HEAD_SIZE + signature_size(key):
         raise InvalidInvite("this is no invite")
-    payload, signature = raw[: -_signature_size(key)], raw[-_signature_size(key) :]
-    if not _is_signed(key, signature, _CONTEXT + payload):
+    payload, signature = raw[: -signature_size(key)], raw[-signature_size(key) :]
+    if not is_signed(key, signature, _CONTEXT + payload):
         raise InvalidInvite("this invite was not made by this server, or was altered")
     expires = int.from_bytes(payload[1 + TOKEN_ID_SIZE : _HEAD_SIZE], "big")
     try:
@@ -271,72 +252,6 @@ def check_token(certificate: bytes, token: str, now: int) -> Grant:
         when = datetime.fromtimestamp(expires, UTC)
         raise InvalidInvite(f"this invite has expired (on {when:%Y-%m-%d at %H:%M} UTC)")
     return Grant(payload[1 : 1 + TOKEN_ID_SIZE], room, expires)
-
-
-@functools.lru_cache(maxsize=8)
-def _public_key_of(certificate: bytes) -> _PublicKey | None:
-    """Return the key in a certificate, or None if it is of no kind that signs invites."""
-    try:
-        key = x509.load_pem_x509_certificate(certificate).public_key()
-    except UnsupportedAlgorithm:
-        return None
-    if isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
-        return key
-    return None
-
-
-def _sign(key_pem: bytes, data: bytes) -> bytes:
-    try:
-        key = load_pem_private_key(key_pem, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise ValueError("the server's key cannot be read") from exc
-    match key:
-        case ec.EllipticCurvePrivateKey():
-            size = _number_size(key.curve)
-            numbers = decode_dss_signature(key.sign(data, ec.ECDSA(SHA256())))
-            return b"".join(number.to_bytes(size, "big") for number in numbers)
-        case rsa.RSAPrivateKey():
-            return key.sign(data, _PSS, SHA256())
-        case ed25519.Ed25519PrivateKey():
-            return key.sign(data)
-        case _:
-            raise ValueError(
-                "the server's key cannot sign invites: it is no EC, RSA or Ed25519 key"
-            )
-
-
-def _is_signed(key: _PublicKey, signature: bytes, data: bytes) -> bool:
-    try:
-        match key:
-            case ec.EllipticCurvePublicKey():
-                size = _number_size(key.curve)
-                r, s = (
-                    int.from_bytes(signature[:size], "big"),
-                    int.from_bytes(signature[size:], "big"),
-                )
-                key.verify(encode_dss_signature(r, s), data, ec.ECDSA(SHA256()))
-            case rsa.RSAPublicKey():
-                key.verify(signature, data, _PSS, SHA256())
-            case ed25519.Ed25519PublicKey():
-                key.verify(signature, data)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-def _signature_size(key: _PublicKey) -> int:
-    match key:
-        case ec.EllipticCurvePublicKey():
-            return 2 * _number_size(key.curve)
-        case rsa.RSAPublicKey():
-            return (key.key_size + 7) // 8
-        case ed25519.Ed25519PublicKey():
-            return 64
-
-
-def _number_size(curve: ec.EllipticCurve) -> int:
-    """Return the bytes of each of the two numbers that a signature by ECDSA is."""
-    return (curve.key_size + 7) // 8
 
 
 def _base64(data: bytes) -> str:
@@ -352,17 +267,3 @@ def _unbase64(text: str) -> bytes | None:
         return None
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     return data if _base64(data) == text else None
-
-
-# ---- what may be shown ----
-
-
-def mask(text: str) -> str:
-    """Take tokens out of a text that is to be shown: those in invites, and those by themselves."""
-    return _SHOWN_TOKEN.sub("...", _SHOWN_URL.sub(_masked, text))
-
-
-def _masked(found: re.Match[str]) -> str:
-    # What stands behind an invite in a sentence is none of it.
-    secret = found[2].rstrip("'\"`.,:;!?)]}>")
-    return f"{found[1]}...{found[2][len(secret) :]}" if secret else found[0]

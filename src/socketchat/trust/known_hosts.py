@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import platformdirs
-
 from socketchat.errors import UntrustedBecause, UntrustedPeer
 from socketchat.file_lock import FileLock
 from socketchat.fingerprint import is_pin
@@ -43,6 +41,8 @@ _log = logging.getLogger("socketchat.trust")
 
 def default_directory() -> Path:
     """Return the directory where this user's keys and known hosts lie."""
+    import platformdirs  # noqa: PLC0415 - it loads what moves and compresses files
+
     return Path(platformdirs.user_data_dir("socketchat"))
 
 

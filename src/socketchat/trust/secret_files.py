@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +52,8 @@ def replace_secret(path: Path, data: bytes) -> None:
 @contextmanager
 def _written(path: Path, data: bytes) -> Iterator[Path]:
     """Write a temporary file beside `path`, flushed to the disk; it is gone at the end."""
+    import tempfile  # noqa: PLC0415 - it loads five modules to compress files, for a rare write
+
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # mkstemp makes the file 0600.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)

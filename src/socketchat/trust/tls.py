@@ -8,7 +8,6 @@ servers with a public certificate.
 from __future__ import annotations
 
 import ssl
-import tempfile
 from pathlib import Path
 
 from socketchat.trust.identity import Identity
@@ -18,6 +17,8 @@ __all__ = ["client_context", "public_context", "server_context"]
 
 def server_context(identity: Identity) -> ssl.SSLContext:
     """Return the context of a server with this identity."""
+    import tempfile  # noqa: PLC0415 - it loads five modules to compress files
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     # A session is resumed by its lane; tickets would only be sent to be thrown away.
