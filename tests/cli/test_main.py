@@ -77,7 +77,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
     caller = "--nick --trust --fingerprint --ca --no-reconnect --no-tls --json --data --verbose"
     promised = {
         "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate "
-        "--cert --key --private --operator --max-callers --max-per-address",
+        "--cert --key --private --operator --max-callers --max-per-address --no-lan",
         "connect": f"{caller} --history --plain --no-color",
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
@@ -325,6 +325,7 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "MAX_CALLERS": "20",
         "MAX_PER_ADDRESS": "3",
         "NO_TLS": "true",
+        "NO_LAN": "1",
         "CERT": "/cert.pem",
         "KEY": "/key.pem",
         "DATA": "/somewhere",
@@ -348,6 +349,7 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "max_callers": 20,
         "max_per_address": 3,
         "no_tls": True,
+        "no_lan": True,
         "cert": Path("/cert.pem"),
         "key": Path("/key.pem"),
         "data": Path("/somewhere"),

@@ -61,6 +61,9 @@ _SINCE = option(
     default=None,
     help="Begin with what was said so long ago, as 2h or 3d, or at a time, as 2026-01-31T18:30.",
 )
+_NO_LAN = option(
+    "--no-lan", is_flag=True, help="Neither announce nor look for servers on the network around."
+)
 _VERBOSE = option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more.")
 _certificate = options(
     option(
@@ -185,6 +188,7 @@ def _help_unless_asked(context: click.Context) -> None:
 )
 @_NICK
 @_NO_TLS
+@_NO_LAN
 @_DATA
 @_terminal
 @_VERBOSE
