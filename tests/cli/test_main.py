@@ -21,7 +21,7 @@ from socketchat.trust.invites import Invite, make_token
 from tests.cli.processes import Piped, Stage, stage, status
 
 HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
-COMMANDS = ["serve", "connect", "send", "tail", "history", "identity", "invite"]
+COMMANDS = ["serve", "connect", "send", "tail", "history", "identity", "invite", "discover"]
 #: Every command by what is typed for it, the ones of groups too.
 ALL: dict[str, click.Command] = {
     **cli.commands,
@@ -83,6 +83,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
         "tail": f"{caller} --history --since --no-follow",
         "history": "--room --search --since --limit --json --data",
         "identity": "--next --rotate --cert --key --json --data",
+        "discover": "--timeout --json",
         "trust list": "--json --data",
         "trust forget": "--data",
         "invite": "--room --expires --host --port --cert --key --json --data",
@@ -166,6 +167,8 @@ def test_the_version_is_told() -> None:
         (["history", "--limit", str(2**63)], "--limit"),
         (["serve", "--retain", "soon"], "length of time"),
         (["invite", "extra"], "extra"),
+        (["discover", "extra"], "extra"),
+        (["discover", "--timeout", "0s"], "length of time"),
         (["invite", "--expires", "soon"], "length of time"),
         (["invite", "--expires", "59s"], "1m to 365d"),
         (["invite", "--expires", "365d1s"], "1m to 365d"),

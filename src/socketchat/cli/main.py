@@ -271,6 +271,28 @@ def history(**settings: Any) -> None:
     _start(run_history, settings)
 
 
+@cli.command(short_help="List the servers on the network around.")
+@option(
+    "--timeout",
+    metavar="TIME",
+    callback=seconds_of,
+    default="3s",
+    show_default=True,
+    help="How long to look for them.",
+)
+@_JSON
+@_VERBOSE
+def discover(**settings: Any) -> None:
+    """List the servers that are announced on the network around: where to call, key and name.
+
+    Anybody there can announce anything. Nobody is trusted for it: at the first call to a server
+    you are asked about its key as always.
+    """
+    from socketchat.cli.discover import run_discover
+
+    _start(run_discover, settings)
+
+
 @cli.group(invoke_without_command=True)
 @click.pass_context
 def trust(context: click.Context) -> None:
