@@ -78,7 +78,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
     promised = {
         "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate "
         "--cert --key --private --operator --max-callers --max-per-address --no-lan",
-        "connect": f"{caller} --history --plain --no-color",
+        "connect": f"{caller} --history --plain --no-color --no-lan",
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
         "history": "--room --search --since --limit --json --data",

@@ -203,11 +203,13 @@ def serve(**settings: Any) -> None:
 @click.argument("target", required=False, default="")
 @_HISTORY
 @_caller
+@_NO_LAN
 @_terminal
 def connect(**settings: Any) -> None:
     """Call TARGET: HOST, HOST:PORT, HOST/ROOM, HOST:PORT/ROOM (IPv6 in brackets) or an invite.
 
-    Without TARGET the host name is asked for. If stdin is no terminal, each line of it is sent, and
+    Without TARGET the host name is asked for, and the servers found on the network around are
+    listed with their keys. If stdin is no terminal, each line of it is sent, and
     at its end the command waits until all is acknowledged. What cannot be delivered is kept, and
     goes out the next time that the same TARGET is called by the same name. A line that cannot be
     sent is named and skipped.
