@@ -12,6 +12,7 @@ from typing import Any
 import ifaddr
 import pytest
 from zeroconf import ServiceStateChange, Zeroconf
+from zeroconf._utils.name import service_type_name
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from socketchat.cli import mdns
@@ -259,6 +260,19 @@ async def test_a_server_is_shown_again_only_if_something_else_is_said_of_it(
     await it.end()
 
 
+async def test_who_has_gone_makes_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch)
+    it = search()
+    for number in range(3 * MAX_SERVERS):
+        name = f"{number}.{SERVICE}"
+        hear(it, name, ServiceStateChange.Added)
+        await asyncio.wait((it._asking[name],))
+        assert name in it.found
+        hear(it, name, ServiceStateChange.Removed)
+        assert it.found == {}
+    await it.end()
+
+
 async def test_what_cannot_be_shown_ends_the_search_with_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -268,12 +282,31 @@ async def test_what_cannot_be_shown_ends_the_search_with_why(
     answer(monkeypatch)
     it = search(fail)
     hear(it, f"x.{SERVICE}", ServiceStateChange.Added)
-    await asyncio.wait(it._asking.values())
+    await asyncio.wait((it.failed,))
+    hear(it, f"x.{SERVICE}", ServiceStateChange.Removed)
     with pytest.raises(ZeroDivisionError):
         await it.end()
 
 
 # What goes wrong
+
+
+@needs_multicast
+@pytest.mark.parametrize("name", ["_sub", "_x", "-", "名" * 64, "a_b", "x" * 64, "☕", ".", "_"])
+async def test_a_server_of_any_name_can_be_announced(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    registered: list[str] = []
+
+    async def register(_: AsyncZeroconf, info: AsyncServiceInfo, **settings: object) -> object:
+        registered.append(info.name)
+        return asyncio.sleep(0)
+
+    monkeypatch.setattr(AsyncZeroconf, "async_register_service", register)
+    async with AsyncZeroconf(interfaces=list(LOOPBACK)) as zeroconf:
+        await mdns._register(zeroconf, service(name), ["127.0.0.1"])
+    (full,) = registered
+    assert service_type_name(full) == SERVICE
 
 
 def refuse(**_: object) -> AsyncZeroconf:

@@ -106,5 +106,4 @@ async def _unless_typed(search: Coroutine[object, object, list[Found]]) -> list[
         searching.cancel()
         await asyncio.gather(searching, return_exceptions=True)  # whatever came of it
         return None
-    loop.remove_reader(stdin)
     return searching.result()

@@ -82,8 +82,9 @@ class Service:
     @property
     def instance(self) -> str:
         """The label by which it is told from others on the network."""
-        # A dot would begin another label; and clean text has no control characters.
-        return _cut(self.name.replace(".", "-"), _MAX_INSTANCE) or "socketchat"
+        # A dot would begin another label, and an underscore begins those of types. Clean text has
+        # no control characters.
+        return _cut(self.name.replace(".", "-").lstrip("_"), _MAX_INSTANCE) or "socketchat"
 
     @property
     def properties(self) -> dict[str, str]:

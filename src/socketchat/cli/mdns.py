@@ -77,16 +77,17 @@ async def _register(zeroconf: AsyncZeroconf, service: Service, addresses: list[s
     """
     if not addresses:
         raise LanError("the server listens on no address of this machine's")
-    info = AsyncServiceInfo(
-        SERVICE,
-        f"{service.instance}.{SERVICE}",
-        port=service.port,
-        properties=service.properties,
-        # Not the machine's own name: of that the system speaks itself, and may know more addresses.
-        server=f"socketchat-{secrets.token_hex(8)}.local.",
-        parsed_addresses=addresses,
-    )
     with _wrapped():
+        info = AsyncServiceInfo(
+            SERVICE,
+            f"{service.instance}.{SERVICE}",
+            port=service.port,
+            properties=service.properties,
+            # Not the machine's own name: for that the system speaks itself, and may know more of
+            # its addresses.
+            server=f"socketchat-{secrets.token_hex(8)}.local.",
+            parsed_addresses=addresses,
+        )
         # The second one ends when it was said often enough.
         await (await zeroconf.async_register_service(info, allow_name_change=True))
     where = ", ".join(addresses)
@@ -119,7 +120,7 @@ async def find(
         search = _Search(opened.zeroconf, own, seconds, show)
         try:
             async with AsyncServiceBrowser(opened.zeroconf, SERVICE, handlers=[search.hear]):
-                await asyncio.sleep(seconds)
+                await asyncio.wait((search.failed,), timeout=seconds)
         finally:
             await search.end()
     return sorted(search.found.values(), key=lambda one: (one.label.casefold(), str(one.target)))
@@ -130,6 +131,7 @@ class _Search:
 
     Attributes:
         found: The servers, by the names of their instances.
+        failed: Is done if one could not be shown.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class _Search:
         show: Callable[[Found], object] | None,
     ) -> None:
         self.found: dict[str, Found] = {}
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._zeroconf = zeroconf
         self._own = own
         self._seconds = seconds
@@ -155,16 +158,23 @@ class _Search:
         state_change: ServiceStateChange,
     ) -> None:
         """Take up that a service has come or gone, or has something else to say."""
+        asking = self._asking.get(name)
+        idle = asking is None or asking.done()
         if state_change is ServiceStateChange.Removed:
             self.found.pop(name, None)
-            return
-        asking = self._asking.get(name)
-        if asking is None and len(self._asking) == MAX_SERVERS:
+            if idle:
+                self._asking.pop(name, None)  # there is room for another one
+        elif asking is None and len(self._asking) == MAX_SERVERS:
             if not self._told:
                 _log.info("more than %d servers are announced: others are left out", MAX_SERVERS)
             self._told = True
-        elif asking is None or asking.done():
+        elif idle:
             self._asking[name] = asyncio.create_task(self._ask(name))
+            self._asking[name].add_done_callback(self._note)
+
+    def _note(self, asked: asyncio.Task[None]) -> None:
+        if not asked.cancelled() and (exc := asked.exception()) and not self.failed.done():
+            self.failed.set_exception(exc)
 
     async def _ask(self, name: str) -> None:
         try:
@@ -195,12 +205,11 @@ class _Search:
         Raises:
             Exception: What `show` has raised, or a bug.
         """
-        tasks = self._asking.values()
-        for task in tasks:
+        for task in self._asking.values():
             task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        if self.failed.done():
+            self.failed.result()
 
 
 @asynccontextmanager
