@@ -94,7 +94,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     }
     if "PYTHONPATH" in kept:
         kept["PYTHONPATH"] = _PYTHONPATH
-    return {**kept, "HOME": str(home), "USERPROFILE": str(home), **more}
+    # Nothing of what tests start is announced, or looked for, on the network around.
+    ours = {"HOME": str(home), "USERPROFILE": str(home), "SOCKETCHAT_NO_LAN": "1"}
+    return {**kept, **ours, **more}
 
 
 @asynccontextmanager

@@ -301,6 +301,8 @@ class Stage:
             "HOME": str(folder),
             # Nobody is there to answer; those who claim something of the question say otherwise.
             "SOCKETCHAT_TRUST": "accept-new",
+            # Tests keep to this machine; those of the network around speak on loopback alone.
+            "SOCKETCHAT_NO_LAN": "1",
             "PYTHONPATH": str(_ROOT / "src"),
             "PYTHONWARNINGS": "error",
             "TERM": "xterm-256color",

@@ -133,6 +133,18 @@ async def test_a_room_whose_session_ends_is_left_and_the_others_stay() -> None:
         assert rooms.closed == ["tea"]
 
 
+async def test_a_room_that_ends_where_nobody_looks_does_not_take_one_elsewhere() -> None:
+    rooms = FakeRooms()
+    async with terminal(rooms=rooms) as it:
+        await join(it, rooms, "tea")
+        cake = await join(it, rooms, "cake")
+        it.type(ALT_2 + "half a line")
+        await it.until(">> half a line\n1:lobby [2:tea] 3:cake")
+        cake.end(SessionClosedOK(Close(1001, "")))
+        await it.until("── cake ──\n-- the session is over (1001)\n── tea ──\n>> half a line")
+        await it.until("1:lobby [2:tea]")
+
+
 async def test_the_first_room_may_be_left_before_others() -> None:
     rooms = FakeRooms()
     async with terminal(rooms=rooms) as it:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from socketchat.cli.console import MAX_UNASKED
+from socketchat.cli.console_input import MAX_UNASKED
 from socketchat.cli.input_history import MAX_KEPT, InputHistory
 from socketchat.events import Joined
 from tests.cli.console_harness import terminal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from socketchat import Session
 from socketchat.cli import front as front_module
 from socketchat.cli.failures import ExitCode
 from socketchat.cli.front import Front
+from tests.cli.console_harness import FakeRooms
 
 
 class Fake:
@@ -22,7 +24,8 @@ class Fake:
     made: list[tuple[str, dict[str, Any]]]
 
     def __init__(self, _session: object, **settings: Any) -> None:
-        self.made.append((type(self).__name__, settings))
+        given = {name: value for name, value in settings.items() if value is not None}
+        self.made.append((type(self).__name__, given))
         self.left = asyncio.Event()
         self.notices: list[str] = []
 
@@ -35,6 +38,9 @@ class Fake:
     async def run(self) -> ExitCode:
         await self.left.wait()
         return ExitCode.REFUSED
+
+    def sits_in(self, room: str) -> bool:
+        return room == "tea"
 
 
 class Lines(Fake):
@@ -60,7 +66,7 @@ def at_terminal(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
 
 
 def session(code: int | None = None) -> Session:
-    return cast("Session", SimpleNamespace(close_code=code))
+    return cast("Session", SimpleNamespace(close_code=code, room="lobby"))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +100,21 @@ async def test_a_session_gets_the_front_end_that_fits(
     at_terminal(monkeypatch, terminal)
     Front(session(), **settings)
     assert made == [chosen]
+
+
+async def test_the_console_is_given_rooms_and_a_place_for_its_files(
+    monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, dict[str, Any]]], tmp_path: Path
+) -> None:
+    rooms = FakeRooms()
+    at_terminal(monkeypatch, True)
+    console = Front(session(), rooms=rooms, directory=tmp_path)
+    lines = Front(session(), rooms=rooms, directory=tmp_path, plain=True)
+    assert [given for _, given in made] == [
+        {"color": True, "leaving": "leaves", "rooms": rooms, "directory": tmp_path},
+        {"as_json": False, "leaving": "leaves", "rooms": rooms},
+    ]
+    assert [console.sits_in("tea"), console.sits_in("lobby")] == [True, False]
+    assert [lines.sits_in("tea"), lines.sits_in("lobby")] == [False, True]
 
 
 async def test_no_color_is_heeded(

@@ -24,7 +24,7 @@ from socketchat.trust.invites import Invite, make_token
 from tests.cli.processes import Piped, Stage, stage, status
 
 HEAVY = {"prompt_toolkit", "uvloop", "redis", "zeroconf"}
-COMMANDS = ["serve", "connect", "send", "tail", "history", "identity", "invite"]
+COMMANDS = ["serve", "connect", "send", "tail", "history", "identity", "invite", "discover"]
 #: Every command by what is typed for it, the ones of groups too.
 ALL: dict[str, click.Command] = {
     **cli.commands,
@@ -80,12 +80,13 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
     caller = "--nick --trust --fingerprint --ca --no-reconnect --no-tls --json --data --verbose"
     promised = {
         "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate "
-        "--cert --key --private --operator --max-callers --max-per-address",
-        "connect": f"{caller} --history --plain --no-color",
+        "--cert --key --private --operator --max-callers --max-per-address --no-lan",
+        "connect": f"{caller} --history --plain --no-color --no-lan",
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
         "history": "--room --search --since --limit --json --data",
         "identity": "--next --rotate --cert --key --json --data",
+        "discover": "--timeout --json",
         "trust list": "--json --data",
         "trust forget": "--data",
         "invite": "--room --expires --host --port --cert --key --json --data",
@@ -173,6 +174,8 @@ def test_the_defaults_are_those_of_the_library_which_help_does_not_load() -> Non
         (["history", "--limit", str(2**63)], "--limit"),
         (["serve", "--retain", "soon"], "length of time"),
         (["invite", "extra"], "extra"),
+        (["discover", "extra"], "extra"),
+        (["discover", "--timeout", "0s"], "length of time"),
         (["invite", "--expires", "soon"], "length of time"),
         (["invite", "--expires", "59s"], "1m to 365d"),
         (["invite", "--expires", "365d1s"], "1m to 365d"),
@@ -332,6 +335,7 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "MAX_CALLERS": "20",
         "MAX_PER_ADDRESS": "3",
         "NO_TLS": "true",
+        "NO_LAN": "1",
         "CERT": "/cert.pem",
         "KEY": "/key.pem",
         "DATA": "/somewhere",
@@ -355,6 +359,7 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "max_callers": 20,
         "max_per_address": 3,
         "no_tls": True,
+        "no_lan": True,
         "cert": Path("/cert.pem"),
         "key": Path("/key.pem"),
         "data": Path("/somewhere"),

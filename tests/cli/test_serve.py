@@ -100,6 +100,7 @@ def settings(*, hosts: tuple[str, ...] = (), no_tls: bool = False, nick: str = "
         max_callers=10,
         max_per_address=10,
         no_tls=no_tls,
+        no_lan=True,
         cert=None,
         key=None,
         data=None,

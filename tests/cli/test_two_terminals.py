@@ -51,10 +51,10 @@ def prompt_of(terminal: Terminal) -> str | None:
 
 
 def lines_of(terminal: Terminal) -> list[str]:
-    """Return what was said, without the times, as it stands above the prompt."""
+    """Return what was said, without the times and what aligns the names, above the prompt."""
     rows = terminal.everything
     rows = rows[: max((n for n, row in enumerate(rows) if row.startswith(">>")), default=len(rows))]
-    return [row[6:] for row in rows if row[2:3] == ":" and row[:2].isdigit()]
+    return [row[6:].lstrip() for row in rows if row[2:3] == ":" and row[:2].isdigit()]
 
 
 # The oldest form

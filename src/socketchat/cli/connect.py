@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
 from socketchat.cli.calling import Call, CallerSettings, run_call, target_of
 from socketchat.cli.calling_rooms import CalledRooms
-from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.front import Front
+from socketchat.cli.host_question import ask_for_host
 from socketchat.cli.keeping import piped_input
 
 __all__ = ["run_connect"]
@@ -22,13 +21,16 @@ class ConnectSettings(CallerSettings):
     history: int
     plain: bool
     no_color: bool
+    no_lan: bool
 
 
 def run_connect(**settings: Any) -> int:
     """Chat with a server until one side leaves; return the exit code."""
     checked = ConnectSettings(**settings)
     if not checked.target:
-        checked = replace(checked, target=_ask_for_host())
+        # Only servers with TLS are announced.
+        look_around = not (checked.no_lan or checked.no_tls)
+        checked = replace(checked, target=ask_for_host(look_around=look_around))
 
     async def talk(call: Call) -> int:
         async with call.conversation(history=checked.history, said=piped_input()) as session:
@@ -46,16 +48,3 @@ def run_connect(**settings: Any) -> int:
             return code
 
     return run_call(checked, target_of(checked), talk)
-
-
-def _ask_for_host() -> str:
-    if not sys.stdin.isatty():
-        raise Failure(ExitCode.USAGE, "which host? socketchat connect HOST")
-    try:
-        while True:
-            print("host name: ", end="", file=sys.stderr, flush=True)
-            if name := input().strip():
-                return name
-    except EOFError:
-        print(file=sys.stderr)  # the error gets a line of its own
-        raise Failure(ExitCode.USAGE, "no host name was given") from None

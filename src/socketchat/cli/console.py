@@ -5,7 +5,7 @@ in the room yet, the input, a bar. Everything else is printed above it by one ta
 (`console_printer.py`) and then belongs to the terminal: its scrollback, selection and copying.
 
 Here are the application, the room that one looks at, and how one comes into others and leaves.
-`console_room.py` has what happens in a room, `console_keys.py` what the keys do, `commands.py` the
+`console_room.py` has what happens in a room, `console_input.py` what is typed, `commands.py` the
 commands, `console_layout.py` the bottom of the terminal, `render.py` lays out what is printed, and
 `console_terminal.py` changes what must be changed of prompt_toolkit's terminal.
 
@@ -22,27 +22,23 @@ from pathlib import Path
 from typing import ClassVar
 
 from prompt_toolkit.application import Application, create_app_session
-from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.document import Document
-from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import ColorDepth, Output
 
 from socketchat.cli.asking import Question
 from socketchat.cli.attention import Attention
 from socketchat.cli.commands import interpret
-from socketchat.cli.console_bar import Part, bar_row
+from socketchat.cli.console_bar import bar_row, room_parts
 from socketchat.cli.console_completion import ChatCompleter
-from socketchat.cli.console_editor import edit_text, find_editor
+from socketchat.cli.console_input import ConsoleInput
 from socketchat.cli.console_keys import make_bindings
 from socketchat.cli.console_layout import STYLE, make_layout
 from socketchat.cli.console_printer import Printer
 from socketchat.cli.console_room import ChatSession, ConsoleRoom
 from socketchat.cli.console_sending import MAX_PENDING, Line
-from socketchat.cli.console_terminal import as_usual, make_input, make_output
+from socketchat.cli.console_terminal import make_input, make_output
 from socketchat.cli.failures import Failure
 from socketchat.cli.ignoring import Ignored
-from socketchat.cli.input_history import InputHistory
 from socketchat.cli.places import Places
 from socketchat.cli.render import Row, View, notice_rows, rule_row
 from socketchat.cli.rooms import Rooms
@@ -57,8 +53,6 @@ __all__ = ["ChatSession", "Console"]
 LEAVE_TIMEOUT = 2.0
 #: Seconds between two looks at what the bar shows.
 BAR_INTERVAL = 1.0
-#: Lines of one message above which it is asked whether it is meant to be sent.
-MAX_UNASKED = 20
 
 
 class Console:
@@ -117,14 +111,12 @@ class Console:
         self._leaving = asyncio.Event()
         self._over = asyncio.Event()
         self._bar_shown: Row = []
-        #: A long message that one was asked about, and may send now.
-        self._asked_about = ""
-        self._buffer = self._make_buffer(directory)
+        completer = ChatCompleter(self.people, self._room_names)
+        self._typed = ConsoleInput(self, self._input, completer, directory)
+        buffer = self._typed.buffer
         self._app: Application[None] = Application(
-            layout=make_layout(
-                self._buffer, self._output, pending=self._pending, toolbar=self._bar_text
-            ),
-            key_bindings=make_bindings(self, self._buffer),
+            layout=make_layout(buffer, self._output, pending=self._pending, toolbar=self._bar_text),
+            key_bindings=make_bindings(self, buffer),
             style=STYLE,
             include_default_pygments_style=False,
             color_depth=None if color else ColorDepth.DEPTH_1_BIT,
@@ -143,18 +135,6 @@ class Console:
         #: Tasks of rooms, by the names that were asked for; that of the first by nothing.
         self._sitting: dict[str, asyncio.Task[None]] = {}
         self._failed: list[asyncio.Task[None]] = []
-        self._editing: asyncio.Task[None] | None = None
-
-    def _make_buffer(self, directory: Path | None) -> Buffer:
-        kept = None if directory is None else InputHistory(directory / "input_history")
-        self._history = kept
-        return Buffer(
-            multiline=True,
-            history=InMemoryHistory() if kept is None else kept,
-            enable_history_search=True,
-            completer=ChatCompleter(self.people, self._room_names),
-            on_text_changed=lambda _: self._typed(),
-        )
 
     # ---- for the command around it, and for slash commands ----
 
@@ -215,8 +195,7 @@ class Console:
         """
         assert not self._started, "a console runs once"
         self._started = True
-        if self._history is not None:
-            await asyncio.to_thread(self._history.read)
+        await self._typed.read_history()
         self._attention.start()
         self.notice(self._banner())
         with create_app_session(input=self._input, output=self._output):
@@ -253,8 +232,7 @@ class Console:
         printer: asyncio.Task[None],
         workers: list[asyncio.Task[None]],
     ) -> None:
-        if self._editing is not None:  # what is being written is not thrown away
-            await asyncio.wait([self._editing])
+        await self._typed.edited()
         sitting = list(self._sitting.values())
         for task in (*workers, *sitting):
             task.cancel()
@@ -279,7 +257,7 @@ class Console:
         for room in [active, *(room for room in self._here if room is not active)]:
             self._look_at(room, is_end=True)
             room.close()
-            draft = self._buffer.text if room is active else room.draft
+            draft = self._typed.text if room is active else room.draft
             if draft.strip():
                 self._print(room.own_rows(draft, "not sent"))
         self._note_places(self._here)
@@ -372,14 +350,16 @@ class Console:
         """Look at another room instead of one that was left, unless it is the last."""
         if len(self._here) == 1:
             return
+        others = [one for one in self._here if one is not room]
+        back = self._active if self._active is not room else others[0]
         room.close()
         self._look_at(room)  # what it still had to say
-        if self._buffer.text.strip():
-            self._print(room.own_rows(self._buffer.text, "not sent"))
-            self._buffer.reset()
+        if self._typed.text.strip():
+            self._print(room.own_rows(self._typed.text, "not sent"))
+            self._typed.put("")
         self._note_places([room])
         self._here.remove(room)
-        self._look_at(self._here[0])
+        self._look_at(back)
 
     def _look_if_over(self) -> None:
         """End with the last room."""
@@ -392,8 +372,8 @@ class Console:
             return
         if not is_end:
             self._active.look_away()
-            self._active.draft = self._buffer.text
-            self._buffer.set_document(Document(room.draft), bypass_readonly=True)
+            self._active.draft = self._typed.text
+            self._typed.put(room.draft)
         self._active = room
         rows, then = room.held.take(room.held.rows + 1)
         if not is_end or rows:
@@ -449,49 +429,25 @@ class Console:
 
     def enter(self) -> None:
         """Send what is typed, or carry it out."""
-        text = self._buffer.text.strip("\n")
-        if self._leaving.is_set():
-            return
-        if text.strip() and not self._take(text):
-            return
-        self._buffer.reset(append_to_history=True)
+        if not self._leaving.is_set():
+            self._typed.enter()
 
-    def _take(self, text: str) -> bool:
+    def take(self, text: str) -> bool:
         """Take what was typed; False if it stays in the input."""
-        lines = text.count("\n") + 1
-        if lines > MAX_UNASKED and self._asked_about != text:
-            self._asked_about = text
-            self.notice(f"{lines} lines in one message: Enter again sends them, Ctrl-C drops them")
-            return False
-        self._asked_about = ""
         said = interpret(self, text)
         if said is not None and not self._active.sending.add(said):
             self.notice(f"{MAX_PENDING} lines wait to be sent: this one stays in the input")
             return False
         return True
 
-    def _typed(self) -> None:
-        """Let the others know that one is typing what is a message."""
-        if self._running and self._buffer.text and not self._buffer.text.startswith("/"):
+    def typing(self) -> None:
+        """Let the others in the room know that one is typing."""
+        if self._running:
             self._active.type()
 
     def edit(self) -> None:
         """Open what is typed in an editor."""
-        if self._editing is None:
-            self._editing = asyncio.create_task(self._edit())
-
-    async def _edit(self) -> None:
-        editor = find_editor()
-        try:
-            if not editor:
-                self.notice("there is no editor here: name one in the variable EDITOR")
-                return
-            text = await edit_text(self._buffer.text, editor, lambda: as_usual(self._input))
-            self._buffer.set_document(Document(text), bypass_readonly=True)
-        except (OSError, UnicodeError) as exc:
-            self.notice(f"the editor {editor[0]} cannot be used: {exc}")
-        finally:
-            self._editing = None
+        self._typed.edit()
 
     def clear(self) -> None:
         """Clear the screen."""
@@ -514,21 +470,8 @@ class Console:
     def _bar(self) -> Row:
         parts = self._active.parts(is_leaving=self._leaving.is_set())
         if len(self._here) > 1:
-            parts = [*self._numbered(), *parts[1:]]
+            parts = [*room_parts(self._here, self._active), *parts[1:]]
         return bar_row(parts, self.columns)
-
-    def _numbered(self) -> list[Part]:
-        """Return a part for each room: its number, its name, and what is unread there."""
-        parts: list[Part] = []
-        for number, room in enumerate(self._here, 1):
-            text = f"{number}:{room.name}"
-            if room is self._active:
-                parts.append(Part(f"[{text}]", 6, "class:toolbar.room", is_joined=True))
-                continue
-            unread = f" {room.unread:,}{'!' if room.is_called else ''}" if room.unread else ""
-            style = "class:toolbar.called" if room.is_called else "class:toolbar"
-            parts.append(Part(f"{text}{unread}", 3 if room.unread else 0, style, is_joined=True))
-        return parts
 
     async def _watch_bar(self) -> None:
         """Have the bar drawn again when what it shows has changed by itself."""

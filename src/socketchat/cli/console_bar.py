@@ -7,12 +7,12 @@ What they say is the rooms' to know (`console_room.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from socketchat.cli.render import Row
 from socketchat.text import clip, width
 
-__all__ = ["Part", "bar_row"]
+__all__ = ["Part", "RoomState", "bar_row", "room_parts"]
 
 _BETWEEN = " · "
 
@@ -31,6 +31,36 @@ class Part(NamedTuple):
     importance: int
     style: str = "class:toolbar"
     is_joined: bool = False
+
+
+class RoomState(Protocol):
+    """What the bar tells of a room that nobody looks at, too."""
+
+    @property
+    def name(self) -> str:
+        """The room's name, cleaned."""
+
+    @property
+    def unread(self) -> int:
+        """Messages that nobody has looked at."""
+
+    @property
+    def is_called(self) -> bool:
+        """Whether one of them speaks to us."""
+
+
+def room_parts(rooms: Sequence[RoomState], active: RoomState) -> list[Part]:
+    """Return a part for each room: its number, its name, and what is unread there."""
+    parts: list[Part] = []
+    for number, room in enumerate(rooms, 1):
+        text = f"{number}:{room.name}"
+        if room is active:
+            parts.append(Part(f"[{text}]", 6, "class:toolbar.room", is_joined=True))
+            continue
+        unread = f" {room.unread:,}{'!' if room.is_called else ''}" if room.unread else ""
+        style = "class:toolbar.called" if room.is_called else "class:toolbar"
+        parts.append(Part(text + unread, 3 if room.unread else 0, style, is_joined=True))
+    return parts
 
 
 def bar_row(parts: Sequence[Part], columns: int) -> Row:

@@ -321,6 +321,8 @@ class ConsoleRoom:
 
     def _is_new(self, message: Message) -> bool:
         """Tell whether a message is the first of those that were missed."""
+        if message.sender == self.session.nick:
+            return False  # we have said it ourselves, elsewhere
         if self._is_unmarked:
             self._is_unmarked = False
             return True

@@ -73,6 +73,9 @@ _SINCE = option(
     default=None,
     help="Begin with what was said so long ago, as 2h or 3d, or at a time, as 2026-01-31T18:30.",
 )
+_NO_LAN = option(
+    "--no-lan", is_flag=True, help="Neither announce nor look for servers on the network around."
+)
 _VERBOSE = option("-v", "--verbose", count=True, help="Say more on stderr; -vv still more.")
 _certificate = options(
     option(
@@ -203,6 +206,7 @@ def _help_unless_asked(context: click.Context) -> None:
 )
 @_NICK
 @_NO_TLS
+@_NO_LAN
 @_DATA
 @_terminal
 @_VERBOSE
@@ -217,11 +221,13 @@ def serve(**settings: Any) -> None:
 @click.argument("target", required=False, default="", shell_complete=_known_servers)
 @_HISTORY
 @_caller
+@_NO_LAN
 @_terminal
 def connect(**settings: Any) -> None:
     """Call TARGET: HOST, HOST:PORT, HOST/ROOM, HOST:PORT/ROOM (IPv6 in brackets) or an invite.
 
-    Without TARGET the host name is asked for. If stdin is no terminal, each line of it is sent, and
+    Without TARGET the host name is asked for, and the servers found on the network around are
+    listed with their keys. If stdin is no terminal, each line of it is sent, and
     at its end the command waits until all is acknowledged. What cannot be delivered is kept, and
     goes out the next time that the same TARGET is called by the same name. A line that cannot be
     sent is named and skipped.
@@ -283,6 +289,28 @@ def history(**settings: Any) -> None:
     from socketchat.cli.history import run_history
 
     _start(run_history, settings)
+
+
+@cli.command(short_help="List the servers on the network around.")
+@option(
+    "--timeout",
+    metavar="TIME",
+    callback=seconds_of,
+    default="3s",
+    show_default=True,
+    help="How long to look for them.",
+)
+@_JSON
+@_VERBOSE
+def discover(**settings: Any) -> None:
+    """List the servers that are announced on the network around: where to call, key and name.
+
+    Anybody there can announce anything. Nobody is trusted for it: at the first call to a server
+    you are asked about its key as always.
+    """
+    from socketchat.cli.discover import run_discover
+
+    _start(run_discover, settings)
 
 
 @cli.group(invoke_without_command=True)

@@ -27,11 +27,13 @@ from socketchat.chat.registry import Registry
 from socketchat.chat.rules import checked_room_name
 from socketchat.chat.sqlite_log import SQLiteLog
 from socketchat.cli.address import save_address
+from socketchat.cli.announcing import Announcing
 from socketchat.cli.calling import HISTORY
 from socketchat.cli.device import device_in
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
 from socketchat.cli.host_rooms import HostRooms, seat
+from socketchat.cli.lan import Service
 from socketchat.cli.next_key import announce_next_key, next_pin
 from socketchat.cli.render import closing_words, other_name_words, plain_notice, words
 from socketchat.cli.server_key import check_pair, server_identity, where_it_is
@@ -78,6 +80,7 @@ class ServeSettings:
     max_callers: int
     max_per_address: int
     no_tls: bool
+    no_lan: bool
     cert: Path | None
     key: Path | None
     data: Path | None
@@ -228,7 +231,9 @@ async def _serve_until(
         Failure: The server cannot be started, or its log has failed.
     """
     machine = socket.gethostname()
-    server = await _open(settings, hosting, settings.name or machine)
+    name = clean(settings.name or machine, multiline=False, limit=MAX_NAME)
+    server = await _open(settings, hosting, name)
+    on_lan = Announcing()
     failed = asyncio.create_task(hosting.chat.wait_failed())
     announcing = _announcing(server, settings)
     try:
@@ -237,21 +242,14 @@ async def _serve_until(
             hosting.inviter.port = server.port
         await _note_address(server, host, settings)
         _announce(server, host, settings)
-        if settings.headless or not sys.stdin.isatty():
-            if not settings.headless:
-                say("there is no terminal to chat at: only serving, as with --headless")
-            # Without a seat in the room, who comes and goes is told on stderr.
-            for logger in ("socketchat.chat", "socketchat.listening", "socketchat.refusals"):
-                logging.getLogger(logger).setLevel(logging.INFO)
-            await asyncio.wait((signalled, failed), return_when=asyncio.FIRST_COMPLETED)
-        else:
-            if sys.stderr.isatty():
-                # The host is told anyway who comes and goes, and what operators do.
-                logging.getLogger("socketchat.chat").setLevel(logging.WARNING)
-            await _chat(server, settings, hosting, (signalled, failed))
+        if not (settings.no_lan or settings.no_tls):
+            on_lan.start(_service(server, name, settings))
+        await _host_until(server, settings, hosting, (signalled, failed))
     finally:
         try:
+            on_lan.withdraw()
             await server.close(*_goodbye(signalled, failed))
+            await on_lan.gone()
         finally:
             failed.cancel()
             announcing.cancel()
@@ -259,6 +257,27 @@ async def _serve_until(
     if hosting.chat.failure is not None:
         what = f"{hosting.chat.failure}; see that the disk is in order, and start again"
         raise Failure(ExitCode.INTERNAL_ERROR, what)
+
+
+async def _host_until(
+    server: Server,
+    settings: ServeSettings,
+    hosting: Hosting,
+    ends: Sequence[asyncio.Future[Any]],
+) -> None:
+    """Have the host chat, if there is one, until it leaves or one of `ends` is done."""
+    if settings.headless or not sys.stdin.isatty():
+        if not settings.headless:
+            say("there is no terminal to chat at: only serving, as with --headless")
+        # Without a seat in the room, who comes and goes is told on stderr.
+        for logger in ("socketchat.chat", "socketchat.listening", "socketchat.refusals"):
+            logging.getLogger(logger).setLevel(logging.INFO)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return
+    if sys.stderr.isatty():
+        # The host is told anyway who comes and goes, and what operators do.
+        logging.getLogger("socketchat.chat").setLevel(logging.WARNING)
+    await _chat(server, settings, hosting, ends)
 
 
 def _goodbye(
@@ -357,7 +376,7 @@ async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
             settings.port,
             identity=hosting.identity,
             next_pin=announced,
-            name=clean(name, multiline=False, limit=MAX_NAME),
+            name=name,
             tls=not settings.no_tls,
             max_sessions=(settings.max_callers, settings.max_per_address),
             max_size=MAX_FRAME,
@@ -415,6 +434,17 @@ def _announce(server: Server, host: str, settings: ServeSettings) -> None:
         return
     how = "--no-tls" if settings.no_tls else f"--fingerprint {server.fingerprint}"
     say(f"waiting for callers: socketchat connect {Target(host, server.port)} {how}")
+
+
+def _service(server: Server, name: str, settings: ServeSettings) -> Service:
+    """Return what is announced of the server on the network around."""
+    return Service(
+        name=name,
+        pin=server.fingerprint,
+        port=server.port,
+        bound=tuple(one.getsockname()[0] for one in server.sockets),
+        private=settings.private,
+    )
 
 
 def _how_to_invite(settings: ServeSettings) -> str:

@@ -1,0 +1,126 @@
+"""What is typed at the console, until it is taken: buffer, history, long messages, editor.
+
+It does not know what becomes of what is taken; `console_keys.py` says which keys do what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Protocol
+
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import Completer
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import Input
+
+from socketchat.cli.console_editor import edit_text, find_editor
+from socketchat.cli.console_terminal import as_usual
+from socketchat.cli.input_history import InputHistory
+
+__all__ = ["MAX_UNASKED", "ConsoleInput", "InputHost"]
+
+#: Lines of one message above which it is asked whether it is meant to be sent.
+MAX_UNASKED = 20
+
+
+class InputHost(Protocol):
+    """What the input needs of the console around it."""
+
+    def notice(self, text: str) -> None:
+        """Print a line that is no message."""
+
+    def take(self, text: str) -> bool:
+        """Take what was typed; False if it stays in the input."""
+
+    def typing(self) -> None:
+        """Take notice that a message is being typed."""
+
+
+class ConsoleInput:
+    """The input.
+
+    Args:
+        host: The console.
+        keyboard: What is typed on.
+        completer: Completes what is typed.
+        directory: Where it is kept what was typed; None keeps nothing.
+
+    Attributes:
+        buffer: What is typed.
+    """
+
+    def __init__(
+        self, host: InputHost, keyboard: Input, completer: Completer, directory: Path | None
+    ) -> None:
+        self._host = host
+        self._keyboard = keyboard
+        self._history = None if directory is None else InputHistory(directory / "input_history")
+        #: A long message that one was asked about, and may send now.
+        self._asked_about = ""
+        self._editing: asyncio.Task[None] | None = None
+        self.buffer = Buffer(
+            multiline=True,
+            history=InMemoryHistory() if self._history is None else self._history,
+            enable_history_search=True,
+            completer=completer,
+            on_text_changed=lambda _: self._changed(),
+        )
+
+    @property
+    def text(self) -> str:
+        """What is typed."""
+        return self.buffer.text
+
+    def put(self, text: str) -> None:
+        """Have something else typed there."""
+        self.buffer.set_document(Document(text), bypass_readonly=True)
+
+    async def read_history(self) -> None:
+        """Read what was typed before."""
+        if self._history is not None:
+            await asyncio.to_thread(self._history.read)
+
+    def enter(self) -> None:
+        """Have what is typed taken."""
+        text = self.text.strip("\n")
+        if text.strip():
+            lines = text.count("\n") + 1
+            if lines > MAX_UNASKED and self._asked_about != text:
+                self._asked_about = text
+                asked = "Enter again sends them, Ctrl-C drops them"
+                self._host.notice(f"{lines} lines in one message: {asked}")
+                return
+            if not self._host.take(text):
+                return
+        self._asked_about = ""
+        self.buffer.reset(append_to_history=True)
+
+    def _changed(self) -> None:
+        if self.text and not self.text.startswith("/"):
+            self._host.typing()
+
+    # ---- the editor ----
+
+    def edit(self) -> None:
+        """Open what is typed in an editor."""
+        if self._editing is None:
+            self._editing = asyncio.create_task(self._edit())
+
+    async def edited(self) -> None:
+        """Wait until no editor is open: what is written in it is not thrown away."""
+        if self._editing is not None:
+            await asyncio.wait([self._editing])
+
+    async def _edit(self) -> None:
+        editor = find_editor()
+        try:
+            if not editor:
+                self._host.notice("there is no editor here: name one in the variable EDITOR")
+                return
+            self.put(await edit_text(self.text, editor, lambda: as_usual(self._keyboard)))
+        except (OSError, UnicodeError) as exc:
+            self._host.notice(f"the editor {editor[0]} cannot be used: {exc}")
+        finally:
+            self._editing = None
