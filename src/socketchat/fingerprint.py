@@ -15,6 +15,7 @@ from typing import Final
 
 __all__ = [
     "DIGEST_SIZE",
+    "TAG_MARK",
     "digest_of_pin",
     "fingerprint_of",
     "is_pin",
@@ -25,6 +26,8 @@ __all__ = [
 
 #: Bytes of a SHA-256.
 DIGEST_SIZE: Final = 32
+#: Sets a key's tag apart from the name before it; no name that somebody chooses holds it.
+TAG_MARK: Final = "~"
 
 _PIN: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 #: What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410).

@@ -267,6 +267,7 @@ class SessionLifecycle:
             return
         self._link = link
         self._linked.set()
+        self._hurried.clear()
         self._max_size = link.protocol.peer_max_size
         was_lost = self.state is SessionState.LOST
         self._settle(resumed.acknowledged)
@@ -400,7 +401,7 @@ class SessionLifecycle:
                 self._put_passing(Joined(nick, address, fingerprint_of(key)))
             case wire.Event("left", nick, address, key):
                 self._put_passing(Left(nick, address, fingerprint_of(key)))
-            case wire.Event("renamed", nick, key=key, text=now):
+            case wire.Event("renamed", nick, key=key, text=now) if 1 <= len(now) <= wire.MAX_NAME:
                 self._put_passing(Renamed(nick, now, fingerprint_of(key)))
             case wire.Event("topic", nick, text=text):
                 self._put_passing(Topic(text, nick))

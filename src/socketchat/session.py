@@ -431,8 +431,11 @@ class Session(SessionLifecycle):
             ValueError: The name is too long.
         """
         wire.check_names(nick)
-        self.nick = await self.command("nick", nick)
-        return self.nick
+        given = await self.command("nick", nick)
+        if not 1 <= len(given) <= wire.MAX_NAME:
+            raise CommandFailed(CloseCode.PROTOCOL_ERROR, "the server has answered with no name")
+        self.nick = given
+        return given
 
     async def ping(self) -> float:
         """Return the seconds that a ping takes, there and back; waits through a lost link.

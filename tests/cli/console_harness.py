@@ -66,6 +66,7 @@ class FakeSession:
         self.next_pin = ""
         self.typed = 0
         self.reconnected = 0
+        self.ended = ""
         self.can_reconnect = True
         self.earlier = range(0)
         self.answers = asyncio.Event()
@@ -142,6 +143,12 @@ class FakeSession:
     def say(self, text: str, sender: str = "bob") -> None:
         self.happen(Message(text, sender, 1, NOON))
 
+    async def close(self) -> None:
+        self.ended = self.ended or "closed"
+
+    def abort(self) -> None:
+        self.ended = self.ended or "aborted"
+
     def break_with(self, error: Exception) -> None:
         self._events.put_nowait(error)
 
@@ -159,7 +166,9 @@ class FakeRooms:
 
     Attributes:
         sessions: Those that were opened in order to take part, by room.
-        looked: How far back somebody looked, in which rooms.
+        looked: In which rooms somebody looked, under which names, and how far back.
+        given: Other names than the one that was asked for, by rooms.
+        open: Unless it is set, whoever comes waits.
         earlier: What was said before.
         refusal: Why no room can be opened.
         closed: The rooms that were left, in order.
@@ -167,7 +176,10 @@ class FakeRooms:
 
     def __init__(self) -> None:
         self.sessions: dict[str, FakeSession] = {}
-        self.looked: list[tuple[str, LookBack]] = []
+        self.looked: list[tuple[str, str, LookBack]] = []
+        self.given: dict[str, str] = {}
+        self.open = asyncio.Event()
+        self.open.set()
         self.earlier: list[Message] = []
         self.refusal: Failure | None = None
         self.closed: list[str] = []
@@ -176,19 +188,21 @@ class FakeRooms:
         return f"maple/{room}"
 
     @asynccontextmanager
-    async def join(self, room: str) -> AsyncIterator[Session]:
+    async def join(self, room: str, nick: str) -> AsyncIterator[Session]:
         if self.refusal is not None:
             raise self.refusal
+        await self.open.wait()
         session = self.sessions[room] = FakeSession()
-        session.room = room
+        session.room, session.nick = room, self.given.get(room, nick)
         try:
             yield cast("Session", session)
         finally:
             self.closed.append(room)
 
     @asynccontextmanager
-    async def look(self, room: str, back: LookBack) -> AsyncIterator[Session]:
-        self.looked.append((room, back))
+    async def look(self, room: str, nick: str, back: LookBack) -> AsyncIterator[Session]:
+        await self.open.wait()
+        self.looked.append((room, nick, back))
         session = FakeSession()
         session.earlier = range(1, len(self.earlier) + 1)
         session.happen(*self.earlier)

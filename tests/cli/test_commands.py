@@ -50,9 +50,10 @@ class Host:
 
     async def answer(self) -> str:
         """Let what was asked last be answered."""
-        return await self.questions.pop()()
+        return await self.questions.pop()(self)
 
     def show_earlier(self, message: Message) -> None:
+        """Show what it asks for itself."""
         self.earlier.append(message)
 
     def say(self, text: str, to: str = "") -> None:
@@ -338,8 +339,8 @@ async def test_what_was_said_before_is_shown() -> None:
     interpret(host, "/history 2h")
     await host.answer()
     await host.answer()
-    (room, few), (_, timed), (_, many) = rooms.looked
-    assert (room, few, many) == ("lobby", 50, 500)
+    (room, nick, few), (_, _, timed), (_, _, many) = rooms.looked
+    assert (room, nick, few, many) == ("lobby", "ada", 50, 500)
     assert isinstance(timed, datetime)
 
 

@@ -228,7 +228,7 @@ async def test_what_was_said_before_is_shown_when_it_is_asked_for() -> None:
             "-- this was said before:\n── Wednesday, 31 December 1969 ──\n"
             "12:01 bob: old 1\n12:01 bob: old 2\n-- those were the last 2 messages\n>>"
         )
-        assert rooms.looked == [("lobby", 2)]
+        assert rooms.looked == [("lobby", "ada", 2)]
         it.session.say("now")
         await it.until("── Thursday, 1 January 1970 ──\n12:01 bob: now")
 
@@ -236,19 +236,28 @@ async def test_what_was_said_before_is_shown_when_it_is_asked_for() -> None:
 # What is new
 
 
+def read_until(directory: Path, at: int) -> None:
+    """Note up to where was read in the lobby."""
+    places = Places(directory / "places.json")
+    places.note("maple/lobby", at)
+    places.save()
+
+
 async def test_what_came_while_one_was_away_is_marked(tmp_path: Path) -> None:
-    await asyncio.to_thread(Places(tmp_path / "places.json").note, {"maple/lobby": NOON + 2})
+    await asyncio.to_thread(read_until, tmp_path, NOON + 2)
     async with terminal(rooms=FakeRooms(), directory=tmp_path) as it:
         for number in range(1, 5):
             it.session.happen(Message(f"m{number}", "bob", number, NOON + number, replayed=True))
         await it.until("12:01 bob: m2\n── new ──\n12:01 bob: m3\n12:01 bob: m4\n>>")
         it.type("\x04")
         await it.ended()
-    assert await asyncio.to_thread(Places(tmp_path / "places.json").find, "maple/lobby") == NOON + 4
+    places = Places(tmp_path / "places.json")
+    await asyncio.to_thread(places.load)
+    assert places.find("maple/lobby") == NOON + 4
 
 
 async def test_where_nothing_was_missed_nothing_is_marked(tmp_path: Path) -> None:
-    await asyncio.to_thread(Places(tmp_path / "places.json").note, {"maple/lobby": NOON + 9})
+    await asyncio.to_thread(read_until, tmp_path, NOON + 9)
     async with terminal(rooms=FakeRooms(), directory=tmp_path) as it:
         it.session.happen(Message("old", "bob", 1, NOON, replayed=True))
         it.session.happen(Message("live", "bob", 2, NOON + 10))

@@ -8,11 +8,12 @@ table.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from socketchat.chat.log import Entry
-from socketchat.chat.names import nick_of
+from socketchat.chat.names import nick_of, untagged
 from socketchat.chat.registry import Registry
 from socketchat.errors import CloseCode, CommandFailed
 from socketchat.messages import MAX_ANSWER, MAX_TOPIC
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from socketchat.chat.room import Room
 
 __all__ = ["Attendant"]
+
+_log = logging.getLogger("socketchat.chat")
 
 #: Seconds between two changes of a member's name: everybody in the room is told of each.
 RENAME_INTERVAL: Final = 5.0
@@ -67,7 +70,8 @@ class Attendant:
         return _as_many_as_fit(sorted((one.nick for one in room.roster), key=str.casefold))
 
     async def _nick(self, member: Member, room: Room, argument: str) -> str:
-        wanted = nick_of(argument) if argument else ""
+        asked = untagged(argument, member.session.key)
+        wanted = nick_of(asked) if asked else ""
         if wanted in ("", "?"):
             raise CommandFailed(CloseCode.POLICY_VIOLATION, "which name? give one")
         if wanted == member.nick:
@@ -80,8 +84,9 @@ class Attendant:
         async for nick in self._registry.names_for(wanted, key, address):
             if room.members.get(member.lane) is not member:
                 break
-            given = room.rename(member, nick)
+            old, given = member.nick, room.rename(member, nick)
             if given is not None:
+                _log.info("%s is now %s", old, given)
                 return given
         raise CommandFailed(CloseCode.GOING_AWAY, "you have left the room")
 
@@ -100,6 +105,7 @@ class Attendant:
             text = ""
         await self._registry.set_topic(room.name, text, member.nick)
         room.set_topic(text, member.nick)
+        _log.info("%s: the topic of %s is now %r", member.nick, room.name, text)
         return ""  # all in the room are told, this one too
 
     async def _search(self, member: Member, room: Room, argument: str) -> str:

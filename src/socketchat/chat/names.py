@@ -18,14 +18,12 @@ from typing import Final
 from precis_i18n import get_profile
 
 from socketchat.chat.looks import Looks
-from socketchat.fingerprint import tag_of
+from socketchat.fingerprint import TAG_MARK, tag_of
 from socketchat.messages import MAX_NAME
 from socketchat.text import NAME_COLUMNS, clean_name, clip
 
-__all__ = ["TAG_MARK", "candidates", "load_tables", "name_key", "nick_of", "tagged", "with_suffix"]
+__all__ = ["candidates", "load_tables", "name_key", "nick_of", "tagged", "untagged", "with_suffix"]
 
-#: Sets a key's tag apart from the name before it.
-TAG_MARK: Final = "~"
 
 _NICKNAME: Final = get_profile("NicknameCaseMapped:CaseFold")
 
@@ -89,6 +87,11 @@ def tagged(nick: str, public: bytes) -> str:
         public: The device's public key.
     """
     return with_suffix(nick, TAG_MARK + tag_of(public))
+
+
+def untagged(nick: str, public: bytes) -> str:
+    """Take the tag of a device's key off a name that was given to it: one asks for that again."""
+    return nick.removesuffix(TAG_MARK + tag_of(public)) if public else nick
 
 
 def candidates(nick: str, public: bytes) -> Iterator[str]:

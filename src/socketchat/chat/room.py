@@ -365,7 +365,7 @@ class Room:
         if not self._passing:
             asyncio.get_running_loop().call_soon(self._tell_all)
         self._passing.append(_Passing(about, encode(event), encode(for_host)))
-        if event.kind in ("joined", "left"):
+        if event.kind in ("joined", "left", "renamed"):
             self.host.came_or_went(self, for_host)
 
     def _tell_all(self) -> None:

@@ -18,7 +18,7 @@ from socketchat.chat.log import Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator
-from socketchat.chat.names import load_tables, nick_of
+from socketchat.chat.names import load_tables, nick_of, untagged
 from socketchat.chat.registry import GUEST, Registry, Standing
 from socketchat.chat.room import Room
 from socketchat.chat.rules import TOO_LONG, Rules, checked_room_name, room_name_of
@@ -31,7 +31,7 @@ from socketchat.errors import (
     LogUnavailable,
     SessionClosed,
 )
-from socketchat.events import Joined, Left
+from socketchat.events import Joined, Left, Renamed
 from socketchat.fingerprint import fingerprint_of
 from socketchat.handlers import Admission
 from socketchat.logged import LoggedSession
@@ -79,8 +79,8 @@ class ChatServer:
 
     Attributes:
         failure: Why the log has failed for good; None if it has not.
-        on_presence: Called with a room's name and each who comes into it or leaves it, for a host
-            who sits in one room and wants to know of all; None is nobody.
+        on_presence: Called with a room's name and each who comes into it, leaves it or takes
+            another name, for a host who sits in one room and wants to know of all; None is nobody.
         on_moderation: Called with the name of an operator who is not at the server itself, the
             command that was carried out for it, and what it was told, which may hold an invite;
             None is nobody.
@@ -103,7 +103,7 @@ class ChatServer:
         self._rules = rules or Rules()
         self._registry = registry or Registry()
         self._invites = invites
-        self.on_presence: Callable[[str, Joined | Left], object] | None = None
+        self.on_presence: Callable[[str, Joined | Left | Renamed], object] | None = None
         self.on_moderation: Callable[[str, str, str], object] | None = None
         self._rooms: dict[str, Room] = {}
         self._moderator = Moderator(self._registry, self._rooms, invites)
@@ -239,7 +239,8 @@ class ChatServer:
         Raises:
             LogError: The registry cannot be asked.
         """
-        wanted = nick_of(hello.nick) if hello.nick else GUEST
+        asked = untagged(hello.nick, hello.key)
+        wanted = nick_of(asked) if asked else GUEST
         identity = hello.key or hello.lane
         async for nick in self._registry.names_for(wanted, hello.key, address):
             given = room.roster.reserve(nick, identity, hello.key)
@@ -264,10 +265,14 @@ class ChatServer:
         return room
 
     def came_or_went(self, room: Room, event: Event) -> None:
-        """Tell who asked for it that somebody has come into a room, or is gone."""
-        if self.on_presence is not None:
+        """Tell who asked for it that somebody has come into a room, is gone or renamed."""
+        if self.on_presence is None:
+            return
+        key = fingerprint_of(event.key)
+        if event.kind == "renamed":
+            self.on_presence(room.name, Renamed(event.nick, event.text, key))
+        else:
             kind = Joined if event.kind == "joined" else Left
-            key = fingerprint_of(event.key)
             self.on_presence(room.name, kind(event.nick, event.address, key))
 
     def deserted(self, room: Room) -> None:

@@ -8,29 +8,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from socketchat.cli.failures import Failure
-from socketchat.errors import CommandFailed, SessionClosed
+from socketchat.errors import CommandFailed, HandshakeError, SessionClosed
+from socketchat.events import Message
 
-__all__ = ["MAX_WAITING", "Asking", "Question"]
+__all__ = ["MAX_WAITING", "Asking", "Question", "Teller"]
 
 #: Commands that may wait for the answer to the one before them.
 MAX_WAITING = 16
 
+
+class Teller(Protocol):
+    """Where answers are shown: where the question was asked, whatever one looks at by then."""
+
+    def notice(self, text: str) -> None:
+        """Show a line that is no message."""
+
+    def show_earlier(self, message: Message) -> None:
+        """Show a message that was said before."""
+
+
 #: Finds something out, or has something done, and returns what is to be said about it.
-Question: TypeAlias = Callable[[], Awaitable[str]]
+Question: TypeAlias = Callable[[Teller], Awaitable[str]]
 
 
 class Asking:
     """Commands whose answers take a while.
 
     Args:
-        notice: Shows what comes of them.
+        teller: Shows what comes of them.
     """
 
-    def __init__(self, notice: Callable[[str], object]) -> None:
-        self._notice = notice
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
         self._waiting: asyncio.Queue[tuple[str, Question]] = asyncio.Queue(MAX_WAITING)
 
     def add(self, name: str, question: Question) -> None:
@@ -38,18 +50,19 @@ class Asking:
         try:
             self._waiting.put_nowait((name, question))
         except asyncio.QueueFull:
-            self._notice(f"/{name} was not sent: those before it are not answered yet")
+            self._teller.notice(f"/{name} was not sent: those before it are not answered yet")
 
     async def run(self) -> None:
         """Carry out one after the other, until cancelled."""
         while True:
             name, question = await self._waiting.get()
             try:
-                if said := await question():
-                    self._notice(said)
+                said = await question(self._teller)
             except CommandFailed as exc:
-                self._notice(f"/{name}: {exc.reason}")
-            except (ValueError, Failure) as exc:
-                self._notice(f"/{name}: {exc}")
+                said = f"/{name}: {exc.reason}"
+            except (ValueError, OSError, HandshakeError, Failure) as exc:
+                said = f"/{name}: {exc}"
             except SessionClosed:
-                self._notice(f"/{name} was not sent")
+                said = f"/{name} was not sent"
+            if said:
+                self._teller.notice(said)

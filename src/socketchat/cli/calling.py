@@ -37,7 +37,7 @@ from socketchat.cli.terminal import notice, on_signals, say
 from socketchat.cli.trust_question import introduce
 from socketchat.client import connect
 from socketchat.errors import HandshakeError, SessionClosed, UntrustedBecause, UntrustedPeer
-from socketchat.fingerprint import is_pin
+from socketchat.fingerprint import TAG_MARK, is_pin
 from socketchat.messages import MAX_NAME
 from socketchat.options import Options
 from socketchat.session import Session, SessionState
@@ -178,12 +178,18 @@ class Call:
         """What outboxes are called by that lead to this room, under this name."""
         return label_of(self.target, self._nick)
 
-    def beside(self, room: str) -> Call:
-        """Return a call of another room of the same server, which says nothing and asks nothing."""
+    def beside(self, room: str, nick: str) -> Call:
+        """Return a call of another room of the same server, which says nothing and asks nothing.
+
+        Args:
+            room: The room.
+            nick: The name that one goes by, as the server gave it: a tag behind it is the server's.
+        """
         trust = "strict" if self._settings.trust == "ask" else self._settings.trust
         settings = replace(self._settings, trust=trust)
         call = Call(settings, replace(self.target, room=room, token=""))
-        call._nick, call._device, call._connected = self._nick, self._device, True
+        call._nick = nick.partition(TAG_MARK)[0]
+        call._device, call._connected = self._device, True
         return call
 
     async def open(

@@ -29,26 +29,26 @@ class CalledRooms:
         """See `Rooms.label`."""
         return f"{self._call.server}/{room}"
 
-    def join(self, room: str) -> AbstractAsyncContextManager[Session]:
+    def join(self, room: str, nick: str) -> AbstractAsyncContextManager[Session]:
         """See `Rooms.join`."""
-        return self._join(room)
+        return self._join(room, nick)
 
     @asynccontextmanager
-    async def _join(self, room: str) -> AsyncIterator[Session]:
-        async with self._call.beside(room).conversation(history=HISTORY) as session:
+    async def _join(self, room: str, nick: str) -> AsyncIterator[Session]:
+        async with self._call.beside(room, nick).conversation(history=HISTORY) as session:
             try:
                 yield session
             finally:
                 if session.unacknowledged:
                     session.abort()  # it was waited for, and is in its file
 
-    def look(self, room: str, back: LookBack) -> AbstractAsyncContextManager[Session]:
+    def look(self, room: str, nick: str, back: LookBack) -> AbstractAsyncContextManager[Session]:
         """See `Rooms.look`."""
-        return self._look(room, back)
+        return self._look(room, nick, back)
 
     @asynccontextmanager
-    async def _look(self, room: str, back: LookBack) -> AsyncIterator[Session]:
-        call = self._call.beside(room)
+    async def _look(self, room: str, nick: str, back: LookBack) -> AsyncIterator[Session]:
+        call = self._call.beside(room, nick)
         if isinstance(back, int):
             session = await call.open(history=back)
         else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Protocol
 
-from socketchat.cli.asking import Question
+from socketchat.cli.asking import Question, Teller
 from socketchat.cli.duration import parse_duration
 from socketchat.cli.ignoring import Ignored
 from socketchat.cli.lookups import (
@@ -23,9 +23,16 @@ from socketchat.cli.lookups import (
 )
 from socketchat.cli.render import listed, other_name_words
 from socketchat.cli.rooms import Rooms
-from socketchat.events import Message
 
-__all__ = ["COMMANDS", "Argument", "Command", "CommandHost", "CommandSession", "interpret"]
+__all__ = [
+    "COMMANDS",
+    "Argument",
+    "Command",
+    "CommandHost",
+    "CommandSession",
+    "interpret",
+    "is_unknown",
+]
 
 
 class CommandSession(SessionStatus, Protocol):
@@ -63,9 +70,6 @@ class CommandHost(Protocol):
     def notice(self, text: str) -> None:
         """Print a line that is no message."""
 
-    def show_earlier(self, message: Message) -> None:
-        """Print a message that was said before."""
-
     def say(self, text: str, to: str = "") -> None:
         """Send a message, to everyone or to one member."""
 
@@ -90,6 +94,7 @@ class Argument(Enum):
 
     NONE = "nothing"
     NAME = "name"
+    IGNORED = "ignored name"
     ROOM = "room"
     COMMAND = "command"
 
@@ -238,7 +243,7 @@ def _part(host: CommandHost, _argument: str) -> None:
 
 
 def _history(host: CommandHost, argument: str) -> None:
-    rooms, room = host.rooms, host.session.room
+    rooms, session = host.rooms, host.session
     if rooms is None:
         host.notice("nothing is kept here")
         return
@@ -247,11 +252,7 @@ def _history(host: CommandHost, argument: str) -> None:
     except ValueError as exc:
         host.notice(f"/history: {exc}")
         return
-
-    async def history() -> str:
-        return await look_back(rooms, room, back, notice=host.notice, show=host.show_earlier)
-
-    host.ask("history", history)
+    host.ask("history", lambda teller: look_back(rooms, session, back, teller))
 
 
 # What the server does
@@ -262,7 +263,7 @@ def _asks(name: str) -> Callable[[CommandHost, str], None]:
 
     def ask(host: CommandHost, argument: str) -> None:
         session = host.session
-        host.ask(name, lambda: session.command(name, argument))
+        host.ask(name, lambda _: session.command(name, argument))
 
     return ask
 
@@ -270,7 +271,7 @@ def _asks(name: str) -> Callable[[CommandHost, str], None]:
 def _names(host: CommandHost, _argument: str) -> None:
     session = host.session
 
-    async def names() -> str:
+    async def names(_: Teller) -> str:
         found = (await session.command("names")).splitlines()
         return f"here: {listed(found, most=len(found))}"
 
@@ -280,7 +281,7 @@ def _names(host: CommandHost, _argument: str) -> None:
 def _nick(host: CommandHost, argument: str) -> None:
     session = host.session
 
-    async def rename() -> str:
+    async def rename(_: Teller) -> str:
         given = await session.rename(argument)
         return other_name_words(argument, given) or f"you are {given} now"
 
@@ -293,7 +294,7 @@ def _nick(host: CommandHost, argument: str) -> None:
 def _search(host: CommandHost, argument: str) -> None:
     session = host.session
 
-    async def search() -> str:
+    async def search(_: Teller) -> str:
         return found_words(await session.command("search", argument))
 
     host.ask("search", search)
@@ -344,7 +345,8 @@ COMMANDS: Mapping[str, Command] = {
         "go by another name",
         _nick,
         "NAME",
-        "A name belongs to the first key that used it; who comes later gets one with a tag.",
+        "A name belongs to the first key that used it; who comes later gets one with a tag. It is "
+        "for this room, and for those that you join afterwards.",
     ),
     "topic": Command(
         "show what the room is about",
@@ -371,7 +373,7 @@ COMMANDS: Mapping[str, Command] = {
         "It lasts until you leave. Without a name it lists whom you ignore.",
         Argument.NAME,
     ),
-    "unignore": Command("hear them again", _unignore, "NAME", argument=Argument.NAME),
+    "unignore": Command("hear them again", _unignore, "NAME", argument=Argument.IGNORED),
     "status": Command("show how the connection is", _status),
     "reconnect": Command("have a new link opened, at once", _reconnect),
     "quit": Command("leave", _quit),
@@ -391,6 +393,13 @@ COMMANDS: Mapping[str, Command] = {
         for_operators=True,
     ),
 }
+
+
+def is_unknown(line: str) -> bool:
+    """Tell whether a line looks like a command, and is none: it may hold a password."""
+    if not line.startswith("/") or line.startswith("//"):
+        return False
+    return (line[1:].split(maxsplit=1) or [""])[0].lower() not in COMMANDS
 
 
 def interpret(host: CommandHost, line: str) -> str | None:

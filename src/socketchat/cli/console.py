@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
 from typing import ClassVar
@@ -27,7 +28,7 @@ from prompt_toolkit.output import ColorDepth, Output
 
 from socketchat.cli.asking import Question
 from socketchat.cli.attention import Attention
-from socketchat.cli.commands import interpret
+from socketchat.cli.commands import interpret, is_unknown
 from socketchat.cli.console_bar import bar_row, room_parts
 from socketchat.cli.console_completion import ChatCompleter
 from socketchat.cli.console_input import ConsoleInput
@@ -40,11 +41,10 @@ from socketchat.cli.console_terminal import make_input, make_output
 from socketchat.cli.failures import Failure
 from socketchat.cli.ignoring import Ignored
 from socketchat.cli.places import Places
-from socketchat.cli.render import Row, View, notice_rows, rule_row
+from socketchat.cli.render import Row, View, notice_rows, other_name_words, rule_row
 from socketchat.cli.rooms import Rooms
 from socketchat.cli.target import BAD_ROOM, can_be_named
-from socketchat.errors import SessionClosed
-from socketchat.events import Message
+from socketchat.errors import HandshakeError, SessionClosed
 from socketchat.text import clean_name
 
 __all__ = ["ChatSession", "Console"]
@@ -111,7 +111,7 @@ class Console:
         self._leaving = asyncio.Event()
         self._over = asyncio.Event()
         self._bar_shown: Row = []
-        completer = ChatCompleter(self.people, self._room_names)
+        completer = ChatCompleter(self.people, self._room_names, lambda: self.ignored.names)
         self._typed = ConsoleInput(self, self._input, completer, directory)
         buffer = self._typed.buffer
         self._app: Application[None] = Application(
@@ -129,7 +129,7 @@ class Console:
         self._printer = Printer(self._app)
         self._attention = Attention(self._output, asyncio.get_running_loop().time)
         self._app.key_processor.before_key_press += lambda _: self._attention.answer()
-        self._first = self._active = ConsoleRoom(session, self, seen_at=self._seen_at(session))
+        self._first = self._active = ConsoleRoom(session, self)
         #: The rooms that one is in, in the order of their numbers.
         self._here = [self._active]
         #: Tasks of rooms, by the names that were asked for; that of the first by nothing.
@@ -150,10 +150,6 @@ class Console:
     def notice(self, text: str) -> None:
         """Print a line that is no message; before `run` and after it too."""
         self._print(notice_rows(text, View(self.columns)))
-
-    def show_earlier(self, message: Message) -> None:
-        """Print a message that was said before."""
-        self._active.show(message)
 
     def say(self, text: str, to: str = "") -> None:
         """Send a message, to everyone in the room or to one member."""
@@ -196,6 +192,9 @@ class Console:
         assert not self._started, "a console runs once"
         self._started = True
         await self._typed.read_history()
+        if self._places is not None:
+            await asyncio.to_thread(self._places.load)
+            self._first.seen_at = self._seen_at(self._first.session)
         self._attention.start()
         self.notice(self._banner())
         with create_app_session(input=self._input, output=self._output):
@@ -204,7 +203,7 @@ class Console:
             printer = asyncio.create_task(self._printer.run())
             self._running = True
             self._attention.look_at(self._active.name)
-            sitting = self._sitting[""] = asyncio.create_task(self._sit(self._first))
+            sitting = self._sitting[""] = asyncio.create_task(self._sit_first())
             workers = [
                 asyncio.create_task(self._leave_in_time()),
                 asyncio.create_task(self._watch_bar()),
@@ -232,16 +231,25 @@ class Console:
         printer: asyncio.Task[None],
         workers: list[asyncio.Task[None]],
     ) -> None:
-        await self._typed.edited()
         sitting = list(self._sitting.values())
-        for task in (*workers, *sitting):
-            task.cancel()
         try:
+            await self._typed.edited()
+            for task in (*workers, *sitting):
+                task.cancel()
+            _, slow = await asyncio.wait([*workers, *sitting], timeout=LEAVE_TIMEOUT)
+            for room in self._here:
+                if room is not self._first and slow:
+                    room.session.abort()  # its server does not answer
             await asyncio.wait([*workers, *sitting])
             self._end_rooms()
+            if self._places is not None:
+                await asyncio.to_thread(self._places.save)
             self._printer.close()
             await asyncio.wait([printer])
         finally:  # also when cancelled again: the terminal is restored
+            self._typed.end_editor()
+            for task in (*workers, *sitting):
+                task.cancel()
             self._printer.close()
             if self._app.is_running and not self._app.is_done:
                 self._app.exit()
@@ -254,13 +262,9 @@ class Console:
     def _end_rooms(self) -> None:
         """Say what is left to say in each room, and note up to where was read."""
         active = self._active
+        active.draft = self._typed.text
         for room in [active, *(room for room in self._here if room is not active)]:
-            self._look_at(room, is_end=True)
-            room.close()
-            draft = self._typed.text if room is active else room.draft
-            if draft.strip():
-                self._print(room.own_rows(draft, "not sent"))
-        self._note_places(self._here)
+            self._print_rest(room)
 
     async def _leave_in_time(self) -> None:
         await self._leaving.wait()
@@ -277,12 +281,20 @@ class Console:
             return 0
         return self._places.find(self.rooms.label(session.room))
 
-    def _note_places(self, rooms: Sequence[ConsoleRoom]) -> None:
-        if self._places is not None and self.rooms is not None:
-            label = self.rooms.label
-            self._places.note(
-                {label(room.session.room): room.shown_at for room in rooms if room.session.room}
-            )
+    def _print_rest(self, room: ConsoleRoom) -> None:
+        """Print what a room that is left has held, and what it still has to say."""
+        room.close()
+        if room.draft.strip():
+            self.put(room, room.own_rows(room.draft, "not sent"))
+        if room is not self._active and room.held.rows:
+            self._print([rule_row(room.name, View(self.columns), "class:rule.room")])
+            self._print_held(room)
+        if self._places is not None and self.rooms is not None and room.session.room:
+            self._places.note(self.rooms.label(room.session.room), room.shown_at)
+
+    def _print_held(self, room: ConsoleRoom) -> None:
+        rows, then = room.held.take(room.held.rows + 1)
+        self._print(rows, then=lambda: [done() for done in then])
 
     # ---- rooms ----
 
@@ -316,14 +328,25 @@ class Console:
 
     async def _visit(self, rooms: Rooms, name: str) -> None:
         """Take part in another room until it is left or its session ends."""
+        asked = self.session.nick
         try:
-            async with rooms.join(name) as session:
+            async with rooms.join(name, asked) as session:
                 room = ConsoleRoom(session, self, seen_at=self._seen_at(session))
                 self._here.append(room)
-                self._look_at(room)
+                self._come_into(room)
+                if other := other_name_words(asked, session.nick):
+                    room.notice(other)
                 await self._sit(room)
-        except (Failure, SessionClosed) as exc:
+        except (Failure, SessionClosed, HandshakeError, OSError) as exc:
             self.notice(f"{clean_name(name)}: {exc}")
+
+    def _come_into(self, room: ConsoleRoom) -> None:
+        """Look at a new room, unless something is being typed that is meant for another."""
+        if self._typed.text or self._typed.is_editing:
+            room.look_away()
+            self.notice(f"{room.name} is open: Alt-{len(self._here)} looks at it")
+        else:
+            self._look_at(room)
 
     def _visited(self, name: str, task: asyncio.Task[None]) -> None:
         del self._sitting[name]
@@ -332,11 +355,19 @@ class Console:
             self.exit()
         self._look_if_over()
 
+    async def _sit_first(self) -> None:
+        """Take part in the first room, whose session is closed here only if others go on."""
+        await self._sit(self._first)
+        if self._first not in self._here:
+            if self._first.session.unacknowledged:
+                self._first.session.abort()  # it was waited for
+            await self._first.session.close()
+
     async def _sit(self, room: ConsoleRoom) -> None:
         """Take part in a room until one leaves it or its session ends."""
         workers = room.workers()
         workers.append(asyncio.create_task(room.run()))
-        leaving = asyncio.create_task(room.left.wait())
+        leaving = asyncio.create_task(self._left(room))
         try:
             await asyncio.wait([*workers, leaving], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -346,39 +377,48 @@ class Console:
         _raise_first(workers)
         self._leave_room(room)
 
+    @staticmethod
+    async def _left(room: ConsoleRoom) -> None:
+        """Wait until a room is left, and what was said there confirmed, as in `leave`."""
+        await room.left.wait()
+        if room.online:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_TIMEOUT):
+                    await room.sending.idle()
+
     def _leave_room(self, room: ConsoleRoom) -> None:
-        """Look at another room instead of one that was left, unless it is the last."""
-        if len(self._here) == 1:
-            return
+        """Look at another room instead of one that was left; with the last, the console ends."""
         others = [one for one in self._here if one is not room]
-        back = self._active if self._active is not room else others[0]
-        room.close()
-        self._look_at(room)  # what it still had to say
-        if self._typed.text.strip():
-            self._print(room.own_rows(self._typed.text, "not sent"))
-            self._typed.put("")
-        self._note_places([room])
+        if not others:
+            self.exit()
+            return
+        if room is not self._active:
+            self._print_rest(room)
+            self._print([rule_row(self._active.name, View(self.columns), "class:rule.room")])
+            self._here.remove(room)
+            self.redraw()
+            return
+        room.draft = self._typed.text
+        self._print_rest(room)
+        self._typed.put("")
         self._here.remove(room)
-        self._look_at(back)
+        self._look_at(others[0])
 
     def _look_if_over(self) -> None:
         """End with the last room."""
         if all(task.done() for task in self._sitting.values()):
             self.exit()
 
-    def _look_at(self, room: ConsoleRoom, *, is_end: bool = False) -> None:
+    def _look_at(self, room: ConsoleRoom) -> None:
         """Look at a room, and print what it has held."""
         if room is self._active:
             return
-        if not is_end:
-            self._active.look_away()
-            self._active.draft = self._typed.text
-            self._typed.put(room.draft)
+        self._active.look_away()
+        self._active.draft = self._typed.text
         self._active = room
-        rows, then = room.held.take(room.held.rows + 1)
-        if not is_end or rows:
-            self._print([rule_row(room.name, View(self.columns), "class:rule.room")])
-            self._print(rows, then=lambda: [done() for done in then])
+        self._typed.put(room.draft)
+        self._print([rule_row(room.name, View(self.columns), "class:rule.room")])
+        self._print_held(room)
         room.look_at()
         self._attention.look_at(room.name)
         self.redraw()
@@ -445,16 +485,40 @@ class Console:
         if self._running:
             self._active.type()
 
+    def is_kept(self, text: str) -> bool:
+        """Tell whether what was typed may be kept for the next time."""
+        return not is_unknown(text)
+
+    @property
+    def is_editing(self) -> bool:
+        """Whether an editor has the terminal."""
+        return self._typed.is_editing
+
     def edit(self) -> None:
-        """Open what is typed in an editor."""
-        self._typed.edit()
+        """Open what is typed in an editor, for the room that one looks at now."""
+        room = self._active
+        self._typed.edit(lambda text: self._edited(room, text))
+
+    def _edited(self, room: ConsoleRoom, text: str) -> None:
+        if room is self._active:
+            self._typed.put(text)
+        else:
+            room.draft = text
 
     def clear(self) -> None:
         """Clear the screen."""
         self._printer.clear()
 
     def _room_names(self) -> list[str]:
-        return [room.name for room in self._here if room.name]
+        known = {room.name for room in self._here if room.name}
+        if self._places is not None and self.rooms is not None:
+            here = self.rooms.label("")
+            known |= {
+                clean_name(label.removeprefix(here))
+                for label in self._places.labels
+                if label.startswith(here)
+            }
+        return sorted(known)
 
     # ---- what stands at the bottom ----
 

@@ -22,13 +22,18 @@ class ChatCompleter(Completer):
     Args:
         people: Returns the names of those in the room, cleaned.
         rooms: Returns the names of rooms, cleaned.
+        ignored: Returns the names of those whom one does not hear.
     """
 
     def __init__(
-        self, people: Callable[[], Iterable[str]], rooms: Callable[[], Iterable[str]]
+        self,
+        people: Callable[[], Iterable[str]],
+        rooms: Callable[[], Iterable[str]],
+        ignored: Callable[[], Iterable[str]],
     ) -> None:
         self._people = people
         self._rooms = rooms
+        self._ignored = ignored
 
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
@@ -54,6 +59,8 @@ class ChatCompleter(Completer):
         match command.argument if command is not None else Argument.NONE:
             case Argument.NAME:
                 yield from _matching(argument, self._people(), "", " ")
+            case Argument.IGNORED:
+                yield from _matching(argument, self._ignored(), "", "")
             case Argument.ROOM:
                 yield from _matching(argument, self._rooms(), "", "")
             case Argument.COMMAND:

@@ -6,6 +6,7 @@ It does not know what becomes of what is taken; `console_keys.py` says which key
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import Input
 
-from socketchat.cli.console_editor import edit_text, find_editor
+from socketchat.cli.console_editor import Editor
 from socketchat.cli.console_terminal import as_usual
 from socketchat.cli.input_history import InputHistory
 
@@ -33,6 +34,9 @@ class InputHost(Protocol):
 
     def take(self, text: str) -> bool:
         """Take what was typed; False if it stays in the input."""
+
+    def is_kept(self, text: str) -> bool:
+        """Tell whether what was typed may be kept for the next time."""
 
     def typing(self) -> None:
         """Take notice that a message is being typed."""
@@ -59,7 +63,10 @@ class ConsoleInput:
         self._history = None if directory is None else InputHistory(directory / "input_history")
         #: A long message that one was asked about, and may send now.
         self._asked_about = ""
+        #: Whether what changes in the buffer is not typed.
+        self._is_putting = False
         self._editing: asyncio.Task[None] | None = None
+        self._editor = Editor()
         self.buffer = Buffer(
             multiline=True,
             history=InMemoryHistory() if self._history is None else self._history,
@@ -74,8 +81,10 @@ class ConsoleInput:
         return self.buffer.text
 
     def put(self, text: str) -> None:
-        """Have something else typed there."""
-        self.buffer.set_document(Document(text), bypass_readonly=True)
+        """Have something else stand there."""
+        self._is_putting = True
+        self.buffer.set_document(Document(text, len(text)), bypass_readonly=True)
+        self._is_putting = False
 
     async def read_history(self) -> None:
         """Read what was typed before."""
@@ -94,33 +103,41 @@ class ConsoleInput:
                 return
             if not self._host.take(text):
                 return
-        self._asked_about = ""
-        self.buffer.reset(append_to_history=True)
+        self.buffer.reset(append_to_history=self._host.is_kept(text))
 
     def _changed(self) -> None:
-        if self.text and not self.text.startswith("/"):
+        if not self.text:
+            self._asked_about = ""
+        elif not (self.text.startswith("/") or self._is_putting):
             self._host.typing()
 
     # ---- the editor ----
 
-    def edit(self) -> None:
-        """Open what is typed in an editor."""
+    @property
+    def is_editing(self) -> bool:
+        """Whether an editor is open, and has the terminal."""
+        return self._editing is not None
+
+    def edit(self, put: Callable[[str], object]) -> None:
+        """Open what is typed in an editor, and give `put` what it is then."""
         if self._editing is None:
-            self._editing = asyncio.create_task(self._edit())
+            self._editing = asyncio.create_task(self._edit(put))
 
     async def edited(self) -> None:
         """Wait until no editor is open: what is written in it is not thrown away."""
         if self._editing is not None:
             await asyncio.wait([self._editing])
 
-    async def _edit(self) -> None:
-        editor = find_editor()
+    def end_editor(self) -> None:
+        """End the editor, if one is open."""
+        self._editor.kill()
+
+    async def _edit(self, put: Callable[[str], object]) -> None:
         try:
-            if not editor:
-                self._host.notice("there is no editor here: name one in the variable EDITOR")
-                return
-            self.put(await edit_text(self.text, editor, lambda: as_usual(self._keyboard)))
-        except (OSError, UnicodeError) as exc:
-            self._host.notice(f"the editor {editor[0]} cannot be used: {exc}")
+            put(await self._editor.edit(self.text, lambda: as_usual(self._keyboard)))
+        except LookupError as exc:
+            self._host.notice(str(exc.args[0]))
+        except (OSError, ValueError) as exc:
+            self._host.notice(f"the editor cannot be used: {exc}")
         finally:
             self._editing = None

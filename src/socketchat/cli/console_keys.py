@@ -26,6 +26,10 @@ MOST_ROOMS = 9
 class KeyHost(Protocol):
     """What keys have the console do."""
 
+    @property
+    def is_editing(self) -> bool:
+        """Whether an editor has the terminal."""
+
     def enter(self) -> None:
         """Send what is typed, or carry it out."""
 
@@ -100,7 +104,8 @@ def _complete(buffer: Buffer) -> None:
 
 def _leaving(host: KeyHost, buffer: Buffer) -> KeyBindings:
     bindings = KeyBindings()
-    typing = has_focus(buffer)
+    # A signal while an editor has the terminal is for the editor.
+    typing = has_focus(buffer) & Condition(lambda: not host.is_editing)
     empty = Condition(lambda: not buffer.text)
 
     @bindings.add("c-c", filter=typing & ~empty)

@@ -9,6 +9,7 @@ comes and goes, `render.py` lays out what is shown.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import date, tzinfo
@@ -47,6 +48,7 @@ from socketchat.events import (
     Rejected,
     Renamed,
     Restarted,
+    Topic,
     Typing,
 )
 from socketchat.text import clean_name, width
@@ -90,6 +92,12 @@ class ChatSession(Sender, CommandSession, Protocol):
 
     async def ping(self) -> float:
         """Return the seconds that a ping takes."""
+
+    async def close(self) -> None:
+        """Say goodbye, and wait until the session is closed."""
+
+    def abort(self) -> None:
+        """End the session at once."""
 
 
 class Desk(Protocol):
@@ -136,6 +144,8 @@ class ConsoleRoom:
 
     Attributes:
         session: Its session.
+        seen_at: The time of the last message that one has read there before, in microseconds; 0 if
+            that is not known, or what is new since was marked.
         sending: Our own lines.
         presence: Who else is there.
         held: What is to be printed once somebody looks.
@@ -157,12 +167,13 @@ class ConsoleRoom:
         self.shown_at = 0
         self.draft = ""
         self._desk = desk
-        self.presence = Presence(self.notice)
+        self.presence = Presence(functools.partial(self._put_notice, may_fold=True))
         self.sending = Sending(session, self._report, desk.redraw)
-        self._asking = Asking(self.notice)
+        self._asking = Asking(self)
         self._loop = asyncio.get_running_loop()
         # What is new is what was said after this time, or is up to this number and not yet shown.
-        self._seen_at = seen_at
+        self.seen_at = seen_at
+        self._topic = ""
         self._missed_until = 0
         self._is_unmarked = False
         self._day: date | None = day_of(desk.clock(), desk.zone)
@@ -269,6 +280,8 @@ class ConsoleRoom:
         is_hidden = not isinstance(event, Present) and self._desk.ignored.hides(
             event.nick, event.key
         )
+        if is_hidden and isinstance(event, Renamed):
+            self._desk.ignored.add(event.now, event.key)
         self.presence.hear(event, is_hidden=is_hidden)
         if isinstance(event, Left):
             self._typing.pop(event.nick, None)
@@ -288,6 +301,10 @@ class ConsoleRoom:
                 self._missed_until = self.session.head
             case Gap() | Restarted():
                 self.sending.show_held()  # they may be among what is missing
+            case Topic(text=text) if text == self._topic:
+                return  # it is told over each new link
+            case Topic(text=text):
+                self._topic = text
             case _:
                 pass
         self._put(event_rows(event, self._view()), may_fold=True)
@@ -298,13 +315,13 @@ class ConsoleRoom:
             self.shown_at = message.at
             self._mark_day(message.at)
             if not self.sending.came_back(message.own, message.at):
-                self.show(message)  # said before, and read again: the room has begun anew
+                self._show(message)  # said before, and read again: the room has begun anew
             return
         if self._desk.ignored.hides(message.sender, message.key):
             return
         self.presence.speaks(message.sender)
         self._align((message.sender,))
-        self.show(message, is_new=self._is_new(message))
+        self._show(message, is_new=self._is_new(message))
         self.shown_at = message.at
         if not message.replayed:
             self.unread += 1
@@ -330,12 +347,12 @@ class ConsoleRoom:
             is_missed = message.number <= self._missed_until
             self._missed_until = 0
             return is_missed
-        if self._seen_at and message.at > self._seen_at:
-            self._seen_at = 0
+        if self.seen_at and message.at > self.seen_at:
+            self.seen_at = 0
             return message.replayed
         return False
 
-    def show(self, message: Message, *, is_new: bool = False) -> None:
+    def _show(self, message: Message, *, is_new: bool = False) -> None:
         """Show a message that is not our own, or was said before."""
         view = self._view()
         if is_new:
@@ -368,7 +385,14 @@ class ConsoleRoom:
 
     def notice(self, text: str) -> None:
         """Show a line that is no message."""
-        self._put(notice_rows(text, self._view()), may_fold=False)
+        self._put_notice(text)
+
+    def _put_notice(self, text: str, *, may_fold: bool = False) -> None:
+        self._put(notice_rows(text, self._view()), may_fold=may_fold)
+
+    def show_earlier(self, message: Message) -> None:
+        """Show a message that was said before."""
+        self._show(message)
 
     def _put(
         self, rows: list[Row], *, then: Callable[[], object] | None = None, may_fold: bool = False

@@ -12,16 +12,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
 from socketchat.cli.calling import HISTORY
-from socketchat.cli.failures import ExitCode, Failure
+from socketchat.cli.front import Front
+from socketchat.cli.presence import Presence
 from socketchat.cli.rooms import LookBack
-from socketchat.errors import HandshakeRefused
+from socketchat.events import Joined, Left, Renamed
+from socketchat.fingerprint import TAG_MARK
 from socketchat.messages import MAX_NAME
 from socketchat.server import Server
 from socketchat.session import Session, Side
 from socketchat.text import clean_name
 from socketchat.trust.device import Device
 
-__all__ = ["HostRooms", "seat"]
+__all__ = ["HostRooms", "OtherRooms", "seat"]
 
 
 @asynccontextmanager
@@ -46,6 +48,7 @@ async def seat(
 
     Raises:
         HandshakeRefused: The host cannot be seated now.
+        OSError: There is no socket to be had.
     """
     ours, theirs = socket.socketpair()
     near, far = [await asyncio.open_connection(sock=end) for end in (ours, theirs)]
@@ -73,34 +76,51 @@ class HostRooms:
 
     Args:
         server: The server.
-        nick: The name that the host goes by.
         device: The key of this device.
     """
 
-    def __init__(self, server: Server, nick: str, device: Device) -> None:
+    def __init__(self, server: Server, device: Device) -> None:
         self._server = server
-        self._nick = nick
         self._device = device
 
     def label(self, room: str) -> str:
         """See `Rooms.label`."""
         return f"here/{room}"
 
-    def join(self, room: str) -> AbstractAsyncContextManager[Session]:
+    def join(self, room: str, nick: str) -> AbstractAsyncContextManager[Session]:
         """See `Rooms.join`."""
-        return self.look(room, HISTORY)
+        return self.look(room, nick, HISTORY)
 
-    def look(self, room: str, back: LookBack) -> AbstractAsyncContextManager[Session]:
+    def look(self, room: str, nick: str, back: LookBack) -> AbstractAsyncContextManager[Session]:
         """See `Rooms.look`."""
-        return self._sit(room, back)
-
-    @asynccontextmanager
-    async def _sit(self, room: str, back: LookBack) -> AsyncIterator[Session]:
+        nick = nick.partition(TAG_MARK)[0]
         history, since = (back, None) if isinstance(back, int) else (0, back)
-        try:
-            async with seat(
-                self._server, self._nick, self._device, room=room, history=history, since=since
-            ) as session:
-                yield session
-        except HandshakeRefused as exc:
-            raise Failure(ExitCode.REFUSED, exc.reason) from exc
+        return seat(self._server, nick, self._device, room=room, history=history, since=since)
+
+
+class OtherRooms:
+    """Tells a host who comes and goes in rooms in which it does not sit, in few lines.
+
+    Args:
+        front: The host's front end.
+        own_key: The fingerprint of the host's own key, of whom it is not told.
+    """
+
+    def __init__(self, front: Front, own_key: str) -> None:
+        self._front = front
+        self._own_key = own_key
+        self._rooms: dict[str, Presence] = {}
+
+    def hear(self, room: str, event: Joined | Left | Renamed) -> None:
+        """Take notice of somebody in a room."""
+        if event.key == self._own_key:
+            return
+        presence = self._rooms.get(room)
+        if presence is None:
+            presence = self._rooms[room] = Presence(
+                lambda text: self._front.notice(f"in {clean_name(room)}: {text}")
+            )
+        presence.hear(event, is_hidden=self._front.sits_in(room))
+        if not presence.people:
+            presence.close()
+            del self._rooms[room]

@@ -12,31 +12,31 @@ class Ignored:
     """Those whose messages are not shown, as long as the program runs.
 
     They are known by their keys, as far as those are known, so that another name does not help.
+    Case does not matter in names.
     """
 
     def __init__(self) -> None:
-        # The key of each name, empty if it is not known.
-        self._keys: dict[str, str] = {}
+        # Each as spelled, and the key, empty if it is not known; by the name without case.
+        self._known: dict[str, tuple[str, str]] = {}
 
     @property
     def names(self) -> list[str]:
         """By which names they were known."""
-        return sorted(self._keys, key=str.casefold)
+        return [name for _, (name, _) in sorted(self._known.items())]
 
     def add(self, name: str, key: str) -> None:
         """Hear nothing more from somebody."""
-        self._keys[name] = key
+        self._known[name.casefold()] = (name, key)
 
     def remove(self, name: str) -> bool:
         """Hear somebody again; tell whether that is news."""
-        found = [one for one in self._keys if one.casefold() == name.casefold()]
-        for one in found:
-            del self._keys[one]
-        return bool(found)
+        return self._known.pop(name.casefold(), None) is not None
 
     def hides(self, name: str, key: str) -> bool:
         """Tell whether nothing is to be heard from somebody."""
-        return bool(self._keys) and (
-            (bool(key) and key in self._keys.values())
-            or (name in self._keys and self._keys[name] in ("", key))
-        )
+        if not self._known:
+            return False
+        if key and any(key == known for _, known in self._known.values()):
+            return True
+        found = self._known.get(name.casefold())
+        return found is not None and found[1] in ("", key)

@@ -95,7 +95,7 @@ class Lines:
         self._output = LineOutput(sys.stdout.fileno(), watched=not speaks)
         self._writer = EventWriter(session, self._output, as_json=as_json)
         self.ignored = self._writer.ignored
-        self._asking = Asking(self.notice)
+        self._asking = Asking(self)
         # What commands have to say, and to whom.
         self._sayings: deque[tuple[str, str]] = deque()
         self._in_hand = False

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from socketchat.cli.asking import Teller
 from socketchat.cli.duration import parse_duration
 from socketchat.cli.event_writer import earlier_events
 from socketchat.cli.render import dated
@@ -23,64 +24,6 @@ __all__ = ["SessionStatus", "found_words", "look_back", "look_back_of", "status_
 #: Messages that `/history` shows if nothing else is asked for, and at most.
 HISTORY = 50
 MAX_HISTORY = 10_000
-
-
-def look_back_of(argument: str) -> LookBack:
-    """Return how far back `/history` is to look: `100`, or `2h`.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    if not argument:
-        return HISTORY
-    if argument.isascii() and argument.isdigit() and len(argument) < 10:
-        return max(1, min(int(argument), MAX_HISTORY))
-    seconds = parse_duration(argument)
-    if seconds is None:
-        raise ValueError("say how many messages, as 100, or how long ago, as 2h")
-    return datetime.now(UTC) - timedelta(seconds=seconds)
-
-
-async def look_back(
-    rooms: Rooms,
-    room: str,
-    back: LookBack,
-    *,
-    notice: Callable[[str], object],
-    show: Callable[[Message], object],
-) -> str:
-    """Show what was said in a room before, between a line that says so and one that counts it.
-
-    Raises:
-        Failure: The room cannot be read.
-        SessionClosed: The server has ended it.
-    """
-    count = 0
-    async with rooms.look(room, back) as session:
-        async for event in earlier_events(session):
-            if not isinstance(event, Message):
-                continue
-            if not count:
-                notice("this was said before:")
-            show(event)
-            count += 1
-            if count % 50 == 0:
-                await asyncio.sleep(0)  # what is typed has its turn
-            if count >= MAX_HISTORY:
-                break
-    if not count:
-        return "nothing was said here before" if isinstance(back, int) else "nothing since then"
-    return "that was the last message" if count == 1 else f"those were the last {count:,} messages"
-
-
-def found_words(answer: str) -> str:
-    """Return what a search has found, for people to read."""
-    lines = []
-    for line in answer.splitlines():
-        at, sender, to, text = (*line.split("\t", 3), "", "", "")[:4]
-        number = int(at) if at.isascii() and at.isdigit() and len(at) < 19 else 0
-        lines.append(dated(Message(text, sender, 0, number, to)))
-    return "\n".join(lines) or "nothing was found: no message here has all of these words in it"
 
 
 class SessionStatus(Protocol):
@@ -113,6 +56,60 @@ class SessionStatus(Protocol):
     @property
     def next_pin(self) -> str:
         """The pin of the key that the server will have next, or empty."""
+
+
+def look_back_of(argument: str) -> LookBack:
+    """Return how far back `/history` is to look: `100`, or `2h`.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not argument:
+        return HISTORY
+    if argument.isascii() and argument.isdigit() and len(argument) < 10:
+        return max(1, min(int(argument), MAX_HISTORY))
+    seconds = parse_duration(argument)
+    if seconds is None:
+        raise ValueError("say how many messages, as 100, or how long ago, as 2h")
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+async def look_back(rooms: Rooms, session: SessionStatus, back: LookBack, teller: Teller) -> str:
+    """Show what was said in a session's room before, behind a line that says so; count it.
+
+    Raises:
+        Failure: The room cannot be read.
+        SessionClosed: The server has ended it.
+    """
+    count = 0
+    async with (
+        rooms.look(session.room, session.nick, back) as reading,
+        aclosing(earlier_events(reading)) as events,
+    ):
+        async for event in events:
+            if not isinstance(event, Message):
+                continue
+            if not count:
+                teller.notice("this was said before:")
+            teller.show_earlier(event)
+            count += 1
+            if count % 50 == 0:
+                await asyncio.sleep(0)  # what is typed has its turn
+            if count >= MAX_HISTORY:
+                break
+    if not count:
+        return "nothing was said here before" if isinstance(back, int) else "nothing since then"
+    return "that was the last message" if count == 1 else f"those were the last {count:,} messages"
+
+
+def found_words(answer: str) -> str:
+    """Return what a search has found, for people to read."""
+    lines = []
+    for line in answer.splitlines():
+        at, sender, to, text = (*line.split("\t", 3), "", "", "")[:4]
+        number = int(at) if at.isascii() and at.isdigit() and len(at) < 19 else 0
+        lines.append(dated(Message(text, sender, 0, number, to)))
+    return "\n".join(lines) or "nothing was found: no message here has all of these words in it"
 
 
 def status_words(session: SessionStatus) -> str:

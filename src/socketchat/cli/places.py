@@ -30,19 +30,34 @@ class Places:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._known: dict[str, int] = {}
+        self._read: dict[str, int] = {}
+
+    @property
+    def labels(self) -> list[str]:
+        """The rooms that are known."""
+        return list(self._known)
+
+    def load(self) -> None:
+        """Read the file; in a thread."""
+        self._known = self._load()
 
     def find(self, label: str) -> int:
         """Return the time of the last message that was shown in a room, in microseconds; else 0."""
-        return self._load().get(label, 0)
+        return self._read.get(label) or self._known.get(label, 0)
 
-    def note(self, read: dict[str, int]) -> None:
-        """Note the times of the last messages that were shown, by rooms."""
-        read = {label: at for label, at in read.items() if at}
-        if not read:
+    def note(self, label: str, at: int) -> None:
+        """Take notice of the last message that was shown in a room; `save` keeps it."""
+        if at:
+            self._read[label] = at
+
+    def save(self) -> None:
+        """Write what was noted to the file; in a thread."""
+        if not self._read:
             return
         # Others may have noted something meanwhile; and what is read last stands last.
-        known = {label: at for label, at in self._load().items() if label not in read}
-        places = dict(list((known | read).items())[-MAX_PLACES:])
+        others = {label: at for label, at in self._load().items() if label not in self._read}
+        places = dict(list((others | self._read).items())[-MAX_PLACES:])
         try:
             replace_secret(self._path, json.dumps(places, indent=0).encode() + b"\n")
         except OSError as exc:

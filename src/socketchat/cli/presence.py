@@ -20,6 +20,8 @@ __all__ = ["QUIET", "Presence", "note_people"]
 
 #: Seconds for which coming and going is gathered into one line.
 QUIET = 5.0
+#: Seconds within which all arrive who were there when we came.
+ARRIVING = 0.1
 #: Names in such a line.
 _MOST_NAMED = 6
 
@@ -37,9 +39,10 @@ class Presence:
     def __init__(self, say: Callable[[str], object]) -> None:
         self.people: dict[str, str] = {}
         self._say = say
-        self._gathered: list[Joined | Left] = []
+        self._gathered: list[Joined | Left | Renamed] = []
         self._timer: asyncio.TimerHandle | None = None
-        # Whether it was said who was there when we came.
+        # Whether those who were there when we came are still being told of, and to be said.
+        self._arriving = False
         self._introduced = False
 
     def forget(self) -> None:
@@ -49,28 +52,36 @@ class Presence:
 
     def hear(self, event: Joined | Left | Present | Renamed, *, is_hidden: bool = False) -> None:
         """Take notice of one event, and say so unless it is to be hidden."""
+        if not isinstance(event, Present):
+            self.introduce()
         note_people(self.people, event)
         if isinstance(event, Present):
-            if not self._introduced:
-                self._say(words(event))
+            self._arriving = not self._introduced
+            if self._arriving and self._timer is None:
+                self._wait(ARRIVING)
         elif is_hidden:
             pass
-        elif isinstance(event, Renamed):
-            self.tell()
-            self._say(words(event))
         elif self._timer is None:
             self._say(words(event))
             self._wait()
         else:
             self._gathered.append(event)
 
+    def introduce(self) -> None:
+        """Say who was there when we came: of many, the server tells in several events."""
+        if self._arriving:
+            self._arriving, self._introduced = False, True
+            self._say(f"here: {listed(list(self.people))}")
+
     def speaks(self, name: str) -> None:
         """Take notice that somebody has said something: it is told first that they are here."""
-        if any(one.nick == name for one in self._gathered):
+        self.introduce()
+        if any(name in _names_of(one) for one in self._gathered):
             self.tell()
 
     def tell(self) -> None:
         """Say what was gathered."""
+        self.introduce()
         gathered, self._gathered = self._gathered, []
         if len(gathered) == 1:
             self._say(words(gathered[0]))
@@ -84,14 +95,19 @@ class Presence:
         self._timer = None
         self.tell()
 
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(QUIET, self._quiet)
+    def _wait(self, seconds: float | None = None) -> None:
+        seconds = QUIET if seconds is None else seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._quiet)
 
     def _quiet(self) -> None:
         self._timer = None
-        if self._gathered:
+        if self._gathered or self._arriving:
             self.tell()
             self._wait()
+
+
+def _names_of(event: Joined | Left | Renamed) -> tuple[str, ...]:
+    return (event.nick, event.now) if isinstance(event, Renamed) else (event.nick,)
 
 
 def note_people(people: dict[str, str], event: Event) -> None:
@@ -110,17 +126,24 @@ def note_people(people: dict[str, str], event: Event) -> None:
             pass
 
 
-def _together(events: list[Joined | Left]) -> str:
-    """Say in one line who has come and gone: `+3 -1 (ana, bob, cyd, dan)`."""
+def _together(events: list[Joined | Left | Renamed]) -> str:
+    """Say in one line who has come and gone: `+3 -1 (ana, bob, cyd, dan, ed is now eve)`."""
     came = sum(isinstance(event, Joined) for event in events)
-    went = len(events) - came
+    went = sum(isinstance(event, Left) for event in events)
     counts = ([f"+{came}"] if came else []) + ([f"-{went}"] if went else [])
     # By name, each once, with the last address that was told.
-    who = {clean_name(event.nick): event.address for event in events}
+    who: dict[str, str] = {}
+    for event in events:
+        if isinstance(event, Renamed):
+            who[words(event)] = ""
+        else:
+            who[clean_name(event.nick)] = event.address
     if len(who) <= _MOST_NAMED:
         named = [
             f"{name} ({clean(address, multiline=False)})" if address else name
             for name, address in who.items()
         ]
-        return f"{' '.join(counts)} ({', '.join(named)})"
-    return f"{' '.join(counts)} ({listed(list(who), _MOST_NAMED)})"
+    else:
+        named = [*list(who)[: _MOST_NAMED - 1], f"{len(who) - _MOST_NAMED + 1:,} more"]
+    together = ", ".join(named)
+    return f"{' '.join(counts)} ({together})" if counts else together

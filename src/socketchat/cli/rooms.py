@@ -23,15 +23,24 @@ class Rooms(Protocol):
     def label(self, room: str) -> str:
         """Return what a room is known by on this device, at this server and no other."""
 
-    def join(self, room: str) -> AbstractAsyncContextManager[Session]:
+    def join(self, room: str, nick: str) -> AbstractAsyncContextManager[Session]:
         """Open a session in a room, to take part in it.
+
+        Args:
+            room: The room.
+            nick: The name that one goes by elsewhere, as the server gave it.
 
         Raises:
             Failure: That cannot be done.
         """
 
-    def look(self, room: str, back: LookBack) -> AbstractAsyncContextManager[Session]:
+    def look(self, room: str, nick: str, back: LookBack) -> AbstractAsyncContextManager[Session]:
         """Open a session in a room, to read what was said there before.
+
+        Args:
+            room: The room.
+            nick: The name that one goes by there, so that nobody is told of somebody else.
+            back: How far back to begin.
 
         Raises:
             Failure: That cannot be done.

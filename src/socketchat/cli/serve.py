@@ -32,15 +32,14 @@ from socketchat.cli.calling import HISTORY
 from socketchat.cli.device import device_in
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
-from socketchat.cli.host_rooms import HostRooms, seat
+from socketchat.cli.host_rooms import HostRooms, OtherRooms, seat
 from socketchat.cli.lan import Service
 from socketchat.cli.next_key import announce_next_key, next_pin
-from socketchat.cli.render import closing_words, other_name_words, plain_notice, words
+from socketchat.cli.render import closing_words, other_name_words, plain_notice
 from socketchat.cli.server_key import check_pair, server_identity, where_it_is
 from socketchat.cli.target import BAD_ROOM, Target, can_be_named, is_everywhere, is_loopback
 from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
-from socketchat.events import Joined, Left
 from socketchat.fingerprint import is_pin
 from socketchat.messages import MAX_NAME
 from socketchat.server import MAX_PENDING, Server
@@ -312,12 +311,12 @@ async def _chat(
                     plain=settings.plain,
                     no_color=settings.no_color,
                     leaving="stops the server",
-                    rooms=HostRooms(server, settings.nick, hosting.device),
+                    rooms=HostRooms(server, hosting.device),
                     directory=settings.directory,
                 )
                 if other := other_name_words(clean_name(settings.nick), session.nick):
                     say(plain_notice(other))
-                _tell_host(hosting.chat, front)
+                _tell_host(hosting.chat, front, hosting.device.fingerprint)
                 leave = functools.partial(_leave, front)
                 for end in ends:
                     end.add_done_callback(leave)
@@ -336,16 +335,10 @@ async def _chat(
             await asyncio.wait(ends, timeout=SEAT_PAUSE, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _tell_host(chat: ChatServer, front: Front) -> None:
+def _tell_host(chat: ChatServer, front: Front, own_key: str) -> None:
     """Have the host told of what happens where it does not see it."""
-    chat.on_presence = functools.partial(_tell_of_others, front)
+    chat.on_presence = OtherRooms(front, own_key).hear
     chat.on_moderation = functools.partial(_tell_of_operators, front)
-
-
-def _tell_of_others(front: Front, room: str, event: Joined | Left) -> None:
-    """Tell the host who comes and goes in rooms in which it does not sit."""
-    if not front.sits_in(room):
-        front.notice(f"in {clean_name(room)}: {words(event)}")
 
 
 def _tell_of_operators(front: Front, nick: str, command: str, said: str) -> None:
