@@ -304,11 +304,12 @@ class ConsoleRoom:
             return
         self.presence.speaks(message.sender)
         self._align((message.sender,))
-        self.show(message, is_new=self._is_new(message))
+        speaks_to_us = self._speaks_to_us(message)
+        self._show(message, is_new=self._is_new(message), is_mention=speaks_to_us)
         self.shown_at = message.at
         if not message.replayed:
             self.unread += 1
-            if self._speaks_to_us(message):
+            if speaks_to_us:
                 self.is_called = True
                 self._desk.call()
 
@@ -335,14 +336,16 @@ class ConsoleRoom:
             return message.replayed
         return False
 
-    def show(self, message: Message, *, is_new: bool = False) -> None:
-        """Show a message that is not our own, or was said before."""
+    def show(self, message: Message) -> None:
+        """Show a message that was said before."""
+        self._show(message, is_new=False, is_mention=self._speaks_to_us(message))
+
+    def _show(self, message: Message, *, is_new: bool, is_mention: bool) -> None:
         view = self._view()
         if is_new:
             self._put([rule_row("new", view, "class:rule.new")], may_fold=False)
         self._mark_day(message.at)
-        rows = event_rows(message, view, is_mention=self._speaks_to_us(message))
-        self._put(rows, may_fold=True)
+        self._put(event_rows(message, view, is_mention=is_mention), may_fold=True)
 
     def _mark_day(self, at: int) -> None:
         """Draw a rule where another day begins."""
