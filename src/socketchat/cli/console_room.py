@@ -54,7 +54,7 @@ from socketchat.text import clean_name, width
 __all__ = ["ChatSession", "ConsoleRoom", "Desk"]
 
 #: Events handled before everything else, keys above all, gets its turn.
-EVENTS_PER_TURN = 50
+EVENTS_PER_TURN = 20
 #: Seconds between two looks at how long the way to the server takes.
 PING_INTERVAL = 15.0
 #: Seconds without an answer after which the bar says so.
