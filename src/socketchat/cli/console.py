@@ -123,6 +123,8 @@ class Console:
             full_screen=False,
             mouse_support=False,
             erase_when_done=True,
+            # As soon as a key was pressed: else it waits until nothing arrives, or for 10 ms.
+            max_render_postpone_time=None,
             input=self._input,
             output=self._output,
         )

@@ -56,7 +56,7 @@ from socketchat.text import clean_name, width
 __all__ = ["ChatSession", "ConsoleRoom", "Desk"]
 
 #: Events handled before everything else, keys above all, gets its turn.
-EVENTS_PER_TURN = 50
+EVENTS_PER_TURN = 20
 #: Seconds between two looks at how long the way to the server takes.
 PING_INTERVAL = 15.0
 #: Seconds without an answer after which the bar says so.
@@ -315,17 +315,18 @@ class ConsoleRoom:
             self.shown_at = message.at
             self._mark_day(message.at)
             if not self.sending.came_back(message.own, message.at):
-                self._show(message)  # said before, and read again: the room has begun anew
+                self.show_earlier(message)  # said before, and read again: the room has begun anew
             return
         if self._desk.ignored.hides(message.sender, message.key):
             return
         self.presence.speaks(message.sender)
         self._align((message.sender,))
-        self._show(message, is_new=self._is_new(message))
+        speaks_to_us = self._speaks_to_us(message)
+        self._show(message, is_new=self._is_new(message), is_mention=speaks_to_us)
         self.shown_at = message.at
         if not message.replayed:
             self.unread += 1
-            if self._speaks_to_us(message):
+            if speaks_to_us:
                 self.is_called = True
                 self._desk.call()
 
@@ -352,14 +353,12 @@ class ConsoleRoom:
             return message.replayed
         return False
 
-    def _show(self, message: Message, *, is_new: bool = False) -> None:
-        """Show a message that is not our own, or was said before."""
+    def _show(self, message: Message, *, is_new: bool, is_mention: bool) -> None:
         view = self._view()
         if is_new:
             self._put([rule_row("new", view, "class:rule.new")], may_fold=False)
         self._mark_day(message.at)
-        rows = event_rows(message, view, is_mention=self._speaks_to_us(message))
-        self._put(rows, may_fold=True)
+        self._put(event_rows(message, view, is_mention=is_mention), may_fold=True)
 
     def _mark_day(self, at: int) -> None:
         """Draw a rule where another day begins."""
@@ -392,7 +391,7 @@ class ConsoleRoom:
 
     def show_earlier(self, message: Message) -> None:
         """Show a message that was said before."""
-        self._show(message)
+        self._show(message, is_new=False, is_mention=self._speaks_to_us(message))
 
     def _put(
         self, rows: list[Row], *, then: Callable[[], object] | None = None, may_fold: bool = False

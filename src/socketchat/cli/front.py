@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -95,6 +96,9 @@ class Front:
         if self._lines is not None:
             return await self._lines.run()
         assert self._console is not None
+        # What is loaded by now stays. Collecting garbage among all of it would take some 25 ms, in
+        # the middle of a flood, while somebody waits for the echo of a key.
+        gc.freeze()
         # Log lines that go elsewhere, as with 2>FILE, tear nothing.
         with ExitStack() as shown:
             if sys.stderr.isatty():

@@ -195,8 +195,11 @@ class _Said(NamedTuple):
 
 def _said(said: _Said, view: View, mark: tuple[str, str] | None = None) -> list[Row]:
     """Lay out `HH:MM name: text`, the text's further lines and rows indented."""
-    lead, text = _lead(said, view)
-    taken = sum(width(part) for _, part in lead)
+    action = action_of(said.text) if not said.to else None
+    text = said.text if action is None else action
+    aligned = view.names if view.columns >= _LEAST_COLUMNS else 0
+    who = _Who(said.style, said.name, said.to, is_action=action is not None)
+    lead, taken = _lead(who, _clock(said.at, view.zone), aligned)
     indent = min(taken, max(8, view.columns // 4))
     rest = max(view.columns - indent, 1)
     first = view.columns - taken
@@ -216,35 +219,53 @@ def _said(said: _Said, view: View, mark: tuple[str, str] | None = None) -> list[
     return shown
 
 
-def _lead(said: _Said, view: View) -> tuple[Row, str]:
-    """Return what stands before a text, and the text without what that says already."""
-    action = action_of(said.text) if not said.to else None
-    who: Row = [(said.style, said.name)]
-    if said.to:
-        addressee = clean_name(said.to)
-        who += [("class:time", " → "), (name_style(addressee), addressee)]
-    taken = sum(width(part) for _, part in who)
-    who = [*who, ("", ": ")] if action is None else [("", "* "), *who, ("", " ")]
-    aligned = view.names if view.columns >= _LEAST_COLUMNS else 0
+class _Who(NamedTuple):
+    """What stands before a text: whose it is, how the name looks, and for whom."""
+
+    style: str
+    name: str
+    to: str
+    is_action: bool
+
+
+@lru_cache(maxsize=256)
+def _lead(who: _Who, clock: str, aligned: int) -> tuple[tuple[tuple[str, str], ...], int]:
+    """Return what stands before a text, and how many columns that takes.
+
+    Kept, since somebody who says much says it within a minute.
+    """
+    names: Row = [(who.style, who.name)]
+    if who.to:
+        addressee = clean_name(who.to)
+        names += [("class:time", " → "), (name_style(addressee), addressee)]
+    taken = sum(width(part) for _, part in names)
     # Never cut: the end of a name may be what tells it from another.
     blank: Row = [("", " " * (aligned - taken))] if aligned > taken else []
-    time: Row = [("class:time", f"{_clock(said.at, view.zone)} ")]
-    return [*time, *blank, *who], said.text if action is None else action
+    names = [("", "* "), *names, ("", " ")] if who.is_action else [*names, ("", ": ")]
+    lead = (("class:time", f"{clock} "), *blank, *names)
+    return lead, sum(width(part) for _, part in lead)
 
 
 def _clock(at: int, zone: tzinfo | None) -> str:
-    try:
-        return (_EPOCH + timedelta(microseconds=at)).astimezone(zone).strftime("%H:%M")
-    except (OverflowError, OSError, ValueError):  # it is the other side's number
-        return "--:--"
+    return _moment(at // 1_000_000, zone)[1]
 
 
 def day_of(at: int, zone: tzinfo | None) -> date | None:
     """Return the day of a time; None if it is none that there is."""
+    return _moment(at // 1_000_000, zone)[0]
+
+
+@lru_cache(maxsize=256)
+def _moment(second: int, zone: tzinfo | None) -> tuple[date | None, str]:
+    """Return the day and the clock of a time in seconds.
+
+    Kept, since it takes longer than all the rest of a line, of which there may be many a second.
+    """
     try:
-        return (_EPOCH + timedelta(microseconds=at)).astimezone(zone).date()
-    except (OverflowError, OSError, ValueError):
-        return None
+        when = (_EPOCH + timedelta(seconds=second)).astimezone(zone)
+    except (OverflowError, OSError, ValueError):  # it is the other side's number
+        return None, "--:--"
+    return when.date(), f"{when:%H:%M}"
 
 
 def day_words(day: date) -> str:
