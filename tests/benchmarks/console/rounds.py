@@ -65,7 +65,7 @@ class _Room:
 def _environment(folder: Path) -> dict[str, str]:
     apart = ("SOCKETCHAT_", "XDG_", "COLOR", "NO_COLOR", "PROMPT_TOOLKIT")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(apart)}
-    return {**kept, "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    return {**kept, "HOME": str(folder), "LC_ALL": "C.UTF-8", "SOCKETCHAT_NO_LAN": "1"}
 
 
 @contextmanager
