@@ -12,7 +12,15 @@ from typing import cast
 
 import pytest
 
-from socketchat import HandshakeRefused, Joined, Left, LocalProtocolError, Message, SessionClosed
+from socketchat import (
+    HandshakeRefused,
+    Joined,
+    Left,
+    LocalProtocolError,
+    Message,
+    Renamed,
+    SessionClosed,
+)
 from socketchat.chat import ChatServer
 from socketchat.chat.roster import LINGER
 from socketchat.chat.server import LOG_PAUSE
@@ -379,20 +387,23 @@ async def test_a_server_that_stops_commits_what_its_log_was_given(
 async def test_who_comes_and_goes_in_any_room_is_told_to_who_asks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[tuple[str, Joined | Left]] = []
+    told: list[tuple[str, Joined | Left | Renamed]] = []
     async with chat(monkeypatch) as it:
         it.server.on_presence = lambda room, event: told.append((room, event))
         ada, bob = await it.call("ada"), await it.call("bob", room="tea")
         await ada.close()
+        await bob.rename("rob")
         await bob.close()
         await turns()
     assert [(room, type(event), event.nick) for room, event in told] == [
         ("lobby", Joined, "ada"),
         ("tea", Joined, "bob"),
         ("lobby", Left, "ada"),
-        ("tea", Left, "bob"),
+        ("tea", Renamed, "bob"),
+        ("tea", Left, "rob"),
     ]
-    assert all(event.address.startswith("192.0.2.") for _, event in told)
+    addresses = [event.address for _, event in told if not isinstance(event, Renamed)]
+    assert all(address.startswith("192.0.2.") for address in addresses)
 
 
 async def test_who_comes_and_goes_is_logged(

@@ -67,6 +67,7 @@ class FakeSession:
         self.typed = 0
         self.reconnected = 0
         self.ended = ""
+        self.ending = asyncio.Event()
         self.can_reconnect = True
         self.earlier = range(0)
         self.answers = asyncio.Event()
@@ -145,9 +146,11 @@ class FakeSession:
 
     async def close(self) -> None:
         self.ended = self.ended or "closed"
+        self.ending.set()
 
     def abort(self) -> None:
         self.ended = self.ended or "aborted"
+        self.ending.set()
 
     def break_with(self, error: Exception) -> None:
         self._events.put_nowait(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -22,12 +21,11 @@ from tests.cli.console_harness import NOON, FakeRooms, FakeSession
 class Host:
     """Somebody who carries out commands."""
 
-    keys: ClassVar[str] = "Enter sends."
-
     def __init__(self, rooms: Rooms | None = None) -> None:
+        self.keys = "Enter sends."
         self.notices: list[str] = []
         self.left = 0
-        self.parted = 0
+        self.parted: list[str] = []
         self.joined: list[str] = []
         self.said: list[tuple[str, str]] = []
         self.earlier: list[Message] = []
@@ -36,6 +34,7 @@ class Host:
         self.known: dict[str, str] = {}
         self.ignored = Ignored()
         self.session = FakeSession()
+        self.sessions = [self.session]
         self.rooms = rooms
 
     def notice(self, text: str) -> None:
@@ -62,8 +61,8 @@ class Host:
     def join(self, room: str) -> None:
         self.joined.append(room)
 
-    def part(self) -> None:
-        self.parted += 1
+    def part(self, room: str = "") -> None:
+        self.parted.append(room)
 
     def people(self) -> dict[str, str]:
         return self.known
@@ -128,7 +127,7 @@ def test_a_line_is_sent_or_carried_out(line: str) -> None:
     else:
         assert sent is None
         done = len(host.notices) + len(host.asked) + len(host.said) + len(host.joined)
-        assert host.left + host.parted + host.session.reconnected + done == 1
+        assert host.left + len(host.parted) + host.session.reconnected + done == 1
 
 
 @pytest.mark.parametrize(
@@ -251,7 +250,8 @@ def test_rooms_are_joined_and_left() -> None:
     host = Host()
     interpret(host, "/join  tea ")
     interpret(host, "/part")
-    assert (host.joined, host.parted) == (["tea"], 1)
+    interpret(host, "/part cake")
+    assert (host.joined, host.parted) == (["tea"], ["", "cake"])
 
 
 async def test_a_name_is_changed_and_told_as_it_was_given() -> None:
@@ -264,6 +264,19 @@ async def test_a_name_is_changed_and_told_as_it_was_given() -> None:
     host.session.told["nick"] = "bob"
     interpret(host, "/nick bob")
     assert await host.answer() == "you are bob now"
+
+
+async def test_a_name_is_changed_in_all_rooms_and_told_if_it_differs() -> None:
+    host = Host()
+    tea = FakeSession()
+    tea.room = "tea"
+    host.sessions.append(tea)
+    host.session.told["nick"] = tea.told["nick"] = "bob"
+    interpret(host, "/nick bob")
+    assert await host.answer() == "you are bob now"
+    tea.told["nick"] = "bob~k3x7q"
+    interpret(host, "/nick bob")
+    assert await host.answer() == "in lobby you are bob now\nin tea you are bob~k3x7q now"
 
 
 async def test_names_are_listed() -> None:

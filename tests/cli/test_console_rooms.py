@@ -12,7 +12,7 @@ import pytest
 
 from socketchat.cli import console_printer, console_room, presence
 from socketchat.cli.failures import ExitCode, Failure
-from socketchat.cli.places import Places
+from socketchat.cli.places import Place, Places
 from socketchat.errors import Close, SessionClosedOK
 from socketchat.events import (
     Gap,
@@ -133,6 +133,101 @@ async def test_a_room_whose_session_ends_is_left_and_the_others_stay() -> None:
         assert rooms.closed == ["tea"]
 
 
+async def test_the_first_room_is_left_for_good_while_others_go_on() -> None:
+    rooms = FakeRooms()
+    async with terminal(rooms=rooms) as it:
+        await join(it, rooms, "tea")
+        it.type(ALT_1 + "/part\r")
+        await it.until(lambda text: text.endswith(">>\ntea · online"))
+        async with asyncio.timeout(20):
+            await it.session.ending.wait()
+        assert it.session.ended == "closed"
+        it.type("/part lobby\r")
+        await it.until("-- you are not in lobby")
+        it.type("/part tea\r")
+        await it.ended()
+
+
+async def test_who_parts_waits_for_what_was_just_typed() -> None:
+    rooms = FakeRooms()
+    async with terminal(rooms=rooms) as it:
+        tea = await join(it, rooms, "tea")
+        tea.confirm = False
+        it.type("bye\r/part\r")
+        await it.until("… bye")
+        tea.receipts[0].settle()
+        await it.until("12:01 ada: bye ✓ sent\n── lobby ──\n>>\nlobby · online")
+
+
+async def test_a_room_that_opens_while_one_types_does_not_take_what_is_typed() -> None:
+    rooms = FakeRooms()
+    rooms.open.clear()
+    async with terminal(rooms=rooms) as it:
+        it.type("/join tea\rfor the lobby")
+        await it.until(">> for the lobby")
+        rooms.open.set()
+        await it.until("-- tea is open: Alt-2 looks at it")
+        await it.until(">> for the lobby\n[1:lobby] 2:tea")
+        it.type("\r")
+        await it.until("for the lobby ✓ sent")
+        assert it.session.sent == ["for the lobby"]
+
+
+async def test_of_several_rooms_the_one_that_was_asked_for_last_is_looked_at() -> None:
+    rooms = FakeRooms()
+    rooms.open.clear()
+    async with terminal(rooms=rooms) as it:
+        it.type("/join tea\r/join cake\r")
+        await it.until(">>")
+        it.type("/join tea\r")
+        await it.until("-- tea is being opened already")
+        rooms.open.set()
+        await it.until("[3:cake]")
+        it.type(ALT_2)
+        await it.until("1:lobby [2:tea] 3:cake")
+
+
+async def test_in_another_room_one_goes_by_the_same_name_or_is_told() -> None:
+    rooms = FakeRooms()
+    rooms.given["cake"] = "lovelace~k3x7q"
+    async with terminal(rooms=rooms) as it:
+        it.session.told["nick"] = "lovelace"
+        it.type("/nick lovelace\r")
+        await it.until("you are lovelace now")
+        tea = await join(it, rooms, "tea")
+        assert tea.nick == "lovelace"
+        await join(it, rooms, "cake")
+        await it.until("-- the name lovelace is taken: you are lovelace~k3x7q")
+
+
+async def test_an_answer_stands_in_the_room_in_which_it_was_asked_for() -> None:
+    rooms = FakeRooms()
+    rooms.earlier = [Message("old", "bob", 1, NOON, replayed=True)]
+    async with terminal(rooms=rooms) as it:
+        await join(it, rooms, "tea")
+        it.type(ALT_1)
+        await it.until("[1:lobby]")
+        rooms.open.clear()
+        it.type("/history\r" + ALT_2)
+        await it.until("[2:tea]")
+        rooms.open.set()
+        it.type("/status\r")
+        await it.until("ada in tea")
+        assert "bob: old" not in it.screen.text
+        it.type(ALT_1)
+        await it.until(
+            "── lobby ──\n-- this was said before:\n12:01 bob: old\n-- that was the last"
+        )
+
+
+async def test_what_is_asked_for_while_the_link_is_lost_is_said_to_wait() -> None:
+    async with terminal() as it:
+        it.session.happen(LinkLost("cut"))
+        await it.until("offline")
+        it.type("/names\r")
+        await it.until("-- /names waits until the link is back")
+
+
 async def test_a_room_that_ends_where_nobody_looks_does_not_take_one_elsewhere() -> None:
     rooms = FakeRooms()
     async with terminal(rooms=rooms) as it:
@@ -239,7 +334,7 @@ async def test_what_was_said_before_is_shown_when_it_is_asked_for() -> None:
 def read_until(directory: Path, at: int) -> None:
     """Note up to where was read in the lobby."""
     places = Places(directory / "places.json")
-    places.note("maple/lobby", at)
+    places.note("maple/lobby", Place(at, at - NOON))
     places.save()
 
 
@@ -253,7 +348,7 @@ async def test_what_came_while_one_was_away_is_marked(tmp_path: Path) -> None:
         await it.ended()
     places = Places(tmp_path / "places.json")
     await asyncio.to_thread(places.load)
-    assert places.find("maple/lobby") == NOON + 4
+    assert places.find("maple/lobby") == Place(NOON + 4, 4)
 
 
 async def test_where_nothing_was_missed_nothing_is_marked(tmp_path: Path) -> None:
@@ -285,6 +380,22 @@ async def test_a_new_day_is_drawn() -> None:
         )
         it.session.happen(Message("when?", "bob", 3, 2**63 - 1))
         await it.until("--:-- bob: when?")
+
+
+async def test_what_is_new_and_not_shown_is_counted(tmp_path: Path) -> None:
+    await asyncio.to_thread(read_until, tmp_path, NOON + 2)
+    async with terminal(rooms=FakeRooms(), directory=tmp_path) as it:
+        it.session.head = 12
+        it.session.happen(Message("m10", "bob", 10, NOON + 10, replayed=True))
+        await it.until("-- 7 more are new before these: /history 10\n── new ──\n12:01 bob: m10")
+
+
+async def test_a_topic_is_told_once_and_not_over_each_link() -> None:
+    async with terminal() as it:
+        it.session.happen(Topic("tea", "bob"), LinkLost("cut"), LinkRestored(), Topic("tea", "bob"))
+        it.session.happen(Topic("cake", "bob"))
+        await it.until("-- topic: cake (by bob)")
+        assert it.screen.text.count("topic: tea") == 1
 
 
 async def test_a_gap_is_a_rule() -> None:
@@ -396,7 +507,7 @@ async def test_who_speaks_was_seen_to_come() -> None:
     async with terminal() as it:
         it.session.happen(Joined("bob"), Joined("cyd"), Joined("dan"))
         it.session.say("hello", sender="dan")
-        await it.until("-- bob is online\n-- +2 (cyd, dan)\n12:01 dan: hello")
+        await it.until("-- bob is online\n-- online: cyd, dan\n12:01 dan: hello")
 
 
 async def test_who_types_is_shown_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,6 +525,24 @@ async def test_who_types_is_shown_for_a_while(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(console_room, "TYPING_SHOWN", 0.05)
         it.session.happen(Typing("dan"))
         await it.until(">>\nlobby · online")
+
+
+async def test_what_is_put_into_the_input_is_not_typed() -> None:
+    rooms = FakeRooms()
+    async with terminal(rooms=rooms) as it:
+        it.type("draft")
+        await it.until(">> draft")
+        it.type("\x03")
+        await it.until(">>\nlobby")
+        tea = await join(it, rooms, "tea")
+        it.type("for tea" + ALT_1)
+        await it.until("[1:lobby]")
+        typed = tea.typed, it.session.typed
+        it.type(ALT_2)
+        await it.until(">> for tea")
+        it.type(ALT_1)
+        await it.until("[1:lobby]")
+        assert (tea.typed, it.session.typed) == typed
 
 
 async def test_others_are_told_that_one_types_a_message() -> None:
@@ -440,6 +569,21 @@ async def test_names_are_aligned_where_there_is_room() -> None:
         it.screen.resize(40, 24)
         it.session.say("narrow")
         await it.until("12:01 bob: narrow")
+
+
+async def test_who_is_ignored_without_a_key_is_so_under_another_name() -> None:
+    async with terminal() as it:
+        it.type("/ignore EVE\r")
+        await it.until("what EVE says is not shown")
+        it.session.happen(Joined("eve"), Renamed("eve", "mallory"))
+        it.session.say("psst", sender="mallory")
+        it.session.say("hello")
+        await it.until("bob: hello")
+        assert "psst" not in it.screen.text
+        it.type("/ignore\r")
+        await it.until("you ignore EVE, mallory")
+        it.type("/unignore mal\t\r")
+        await it.until("what mallory says is shown")
 
 
 async def test_whom_one_ignores_is_not_heard() -> None:

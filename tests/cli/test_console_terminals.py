@@ -6,6 +6,7 @@ As in `test_two_terminals.py`: real processes at terminals of their own.
 from __future__ import annotations
 
 import signal
+import termios
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,85 @@ def test_an_editor_has_the_terminal_as_it_is_used_to(tmp_path: Path) -> None:
         ada.until(lambda: "ada: begun" in lines_of(ada))
         ada.shows("and done ✓ sent")
         assert ada.settings == raw
+
+
+def test_ctrl_c_in_an_editor_is_for_the_editor(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        editor = tmp_path / "editor"
+        editor.write_text('#!/bin/sh\ntrap "echo interrupted" INT\nread -r answer\n')
+        editor.chmod(0o700)
+        data = str(tmp_path / "client")
+        ada = it.open_terminal(
+            *("connect", server.address, "--data", data, "--nick", "ada"),
+            env={"EDITOR": str(editor)},
+        )
+        ada.until(lambda: prompt_of(ada) == ">>")
+        raw = ada.settings
+        ada.write("\x18\x05")
+        ada.until(lambda: prompt_of(ada) is None and ada.settings != raw)
+        ada.write("\x03")
+        ada.shows("interrupted")
+        ada.write("\r")
+        ada.until(lambda: prompt_of(ada) == ">>")
+        ada.write("still here\r")
+        ada.until(lambda: "ada: still here ✓ sent" in lines_of(ada))
+
+
+def test_the_second_signal_ends_an_editor_too(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        editor = tmp_path / "editor"
+        editor.write_text("#!/bin/sh\necho open\nexec sleep 1000\n")
+        editor.chmod(0o700)
+        data = str(tmp_path / "client")
+        ada = it.open_terminal(
+            *("connect", server.address, "--data", data, "--nick", "ada"),
+            env={"EDITOR": str(editor)},
+        )
+        ada.until(lambda: prompt_of(ada) == ">>")
+        ada.write("\x18\x05")
+        ada.shows("open")
+
+        def has_left() -> bool:
+            """Signal again, unless the second signal was heeded: two at once may be one."""
+            if "has left" not in server.err:
+                ada.signal(signal.SIGTERM)
+            return "has left" in server.err
+
+        it.until(has_left)
+        assert ada.wait() == 128 + signal.SIGTERM
+        assert ada.settings[3] & termios.ECHO
+
+
+def test_a_room_that_is_left_is_left_for_the_others_too(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        server = it.serve()
+        ada, bob = call(it, server.address, "ada"), call(it, server.address, "bob")
+        ada.write("/join tea\r")
+        starts_with_bar(ada, "1:lobby [2:tea]")
+        ada.write("\x1b1/part\r")
+        bob.shows("-- ada left")
+        bob.write("/msg ada are you there?\r")
+        bob.shows("nobody here is called 'ada'")
+        ada.write("/nick lovelace\r")
+        ada.shows("you are lovelace now")
+        ada.write("/history\r/join lobby\r")
+        bob.shows("-- lovelace is online")
+        assert bob.text.count("ada is online") <= 1
+
+
+def test_a_command_that_is_to_be_copied_is_one_line(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        data = str(tmp_path / "server")
+        server = it.open_terminal(
+            *("serve", "--host", "127.0.0.1", "--port", "0", "--data", data), columns=60
+        )
+        server.shows("waiting for callers")
+        server.until(lambda: prompt_of(server) == ">>")
+        whole = server.read.decode().replace("\r", "")
+        (line,) = (one for one in whole.split("\n") if one.startswith("waiting for callers"))
+        assert " --fingerprint SHA256:" in line
 
 
 # Small and plain terminals

@@ -13,8 +13,9 @@ import pytest
 
 from socketchat.cli.console_input import MAX_UNASKED
 from socketchat.cli.input_history import MAX_KEPT, InputHistory
+from socketchat.cli.places import Place, Places
 from socketchat.events import Joined
-from tests.cli.console_harness import terminal
+from tests.cli.console_harness import FakeRooms, terminal
 
 pytestmark = pytest.mark.may_block("a pipe stands for the keyboard")
 
@@ -149,13 +150,26 @@ async def test_a_long_message_is_sent_when_one_says_so_twice() -> None:
     text = "\n".join(f"line {number}" for number in range(MAX_UNASKED + 1))
     async with terminal(rows=50) as it:
         it.type(PASTE.format(text) + "\r")
-        await it.until("-- 21 lines in one message: Enter again sends them, Ctrl-C drops them")
+        await it.until("21 lines in one message: Enter again sends them, Ctrl-C drops them")
         assert it.session.sent == []
-        it.type("!\r")  # it is another one now
-        await it.until(lambda shown: shown.count("Enter again") == 2)
+        it.type("!")  # it is another one now
+        await it.until("lobby · online")
+        it.type("\r")
+        await it.until("Enter again sends them")
         it.type("\r")
         await it.until("✓ sent")
         assert it.session.sent == [text + "!"]
+
+
+async def test_what_was_dropped_is_asked_about_again() -> None:
+    text = "\n".join(f"line {number}" for number in range(MAX_UNASKED + 1))
+    async with terminal(rows=10) as it:
+        for _ in range(2):
+            it.type(PASTE.format(text) + "\r")
+            await it.until("Enter again sends them")
+            it.type("\x03")
+            await it.until(">>\nlobby · online")
+        assert it.session.sent == []
 
 
 async def test_what_is_not_that_long_is_sent_at_once() -> None:
@@ -207,7 +221,7 @@ async def test_an_editor_that_is_not_there_is_told_of(monkeypatch: pytest.Monkey
     monkeypatch.setenv("VISUAL", "/nowhere/to/be-found")
     async with terminal() as it:
         it.type("hello\x18\x05")
-        await it.until("-- the editor /nowhere/to/be-found cannot be used:")
+        await it.until("-- the editor cannot be used: [Errno 2]")
         await it.until(">> hello")
         monkeypatch.delenv("VISUAL")
         monkeypatch.delenv("EDITOR", raising=False)
@@ -231,6 +245,40 @@ async def test_what_is_being_edited_is_not_thrown_away_at_the_end(
         await asyncio.to_thread(go.touch)
         await it.ended()
         assert it.screen.text.endswith("12:01 ada: begun\n           rest ✗ not sent")
+
+
+async def test_a_command_that_is_none_is_told_of_and_may_be_mended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EDITOR", "vim '")
+    monkeypatch.delenv("VISUAL", raising=False)
+    async with terminal() as it:
+        it.type("\x18\x05")
+        await it.until("-- the editor cannot be used: No closing quotation")
+        it.type("\x18\x05")
+        await it.until(lambda text: text.count("the editor cannot be used") == 2)
+
+
+async def test_unknown_commands_are_not_kept(tmp_path: Path) -> None:
+    async with terminal(directory=tmp_path) as it:
+        it.type("/login hunter2\r//slash\r")
+        await it.until("ada: /slash ✓ sent")
+        it.type("\x1b[A")
+        await it.until(">> //slash")
+        it.type("\x1b[A")
+        it.type("!\r")
+        await it.until("ada: /slash! ✓ sent")
+    assert b"hunter2" not in await asyncio.to_thread((tmp_path / "input_history").read_bytes)
+
+
+async def test_rooms_that_one_was_in_are_completed(tmp_path: Path) -> None:
+    places = Places(tmp_path / "places.json")
+    places.note("maple/teahouse", Place(1, 1))
+    places.note("oak/tearoom", Place(1, 1))
+    await asyncio.to_thread(places.save)
+    async with terminal(directory=tmp_path, rooms=FakeRooms()) as it:
+        it.type("/join te\t\r")
+        await it.until("── teahouse ──")
 
 
 # Ordinary keys

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from socketchat.cli.presence import QUIET, Presence
+from socketchat.cli.presence import ARRIVING, QUIET, Presence
 from socketchat.events import Joined, Left, Present, Renamed
 
 pytestmark = pytest.mark.virtual_time
@@ -21,7 +21,7 @@ async def test_the_first_is_told_at_once_and_the_others_together() -> None:
     it.hear(Left("bob"))
     assert said == ["ana is online"]
     await asyncio.sleep(QUIET + 1)
-    assert said[1:] == ["+2 -1 (bob, cyd)"]
+    assert said[1:] == ["online: cyd; left: bob"]
     assert set(it.people) == {"ana", "cyd"}
 
 
@@ -60,17 +60,18 @@ async def test_one_alone_is_told_of_in_words_and_its_address_is_kept() -> None:
         "ana (192.0.2.1:5000) is online",
         "bob (192.0.2.2:5000) is online",
         "cyd (192.0.2.3:5000) is online",
-        "-2 (cyd (192.0.2.3:5000), dan)",
+        "left: cyd (192.0.2.3:5000), dan",
     ]
 
 
-async def test_another_name_is_told_behind_what_was_gathered() -> None:
+async def test_other_names_are_gathered_too() -> None:
     said: list[str] = []
     it = Presence(said.append)
     it.hear(Joined("ana", key="SHA256:a"))
     it.hear(Joined("bob"))
     it.hear(Renamed("ana", "anna", "SHA256:a"))
-    assert said == ["ana is online", "bob is online", "ana is now anna"]
+    it.close()
+    assert said == ["ana is online", "online: bob; ana is now anna"]
     assert it.people == {"anna": "SHA256:a", "bob": ""}
 
 
@@ -80,15 +81,15 @@ async def test_who_is_to_be_hidden_is_counted_and_not_told() -> None:
     it.hear(Joined("eve"), is_hidden=True)
     it.hear(Left("eve"), is_hidden=True)
     it.hear(Joined("eve"), is_hidden=True)
-    it.hear(Present(("bob",)), is_hidden=True)
-    assert said == ["here: bob"]
-    assert set(it.people) == {"eve", "bob"}
+    assert said == []
+    assert set(it.people) == {"eve"}
 
 
 async def test_after_a_lost_link_those_who_are_there_are_known_anew() -> None:
     said: list[str] = []
     it = Presence(said.append)
     it.hear(Present(("ana", "bob"), ("SHA256:a", "")))
+    await asyncio.sleep(ARRIVING)
     it.forget()
     it.hear(Present(("bob",)))
     assert said == ["here: ana, bob"]
@@ -105,3 +106,16 @@ async def test_names_from_outside_do_no_harm() -> None:
     # More keys than names, or fewer, are the other side's mistake.
     it.hear(Present(("ana", "bob"), ("SHA256:a",)))
     assert it.people["ana"] == "SHA256:a"
+
+
+async def test_many_who_are_there_are_told_of_in_one_line() -> None:
+    said: list[str] = []
+    it = Presence(said.append)
+    for start in range(0, 1024, 256):
+        it.hear(Present(tuple(f"guest-{number}" for number in range(start, start + 256))))
+    it.speaks("bob")
+    assert len(said) == 1
+    assert said[0].endswith(" and 1,013 more")
+    it.hear(Present(("late",)))
+    await asyncio.sleep(QUIET)
+    assert len(said) == 1

@@ -85,7 +85,7 @@ def _tame(patch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop, seed: int)
     patch.setattr("socketchat.link.HIGH_WATER", 1024)
     patch.setattr("socketchat.chat.room.MAX_RECENT", 8)
     # Servers do not last long here: hardly anything for somebody who is not there would be refused.
-    patch.setattr("socketchat.chat.room.RETURNING", rng.choice([0.0, 0.5, 10.0]))
+    patch.setattr("socketchat.chat.server.RETURNING", rng.choice([0.0, 0.5, 10.0]))
 
 
 class _Task(asyncio.Task[Any]):

@@ -86,7 +86,9 @@ class Room:
         host: RoomHost,
         *,
         topic: tuple[str, str] = ("", ""),
+        all_here_at: float = 0.0,
     ) -> None:
+        """Make a room of a server that all who were there before have come back to by a time."""
         self.name = name
         self.log = log
         self.rules = rules
@@ -103,7 +105,7 @@ class Room:
         self._recent_size = 0
         self._passing: list[_Passing] = []
         self._unwatch: Callable[[], None] | None = None
-        self._all_here_at = asyncio.get_running_loop().time() + RETURNING
+        self._all_here_at = all_here_at
 
     async def open(self) -> None:
         """Follow the log.

@@ -20,7 +20,7 @@ from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator
 from socketchat.chat.names import load_tables, nick_of, untagged
 from socketchat.chat.registry import GUEST, Registry, Standing
-from socketchat.chat.room import Room
+from socketchat.chat.room import RETURNING, Room
 from socketchat.chat.rules import TOO_LONG, Rules, checked_room_name, room_name_of
 from socketchat.errors import (
     CloseCode,
@@ -112,6 +112,7 @@ class ChatServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: dict[str, int] = {}
         self._blocked_until = 0.0
+        self._all_here_at = 0.0
         self.failure: LogError | None = None
         self._failed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
@@ -131,6 +132,7 @@ class ChatServer:
         except BaseException:
             await self._log.close()
             raise
+        self._all_here_at = asyncio.get_running_loop().time() + RETURNING
         self._watching = asyncio.create_task(self._watch_log())
 
     async def close(self) -> None:
@@ -257,7 +259,9 @@ class ChatServer:
         room = self._rooms.get(name)
         if room is None:
             topic = await self._registry.topic(name)
-            opened = Room(name, self._log, self._rules, self, topic=topic)
+            opened = Room(
+                name, self._log, self._rules, self, topic=topic, all_here_at=self._all_here_at
+            )
             await opened.open()
             room = self._rooms.setdefault(name, opened)
             if room is not opened:

@@ -6,10 +6,10 @@ line. It knows the front ends only as what commands may do with them (`CommandHo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from socketchat.cli.asking import Question, Teller
 from socketchat.cli.duration import parse_duration
@@ -56,12 +56,16 @@ class CommandHost(Protocol):
         ignored: Whom one does not want to hear.
     """
 
-    keys: ClassVar[str]
+    keys: str
     ignored: Ignored
 
     @property
     def session(self) -> CommandSession:
         """The session of the room that one is looking at."""
+
+    @property
+    def sessions(self) -> Sequence[CommandSession]:
+        """The sessions of all rooms that one is in, that one first."""
 
     @property
     def rooms(self) -> Rooms | None:
@@ -79,8 +83,8 @@ class CommandHost(Protocol):
     def join(self, room: str) -> None:
         """Take part in another room as well, and look at it."""
 
-    def part(self) -> None:
-        """Leave the room that one is looking at."""
+    def part(self, room: str = "") -> None:
+        """Leave a room, or the one that one is looking at."""
 
     def leave(self) -> None:
         """Leave, as soon as what was typed is on its way."""
@@ -238,8 +242,8 @@ def _join(host: CommandHost, argument: str) -> None:
         host.notice("which room? /join ROOM")
 
 
-def _part(host: CommandHost, _argument: str) -> None:
-    host.part()
+def _part(host: CommandHost, argument: str) -> None:
+    host.part(argument)
 
 
 def _history(host: CommandHost, argument: str) -> None:
@@ -279,11 +283,14 @@ def _names(host: CommandHost, _argument: str) -> None:
 
 
 def _nick(host: CommandHost, argument: str) -> None:
-    session = host.session
+    session, sessions = host.session, host.sessions
 
     async def rename(_: Teller) -> str:
-        given = await session.rename(argument)
-        return other_name_words(argument, given) or f"you are {given} now"
+        given = {one.room: await one.rename(argument) for one in sessions}
+        if len(set(given.values())) == 1:
+            nick = given[session.room]
+            return other_name_words(argument, nick) or f"you are {nick} now"
+        return "\n".join(f"in {room} you are {nick} now" for room, nick in given.items())
 
     if argument:
         host.ask("nick", rename)
@@ -331,7 +338,13 @@ COMMANDS: Mapping[str, Command] = {
         "line of the terminal lists them, with what is unread in each.",
         Argument.ROOM,
     ),
-    "part": Command("leave this room", _part, "", "With the last one you leave altogether."),
+    "part": Command(
+        "leave a room",
+        _part,
+        "[ROOM]",
+        "Without a name it is the one that you look at. With the last one you leave altogether.",
+        Argument.ROOM,
+    ),
     "names": Command("list who is here", _names),
     "msg": Command(
         "send a message to one member",
@@ -346,7 +359,7 @@ COMMANDS: Mapping[str, Command] = {
         _nick,
         "NAME",
         "A name belongs to the first key that used it; who comes later gets one with a tag. It is "
-        "for this room, and for those that you join afterwards.",
+        "for all rooms that you are in, and can be changed every 5 seconds.",
     ),
     "topic": Command(
         "show what the room is about",

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
-from typing import ClassVar
 
 from prompt_toolkit.application import Application, create_app_session
 from prompt_toolkit.input import Input
@@ -29,7 +28,7 @@ from prompt_toolkit.output import ColorDepth, Output
 from socketchat.cli.asking import Question
 from socketchat.cli.attention import Attention
 from socketchat.cli.commands import interpret, is_unknown
-from socketchat.cli.console_bar import bar_row, room_parts
+from socketchat.cli.console_bar import Part, bar_row, room_parts
 from socketchat.cli.console_completion import ChatCompleter
 from socketchat.cli.console_input import ConsoleInput
 from socketchat.cli.console_keys import make_bindings
@@ -40,7 +39,7 @@ from socketchat.cli.console_sending import MAX_PENDING, Line
 from socketchat.cli.console_terminal import make_input, make_output
 from socketchat.cli.failures import Failure
 from socketchat.cli.ignoring import Ignored
-from socketchat.cli.places import Places
+from socketchat.cli.places import Place, Places
 from socketchat.cli.render import Row, View, notice_rows, other_name_words, rule_row
 from socketchat.cli.rooms import Rooms
 from socketchat.cli.target import BAD_ROOM, can_be_named
@@ -53,6 +52,13 @@ __all__ = ["ChatSession", "Console"]
 LEAVE_TIMEOUT = 2.0
 #: Seconds between two looks at what the bar shows.
 BAR_INTERVAL = 1.0
+
+
+_KEYS = """\
+Enter sends, Alt-Enter starts a new line, Tab completes.
+Up and Ctrl-R find what was typed before, Ctrl-X Ctrl-E opens an editor.
+Alt-1 to Alt-9 change the room, Ctrl-L empties the screen.
+Ctrl-C clears the line; on an empty one Ctrl-C or Ctrl-D {leaving}."""
 
 
 class Console:
@@ -79,12 +85,6 @@ class Console:
         clock: Tells the time, in microseconds since the epoch.
     """
 
-    keys: ClassVar[str] = (
-        "Enter sends, Alt-Enter starts a new line, Tab completes, Ctrl-R searches what was typed.\n"
-        "Ctrl-X Ctrl-E opens an editor, Alt-1 to Alt-9 change the room, Ctrl-C clears the line.\n"
-        "On an empty line, Ctrl-C and Ctrl-D leave."
-    )
-
     def __init__(
         self,
         session: ChatSession,
@@ -106,6 +106,7 @@ class Console:
         self._input = input or make_input()
         self._output = output or make_output()
         self._leaving_words = leaving
+        self.keys = _KEYS.format(leaving=leaving)
         self._started = False
         self._running = False
         self._leaving = asyncio.Event()
@@ -136,6 +137,8 @@ class Console:
         self._here = [self._active]
         #: Tasks of rooms, by the names that were asked for; that of the first by nothing.
         self._sitting: dict[str, asyncio.Task[None]] = {}
+        #: The room that was asked for last.
+        self._wanted = ""
         self._failed: list[asyncio.Task[None]] = []
 
     # ---- for the command around it, and for slash commands ----
@@ -144,6 +147,12 @@ class Console:
     def session(self) -> ChatSession:
         """The session of the room that one looks at."""
         return self._active.session
+
+    @property
+    def sessions(self) -> Sequence[ChatSession]:
+        """The sessions of all rooms that one is in, the one that one looks at first."""
+        others = [room.session for room in self._here if room is not self._active]
+        return [self.session, *others]
 
     def sits_in(self, room: str) -> bool:
         """Tell whether one is in a room."""
@@ -196,7 +205,7 @@ class Console:
         await self._typed.read_history()
         if self._places is not None:
             await asyncio.to_thread(self._places.load)
-            self._first.seen_at = self._seen_at(self._first.session)
+            self._first.seen = self._seen(self._first.session)
         self._attention.start()
         self.notice(self._banner())
         with create_app_session(input=self._input, output=self._output):
@@ -278,9 +287,9 @@ class Console:
         except TimeoutError:
             pass  # what is left will be named
 
-    def _seen_at(self, session: ChatSession) -> int:
+    def _seen(self, session: ChatSession) -> Place | None:
         if self._places is None or self.rooms is None or not session.room:
-            return 0
+            return None
         return self._places.find(self.rooms.label(session.room))
 
     def _print_rest(self, room: ConsoleRoom) -> None:
@@ -292,7 +301,7 @@ class Console:
             self._print([rule_row(room.name, View(self.columns), "class:rule.room")])
             self._print_held(room)
         if self._places is not None and self.rooms is not None and room.session.room:
-            self._places.note(self.rooms.label(room.session.room), room.shown_at)
+            self._places.note(self.rooms.label(room.session.room), room.shown)
 
     def _print_held(self, room: ConsoleRoom) -> None:
         rows, then = room.held.take(room.held.rows + 1)
@@ -313,15 +322,19 @@ class Console:
         elif name in self._sitting:
             self.notice(f"{clean_name(name)} is being opened already")
         else:
+            self._wanted = name
             task = self._sitting[name] = asyncio.create_task(self._visit(self.rooms, name))
             task.add_done_callback(lambda task: self._visited(name, task))
 
-    def part(self) -> None:
-        """Leave the room that one looks at; with the last one, leave altogether."""
-        if len(self._here) == 1:
+    def part(self, room: str = "") -> None:
+        """Leave a room, or the one that one looks at; with the last one, leave altogether."""
+        leaving = [one for one in self._here if one.session.room == room] or [self._active]
+        if room and leaving[0].session.room != room:
+            self.notice(f"you are not in {clean_name(room)}")
+        elif len(self._here) == 1:
             self.leave()
         else:
-            self._active.left.set()
+            leaving[0].left.set()
 
     def look_at_number(self, number: int) -> None:
         """Look at the room of a number, from 1."""
@@ -333,18 +346,18 @@ class Console:
         asked = self.session.nick
         try:
             async with rooms.join(name, asked) as session:
-                room = ConsoleRoom(session, self, seen_at=self._seen_at(session))
+                room = ConsoleRoom(session, self, seen=self._seen(session))
                 self._here.append(room)
-                self._come_into(room)
+                self._come_into(room, is_wanted=name == self._wanted)
                 if other := other_name_words(asked, session.nick):
                     room.notice(other)
                 await self._sit(room)
         except (Failure, SessionClosed, HandshakeError, OSError) as exc:
             self.notice(f"{clean_name(name)}: {exc}")
 
-    def _come_into(self, room: ConsoleRoom) -> None:
+    def _come_into(self, room: ConsoleRoom, *, is_wanted: bool) -> None:
         """Look at a new room, unless something is being typed that is meant for another."""
-        if self._typed.text or self._typed.is_editing:
+        if self._typed.text or self._typed.is_editing or not is_wanted:
             room.look_away()
             self.notice(f"{room.name} is open: Alt-{len(self._here)} looks at it")
         else:
@@ -534,6 +547,8 @@ class Console:
         return self._bar_shown
 
     def _bar(self) -> Row:
+        if question := self._typed.question:
+            return bar_row([Part(question, 1, "class:toolbar.offline")], self.columns)
         parts = self._active.parts(is_leaving=self._leaving.is_set())
         if len(self._here) > 1:
             parts = [*room_parts(self._here, self._active), *parts[1:]]

@@ -33,6 +33,10 @@ class Part(NamedTuple):
     is_joined: bool = False
 
 
+#: Stands for rooms that are left out.
+_MORE = Part("…", 9, is_joined=True)
+
+
 class RoomState(Protocol):
     """What the bar tells of a room that nobody looks at, too."""
 
@@ -67,7 +71,13 @@ def bar_row(parts: Sequence[Part], columns: int) -> Row:
     """Put together as many of the parts as fit, in their order."""
     kept = [part for part in parts if part.text]
     while len(kept) > 1 and sum(width(text) for _, text in _row(kept)) > columns:
-        kept.remove(min(kept, key=lambda part: part.importance))
+        least = min((part for part in kept if part is not _MORE), key=lambda it: it.importance)
+        if least.is_joined and _MORE not in kept:
+            kept[kept.index(least)] = _MORE
+        elif len(kept) == 2 and _MORE in kept:
+            kept.remove(_MORE)
+        else:
+            kept.remove(least)
     row = _row(kept)
     if sum(width(text) for _, text in row) > columns:
         style, text = row[0]

@@ -27,6 +27,7 @@ class Editor:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
+        self._is_killed = False
 
     async def edit(self, text: str, as_usual: Callable[[], AbstractContextManager[None]]) -> str:
         """Have a text edited, and return what it is then: as before if the editor has failed.
@@ -48,6 +49,8 @@ class Editor:
             async with in_terminal():
                 with as_usual():
                     self._process = await asyncio.create_subprocess_exec(*command, str(path))
+                    if self._is_killed:  # while it was started
+                        self.kill()
                     status = await self._process.wait()
             if status:
                 return text
@@ -57,7 +60,8 @@ class Editor:
             path.unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """End the editor at once, if it is open."""
+        """End the editor at once, if it is open, and open it no more."""
+        self._is_killed = True
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.kill()

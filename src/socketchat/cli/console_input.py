@@ -80,6 +80,16 @@ class ConsoleInput:
         """What is typed."""
         return self.buffer.text
 
+    @property
+    def question(self) -> str:
+        """What is asked about what is typed, for the last line; empty if nothing is."""
+        if not self.text:
+            self._asked_about = ""  # it was dropped
+        if not self._asked_about:
+            return ""
+        lines = self._asked_about.count("\n") + 1
+        return f"{lines} lines in one message: Enter again sends them, Ctrl-C drops them"
+
     def put(self, text: str) -> None:
         """Have something else stand there."""
         self._is_putting = True
@@ -98,17 +108,14 @@ class ConsoleInput:
             lines = text.count("\n") + 1
             if lines > MAX_UNASKED and self._asked_about != text:
                 self._asked_about = text
-                asked = "Enter again sends them, Ctrl-C drops them"
-                self._host.notice(f"{lines} lines in one message: {asked}")
                 return
             if not self._host.take(text):
                 return
         self.buffer.reset(append_to_history=self._host.is_kept(text))
 
     def _changed(self) -> None:
-        if not self.text:
-            self._asked_about = ""
-        elif not (self.text.startswith("/") or self._is_putting):
+        self._asked_about = ""
+        if self.text and not (self.text.startswith("/") or self._is_putting):
             self._host.typing()
 
     # ---- the editor ----

@@ -77,7 +77,7 @@ def make_layout(
     typed = Window(
         BufferControl(buffer, search_buffer_control=search.control, preview_search=True),
         get_line_prefix=_prefix,
-        height=Dimension(min=1),
+        height=lambda: Dimension(min=1, max=max(1, output.get_size().rows // 2)),
         wrap_lines=True,
         dont_extend_height=True,
     )

@@ -22,6 +22,7 @@ from socketchat.cli.console_bar import Part
 from socketchat.cli.console_printer import Backlog
 from socketchat.cli.console_sending import Line, Sender, Sending
 from socketchat.cli.ignoring import Ignored
+from socketchat.cli.places import NOWHERE, Place
 from socketchat.cli.presence import Presence
 from socketchat.cli.render import (
     MOST_ALIGNED,
@@ -139,13 +140,12 @@ class ConsoleRoom:
     Args:
         session: Its session.
         desk: The console.
-        seen_at: The time of the last message that one has read there, in microseconds; 0 if that is
-            not known.
+        seen: Where one has stopped to read there before; None if that is not known.
 
     Attributes:
         session: Its session.
-        seen_at: The time of the last message that one has read there before, in microseconds; 0 if
-            that is not known, or what is new since was marked.
+        seen: Where one has stopped to read there before; None if that is not known, or what is new
+            since was marked.
         sending: Our own lines.
         presence: Who else is there.
         held: What is to be printed once somebody looks.
@@ -153,18 +153,18 @@ class ConsoleRoom:
         is_called: Whether one of them speaks to us.
         online: Whether there is a link.
         left: Set when one wants to leave the room.
-        shown_at: The time of the last message that was shown, in microseconds; 0 if there is none.
+        shown: The place of the last message that was shown.
         draft: What is typed there, and was left for another room.
     """
 
-    def __init__(self, session: ChatSession, desk: Desk, *, seen_at: int = 0) -> None:
+    def __init__(self, session: ChatSession, desk: Desk, *, seen: Place | None = None) -> None:
         self.session = session
         self.held = Backlog(fold=True)
         self.unread = 0
         self.is_called = False
         self.online = True
         self.left = asyncio.Event()
-        self.shown_at = 0
+        self.shown = NOWHERE
         self.draft = ""
         self._desk = desk
         self.presence = Presence(functools.partial(self._put_notice, may_fold=True))
@@ -172,7 +172,7 @@ class ConsoleRoom:
         self._asking = Asking(self)
         self._loop = asyncio.get_running_loop()
         # What is new is what was said after this time, or is up to this number and not yet shown.
-        self.seen_at = seen_at
+        self.seen = seen
         self._topic = ""
         self._missed_until = 0
         self._is_unmarked = False
@@ -232,6 +232,8 @@ class ConsoleRoom:
 
     def ask(self, name: str, question: Question) -> None:
         """Have something done that takes a while, and show what comes of it."""
+        if not self.online:
+            self.notice(f"/{name} waits until the link is back")
         self._asking.add(name, question)
 
     def type(self) -> None:
@@ -312,7 +314,7 @@ class ConsoleRoom:
     def _hear_message(self, message: Message) -> None:
         self._typing.pop(message.sender, None)
         if message.own:
-            self.shown_at = message.at
+            self.shown = Place(message.at, message.number)
             self._mark_day(message.at)
             if not self.sending.came_back(message.own, message.at):
                 self.show_earlier(message)  # said before, and read again: the room has begun anew
@@ -323,7 +325,7 @@ class ConsoleRoom:
         self._align((message.sender,))
         speaks_to_us = self._speaks_to_us(message)
         self._show(message, is_new=self._is_new(message), is_mention=speaks_to_us)
-        self.shown_at = message.at
+        self.shown = Place(message.at, message.number)
         if not message.replayed:
             self.unread += 1
             if speaks_to_us:
@@ -348,10 +350,18 @@ class ConsoleRoom:
             is_missed = message.number <= self._missed_until
             self._missed_until = 0
             return is_missed
-        if self.seen_at and message.at > self.seen_at:
-            self.seen_at = 0
+        if self.seen is not None and message.at > self.seen.at:
+            self._tell_of_earlier(message, self.seen)
+            self.seen = None
             return message.replayed
         return False
+
+    def _tell_of_earlier(self, message: Message, seen: Place) -> None:
+        """Say how many messages are new, and older than the first that is shown."""
+        missed = message.number - seen.number - 1
+        if message.replayed and missed > 0 and not self.shown.at:
+            count = self.session.head - seen.number
+            self.notice(f"{missed:,} more are new before these: /history {count}")
 
     def _show(self, message: Message, *, is_new: bool, is_mention: bool) -> None:
         view = self._view()

@@ -55,8 +55,11 @@ def ask_for_host(*, look_around: bool) -> str:
 def _chosen(answer: str, found: Sequence[Found]) -> str:
     """Return what was chosen, which may be `2/room` too; empty if that is nothing."""
     number, slash, room = answer.partition("/")
-    if not found or not (number.isascii() and number.isdecimal()):
+    if not (number.isascii() and number.isdecimal()):
         return answer
+    if not found:
+        say("there is no list to choose from: say a host name")
+        return ""
     if len(number) <= len(str(len(found))) and 1 <= int(number) <= len(found):
         return f"{found[int(number) - 1].target}{slash}{room}"
     say(f"there is no server {number[:9]} here: say 1 to {len(found)}, or a host name")

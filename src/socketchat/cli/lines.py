@@ -11,9 +11,8 @@ import asyncio
 import functools
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import ClassVar
 
 from socketchat.cli.asking import Asking, Question
 from socketchat.cli.commands import interpret
@@ -64,8 +63,6 @@ class Lines:
         ignored: Of whom nothing is written.
     """
 
-    keys: ClassVar[str] = "Enter sends. Ctrl-D on an empty line leaves, and so does Ctrl-C."
-
     def __init__(
         self,
         session: Session,
@@ -88,6 +85,7 @@ class Lines:
         self._to = to
         self._hear = hear
         self._leaving_words = leaving
+        self.keys = f"Enter sends. Ctrl-D on an empty line {leaving}, and so does Ctrl-C."
         # Somebody who types has commands, and wants to see that a line was sent; a pipe does not.
         self._typed = speaks and commands and said is None and sys.stdin.isatty()
         self._left = asyncio.Event()
@@ -119,17 +117,27 @@ class Lines:
         """Send a message, to everyone or to one member."""
         self._sayings.append((text, to))
 
+    @property
+    def sessions(self) -> Sequence[Session]:
+        """The session, as the only one."""
+        return [self.session]
+
     def ask(self, name: str, question: Question) -> None:
         """Have something done that takes a while, and say what comes of it."""
+        if not self.session.linked:
+            self.notice(f"/{name} waits until the link is back")
         self._asking.add(name, question)
 
     def join(self, room: str) -> None:
         """Say that there is one room only."""
         self.notice(f"plain lines have one room: socketchat connect HOST/{room} opens another")
 
-    def part(self) -> None:
-        """Leave."""
-        self.leave()
+    def part(self, room: str = "") -> None:
+        """Leave, if it is this room."""
+        if room in ("", self.session.room):
+            self.leave()
+        else:
+            self.notice(f"you are not in {clean_name(room)}")
 
     def people(self) -> Mapping[str, str]:
         """Return who is known to be in the room: names, and fingerprints of keys or nothing."""

@@ -118,7 +118,8 @@ def status_words(session: SessionStatus) -> str:
     at = f" at {peer.address}" if peer.address else ""
     server = f"server {peer.nick or '(without a name)'}{at}"
     state = "offline, coming back" if session.state is SessionState.LOST else session.state.value
-    latency = f", {session.latency * 1000:.1f} ms" if session.latency else ""
+    is_open = session.state is SessionState.OPEN
+    latency = f", {session.latency * 1000:.1f} ms" if session.latency and is_open else ""
     waiting = session.unacknowledged
     lines = [
         f"{session.nick or 'you'} in {session.room or 'no room'}",

@@ -127,23 +127,25 @@ def note_people(people: dict[str, str], event: Event) -> None:
 
 
 def _together(events: list[Joined | Left | Renamed]) -> str:
-    """Say in one line who has come and gone: `+3 -1 (ana, bob, cyd, dan, ed is now eve)`."""
-    came = sum(isinstance(event, Joined) for event in events)
-    went = sum(isinstance(event, Left) for event in events)
-    counts = ([f"+{came}"] if came else []) + ([f"-{went}"] if went else [])
-    # By name, each once, with the last address that was told.
-    who: dict[str, str] = {}
+    """Say in one line who has come and gone: by name, of many in numbers, `+30 -12 (ana, ...)`."""
+    online: dict[str, str] = {}
+    left: dict[str, str] = {}
+    renamed: list[str] = []
     for event in events:
         if isinstance(event, Renamed):
-            who[words(event)] = ""
-        else:
-            who[clean_name(event.nick)] = event.address
-    if len(who) <= _MOST_NAMED:
-        named = [
-            f"{name} ({clean(address, multiline=False)})" if address else name
-            for name, address in who.items()
-        ]
-    else:
-        named = [*list(who)[: _MOST_NAMED - 1], f"{len(who) - _MOST_NAMED + 1:,} more"]
-    together = ", ".join(named)
-    return f"{' '.join(counts)} ({together})" if counts else together
+            renamed.append(words(event))
+            continue
+        address = f" ({clean(event.address, multiline=False)})" if event.address else ""
+        name = clean_name(event.nick)
+        # What became of each in the end.
+        (left if isinstance(event, Joined) else online).pop(name, None)
+        (online if isinstance(event, Joined) else left)[name] = name + address
+    named = [*online, *left, *renamed]
+    if len(named) > _MOST_NAMED:
+        came = sum(isinstance(event, Joined) for event in events)
+        went = sum(isinstance(event, Left) for event in events)
+        counts = ([f"+{came}"] if came else []) + ([f"-{went}"] if went else [])
+        return f"{' '.join(counts)} ({listed(named, _MOST_NAMED)})".strip()
+    parts = [f"online: {', '.join(online.values())}"] if online else []
+    parts += [f"left: {', '.join(left.values())}"] if left else []
+    return "; ".join([*parts, *renamed])

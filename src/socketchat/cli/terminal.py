@@ -79,7 +79,8 @@ def said_by(show: Callable[[str], object]) -> Iterator[None]:
 def say(text: str) -> None:
     """Print a status line: to stderr, because stdout carries data.
 
-    At a terminal it is broken at blanks, where the terminal would break within words.
+    At a terminal it is broken at blanks, where the terminal would break within words; but a line
+    with a command in it is not, so that it can be copied in one piece.
     """
     if _instead_of_stderr:
         _instead_of_stderr[-1](text)
@@ -106,6 +107,8 @@ def _columns_of_stderr() -> int:
 
 
 def _fitted(line: str, columns: int) -> str:
+    if "socketchat " in line.removeprefix("socketchat: "):
+        return line
     return f"\n{_INDENT}".join(wrap(line, columns, max(columns - len(_INDENT), 1)))
 
 
