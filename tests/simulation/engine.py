@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from socketchat import LogError, LogFailed, LogUnavailable
-from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
+from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
 from tests.simulation.history import Committed, History, Trimmed
 
 __all__ = ["Disk", "Request", "SimulatedLog"]
@@ -318,7 +318,9 @@ class SimulatedLog:
             size -= len(entry.body)
         return found
 
-    def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
+    def watch(
+        self, room: str, watcher: Watcher, diverged: Diverged | None = None
+    ) -> Callable[[], None]:
         """See `Log.watch`."""
         watchers = self._watchers.setdefault(room, [])
         watchers.append(watcher)
