@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from socketchat.chat.log import Entry, Log
@@ -13,7 +14,7 @@ from socketchat.chat.redis_log import RedisLog
 from tests.chat.log_conformance import draft
 from tests.redis_server import RedisServer
 
-__all__ = ["Seen", "ask", "author", "opened", "prefixes", "until", "watched"]
+__all__ = ["Seen", "ask", "author", "opened", "prefixes", "running", "until", "watched"]
 
 #: Prefixes that no test has used.
 prefixes = (f"test{number}" for number in itertools.count())
@@ -28,6 +29,17 @@ async def opened(server: RedisServer | str, **options: Any) -> AsyncIterator[Red
         yield log
     finally:
         await log.close()
+
+
+@asynccontextmanager
+async def running(directory: Path, **settings: str) -> AsyncIterator[RedisServer]:
+    """Run a server, and end it."""
+    server = RedisServer(directory, **settings)
+    try:
+        await asyncio.to_thread(server.start)
+        yield server
+    finally:
+        await asyncio.to_thread(server.kill)
 
 
 async def until(condition: Callable[[], bool]) -> None:

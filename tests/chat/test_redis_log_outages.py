@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from socketchat import LogUnavailable
+from socketchat import LogUnavailable, Message, Restarted, Session
+from socketchat.chat import ChatServer
 from socketchat.chat.log import Span
+from socketchat.chat.redis_log import RedisLog
+from tests.chat import chatting
+from tests.chat.chatting import FREE
 from tests.chat.log_conformance import ADA, BOB, CYD, draft, drafts, everything, numbers, say
 from tests.chat.redis_logs import ask, author, opened, until, watched
 from tests.redis_server import RedisServer, redis_is_missing, serving
+from tests.sessions import MemoryNetwork
 
 pytestmark = redis_is_missing
 
@@ -292,3 +298,53 @@ async def test_what_is_emptied_under_open_connections_is_told_too(forgetful: Red
         await until(lambda: seen.diverged == [0])
         assert await log.append("lobby", ADA, drafts(6, 7)) == 7
         await until(lambda: seen.numbers == [1, 2])
+
+
+# What members notice
+
+
+@asynccontextmanager
+async def seated(
+    monkeypatch: pytest.MonkeyPatch, server: RedisServer
+) -> AsyncIterator[tuple[Session, Session]]:
+    """Seat two members at two servers that share one room."""
+    async with AsyncExitStack() as stack:
+        members = []
+        for nick in ("ada", "bob"):
+            network = MemoryNetwork(monkeypatch)
+            log = RedisLog(server.url, timeout=1, patience=5)
+            await stack.enter_async_context(network.serve(ChatServer(log, rules=FREE)))
+            members.append(await stack.enter_async_context(network.connect(nick=nick)))
+        yield members[0], members[1]
+
+
+async def test_members_of_two_servers_talk_and_go_on_after_an_outage(
+    lasting: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with seated(monkeypatch, lasting) as (ada, bob):
+        await chatting.say(ada, "one")
+        await chatting.say(bob, "two")
+        assert [(await bob.recv()).text, (await ada.recv()).text] == ["one", "two"]
+        await asyncio.to_thread(lasting.kill)
+        receipts = [await ada.send("three"), await bob.send("four")]
+        await asyncio.to_thread(lasting.start)
+        await asyncio.gather(*receipts)
+        assert [(await bob.recv()).text, (await ada.recv()).text] == ["three", "four"]
+
+
+async def test_members_are_told_that_redis_came_back_without_its_data(
+    forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with seated(monkeypatch, forgetful) as (ada, bob):
+        await chatting.say(ada, "one", "two")
+        assert [(await bob.recv()).text for _ in range(2)] == ["one", "two"]
+        await asyncio.to_thread(forgetful.restart)
+        for member in (ada, bob):
+            async for event in member.events():
+                if isinstance(event, Restarted):
+                    break
+        await chatting.say(ada, "three")
+        async for event in bob.events():
+            if isinstance(event, Message):
+                assert (event.number, event.text) == (1, "three")
+                break

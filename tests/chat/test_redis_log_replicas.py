@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ from socketchat import LogUnavailable
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
 from tests.chat.log_conformance import ADA, BOB, draft, drafts, everything, numbers, say
-from tests.chat.redis_logs import ask, opened, until, watched
-from tests.redis_server import RedisServer, redis_is_missing, serving
+from tests.chat.redis_logs import ask, opened, running, until, watched
+from tests.redis_server import RedisServer, redis_is_missing
 
 pytestmark = redis_is_missing
 
@@ -63,17 +63,11 @@ async def until_linked(replica: RedisServer) -> None:
 @asynccontextmanager
 async def paired(directory: Path) -> AsyncIterator[Pair]:
     """Run a master and a replica."""
-    with ExitStack() as stack:
-        master, replica = [
-            await asyncio.to_thread(stack.enter_context, serving(directory / name))
-            for name in ("master", "replica")
-        ]
+    for name in ("master", "replica"):
+        await asyncio.to_thread((directory / name).mkdir)
+    async with running(directory / "master") as master, running(directory / "replica") as replica:
         await follow(replica, master)
-        try:
-            yield Pair(master, replica)
-        finally:
-            for server in (master, replica):
-                await asyncio.to_thread(server.kill)
+        yield Pair(master, replica)
 
 
 async def test_what_replicas_have_not_is_neither_acknowledged_nor_seen_anywhere(

@@ -14,7 +14,7 @@ import errno
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -97,12 +97,12 @@ class Link:
 
     Attributes:
         client_id: The server's number of it.
-        run_id: The server's process, as it calls itself; empty if it does not say.
+        facts: What the server tells about itself; nothing if it does not.
     """
 
     def __init__(self, connection: AbstractConnection, timeout: float) -> None:
         self.client_id = 0
-        self.run_id = ""
+        self.facts: Mapping[str, str] = {}
         self._connection = connection
         self._timeout = timeout
         self._lost: LinkLost | None = None
@@ -134,7 +134,8 @@ class Link:
         done: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         async with self._order:
             if self._lost is None and not self._connection.is_connected:
-                self._lose("the connection was closed")  # else it would connect anew by itself
+                # Else it would connect anew by itself.
+                self._lose("Redis is away: the connection was closed")
             if self._lost is not None:
                 raise LinkLost(*self._lost.args)
             data = b"".join(map(_packed, commands))
@@ -144,7 +145,7 @@ class Link:
                 async with asyncio.timeout(self._timeout):
                     await self._connection.send_packed_command(data, check_health=False)
             except (RedisError, OSError) as exc:
-                self._lose(_words(exc))
+                self._lose(f"Redis is away: {_words(exc)}")
             except asyncio.CancelledError:
                 self._lose("it was cancelled half-way")
                 raise
@@ -171,7 +172,7 @@ class Link:
         except LinkLost as exc:
             self._lose(str(exc))
         except (RedisError, OSError) as exc:
-            self._lose(_words(exc))
+            self._lose(f"Redis is away: {_words(exc)}")
         finally:
             with contextlib.suppress(RedisError, OSError):
                 async with asyncio.timeout(_CLOSING):
@@ -235,8 +236,8 @@ class RedisStore:
         Raises:
             LinkLost: There is none; it says why.
         """
-        link, facts = await self._connect()
-        if facts.get("role", "master") != "master":
+        link = await self._connect()
+        if link.facts.get("role", "master") != "master":
             await link.close()
             raise LinkLost("it is a replica")
         return link
@@ -248,25 +249,27 @@ class RedisStore:
             OSError: It is not; `strerror` says why.
         """
         try:
-            link, facts = await self._connect()
+            link = await self._connect()
         except LinkLost as exc:
             raise OSError(errno.ECONNREFUSED, str(exc), self.shown) from exc
-        objection = _objection(facts)
+        objection = _objection(link.facts)
         if objection:
             await link.close()
             raise OSError(errno.ENOTSUP, objection, self.shown)
         return link
 
-    async def _connect(self) -> tuple[Link, dict[str, str]]:
+    async def _connect(self) -> Link:
         # In a thread, since it looks on the disk which version of redis is installed.
         connection: Any = await asyncio.to_thread(self._class, **self._options)
         try:
             async with asyncio.timeout(self._timeout):
                 await connection.connect()
-        except (RedisError, OSError) as exc:
+        except BaseException as exc:
             with contextlib.suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
-            raise LinkLost(f"Redis cannot be reached: {_words(exc)}") from exc
+            if isinstance(exc, RedisError | OSError):
+                raise LinkLost(f"Redis cannot be reached: {_words(exc)}") from exc
+            raise
         link = Link(connection, self._timeout)
         try:
             loading = [("SCRIPT", "LOAD", script.source) for script in SCRIPTS]
@@ -278,10 +281,9 @@ class RedisStore:
             if isinstance(reply, LogError):
                 await link.close()
                 raise LinkLost(f"it takes no scripts: {reply.args[0]}")
-        facts = _facts(info) if isinstance(info, bytes) else {}
         link.client_id = client_id if isinstance(client_id, int) else 0
-        link.run_id = facts.get("run_id", "")
-        return link, facts
+        link.facts = _facts(info) if isinstance(info, bytes) else {}
+        return link
 
 
 class Caller:
@@ -323,27 +325,26 @@ class Caller:
             LogUnavailable: Redis is away, or cannot do it for now.
             LogFailed: It is not as it should be.
         """
-        deadline = asyncio.get_running_loop().time() + self._patience
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
         for delay in delays():
             try:
-                link = await self._linked()
-            except LinkLost as exc:
-                error = LogUnavailable(str(exc))
+                async with asyncio.timeout_at(deadline):
+                    link = await self._linked()
+            except (LinkLost, TimeoutError) as exc:
+                why = str(exc) or "Redis does not answer"
             else:
                 try:
                     replies = await link.ask(commands, longer=longer)
                 except LinkLost as exc:
-                    error = LogUnavailable(f"Redis is away: {exc}")
+                    why = str(exc)
                     if not twice:
-                        raise error from exc
+                        raise LogUnavailable(why) from exc
                 else:
-                    _raise_errors(replies)
-                    refused = refuse(replies)
-                    if refused is None:
-                        return replies
-                    raise refused
-            if asyncio.get_running_loop().time() + delay >= deadline or not self._is_open:
-                raise error
+                    _raise_errors(replies, refuse)
+                    return replies
+            if loop.time() + delay >= deadline or not self._is_open:
+                raise LogUnavailable(why)
             await asyncio.sleep(delay)
         raise AssertionError("unreachable")
 
@@ -381,10 +382,12 @@ def _packed(command: Command) -> bytes:
     return b"".join(parts)
 
 
-def _raise_errors(replies: Sequence[object]) -> None:
+def _raise_errors(replies: list[Any], refuse: Callable[[list[Any]], LogUnavailable | None]) -> None:
     for reply in replies:
         if isinstance(reply, LogError):
             raise reply
+    if (refused := refuse(replies)) is not None:
+        raise refused
 
 
 def _meaning(exc: ResponseError) -> LogError:
@@ -418,7 +421,7 @@ def _facts(info: bytes) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def _objection(facts: dict[str, str]) -> str:
+def _objection(facts: Mapping[str, str]) -> str:
     """Return why no log can be kept on a server, or nothing."""
     if not facts:
         _log.warning("Redis does not tell about itself (INFO): what it is set to is not checked")

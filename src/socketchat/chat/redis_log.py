@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-from collections.abc import Callable, Coroutine, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -40,6 +41,8 @@ from socketchat.chat.redis_writer import Append, Committed, Look, Writer, span_o
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = ["RedisLog"]
+
+_log = logging.getLogger("socketchat")
 
 #: What 19 digits and the wire hold.
 _MAX_LANE_NUMBER: Final = 2**63 - 1
@@ -129,9 +132,20 @@ class RedisLog:
         )
         self._chores = Chores(self._caller, self._keys, self._retain, self._clock)
         self._is_open = True
+        self._warn(link.facts)
         self._own(self._writer.run())
         self._own(self._reader.run())
         self._own(self._chores.run())
+
+    def _warn(self, facts: Mapping[str, str]) -> None:
+        """Say what a server is set to that the operator may not have meant."""
+        replicas = int(facts.get("connected_slaves", self._wait))
+        if replicas < self._wait:
+            _log.warning(
+                "nothing is acknowledged before %d replicas of Redis have it: there are %d",
+                self._wait,
+                replicas,
+            )
 
     async def _check_version(self) -> None:
         try:

@@ -191,7 +191,6 @@ class Reader:
     async def _restart(self, link: Link, room: Followed) -> None:
         """Begin a room afresh that does not go on from what was told."""
         _log.warning("the log of %r does not go on from where it was", room.name)
-        room.stop_telling()
         (reply,) = await link.ask([SPAN(self._keys.room(room.name)[:2])])
         if isinstance(reply, LogError):
             self._object(reply)

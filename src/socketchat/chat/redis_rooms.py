@@ -189,12 +189,6 @@ class Followed:
 
     # Starting afresh
 
-    def stop_telling(self) -> None:
-        """Tell nothing until `restart`."""
-        self.place = None
-        if self._started.done():
-            self._started = self._loop.create_future()
-
     def restart(self, place: Place) -> None:
         """Go on from another place, and tell those who watch that it is another one."""
         self.place = None

@@ -87,8 +87,8 @@ class Keys:
 
     def room(self, name: str) -> tuple[str, str, str, str]:
         """Return `log`, `head`, `lanes` and `news` of a room."""
-        # A brace would end the hash tag, or begin it elsewhere.
-        tag = name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+        # A brace would end the hash tag, or begin it elsewhere; an empty one would be none.
+        tag = name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D") or "%"
         stem = f"{self._prefix}:{{{tag}}}"
         return f"{stem}:log", f"{stem}:head", f"{stem}:lanes", f"{stem}:news"
 

@@ -296,7 +296,7 @@ class Writer:
     async def _make_certain(self, link: Link) -> None:
         """Have the server let go of the connection before, and of what it still had under way."""
         number, server = self._old
-        if number and server == link.run_id:
+        if number and server == link.facts.get("run_id"):
             try:
                 # If it is not permitted, all that is lost is that nobody knows when it ends.
                 await link.ask([("CLIENT", "KILL", "ID", number)])
@@ -309,7 +309,7 @@ class Writer:
     def _interrupted(self, link: Link, why: str) -> None:
         """Keep what was under way as the first to be done."""
         if self._under_way:
-            self._old = (link.client_id, link.run_id)
+            self._old = (link.client_id, link.facts.get("run_id", ""))
             self._certain.clear()
         again = [item for item in self._under_way if not item.is_given_up]
         self._under_way = []
@@ -441,6 +441,8 @@ class Writer:
         if not reply:
             return LogUnavailable(f"message {item.after} is not in the log")
         committed = Committed(*map(int, reply.split()))
+        if committed.first == 1:
+            self._listed.discard(item.room)  # it may have been emptied, and the set as well
         if committed.last > committed.held:
             batch.note(item.room, committed.last)
         return committed
