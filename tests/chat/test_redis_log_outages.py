@@ -20,8 +20,16 @@ from socketchat.chat.redis_log import RedisLog
 from tests.chat import chatting
 from tests.chat.chatting import FREE
 from tests.chat.log_conformance import ADA, BOB, CYD, draft, drafts, everything, numbers, say
-from tests.chat.redis_logs import ask, author, opened, until, watched
-from tests.redis_server import RedisServer, redis_is_missing, serving
+from tests.chat.redis_logs import (
+    ask,
+    author,
+    have_patience,
+    opened,
+    redis_is_missing,
+    until,
+    watched,
+)
+from tests.redis_server import RedisServer, serving
 from tests.sessions import MemoryNetwork
 
 pytestmark = redis_is_missing
@@ -137,9 +145,10 @@ async def test_a_server_that_is_busy_for_a_while_has_everything_once(
 async def test_what_waits_too_long_is_given_up_and_what_is_given_up_is_not_made_later(
     forgetful: RedisServer,
 ) -> None:
-    async with opened(forgetful, timeout=0.2, patience=0.6) as log:
+    async with opened(forgetful, **QUICK) as log:
         seen = await watched(log)
         await say(log, 3)
+        have_patience(0.5, log)
         forgetful.pause()
         calls = [log.append("lobby", ADA, [draft(n)], after=n - 1) for n in (4, 5)]
         for outcome in await asyncio.gather(*calls, return_exceptions=True):
@@ -147,12 +156,8 @@ async def test_what_waits_too_long_is_given_up_and_what_is_given_up_is_not_made_
         with pytest.raises(LogUnavailable):
             await log.mark("lobby", ADA)
         forgetful.resume()
-        mark = 0
-        while not mark:
-            try:
-                mark = await log.mark("lobby", ADA)
-            except LogUnavailable:
-                continue
+        have_patience(60, log)
+        mark = await log.mark("lobby", ADA)
         # Done or not, the mark says so, and it stays so.
         assert mark in (3, 4, 5)
         assert await log.append("lobby", ADA, drafts(4, 6), after=3) == 6
@@ -163,8 +168,9 @@ async def test_what_waits_too_long_is_given_up_and_what_is_given_up_is_not_made_
 async def test_an_append_behind_one_that_was_given_up_is_refused(
     lasting: RedisServer,
 ) -> None:
-    async with opened(lasting, timeout=0.2, patience=0.5) as log:
+    async with opened(lasting, **QUICK) as log:
         await say(log, 1)
+        have_patience(0.5, log)
         await asyncio.to_thread(lasting.kill)
         with pytest.raises(LogUnavailable):
             await log.append("lobby", ADA, [draft(2)], after=1)
@@ -172,6 +178,7 @@ async def test_an_append_behind_one_that_was_given_up_is_refused(
         await asyncio.to_thread(lasting.start)
         with pytest.raises(LogUnavailable):
             await behind
+        have_patience(60, log)
         assert await log.mark("lobby", ADA) == 1
 
 

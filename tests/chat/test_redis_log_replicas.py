@@ -15,8 +15,16 @@ from socketchat import LogUnavailable
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
 from tests.chat.log_conformance import ADA, BOB, draft, drafts, everything, numbers, say
-from tests.chat.redis_logs import ask, opened, running, until, watched
-from tests.redis_server import RedisServer, redis_is_missing
+from tests.chat.redis_logs import (
+    ask,
+    have_patience,
+    opened,
+    redis_is_missing,
+    running,
+    until,
+    watched,
+)
+from tests.redis_server import RedisServer
 
 pytestmark = redis_is_missing
 
@@ -76,12 +84,13 @@ async def test_what_replicas_have_not_is_neither_acknowledged_nor_seen_anywhere(
     async with (
         paired(tmp_path) as pair,
         opened(pair.master, wait=1, patience=60) as one,
-        opened(pair.master, wait=1, patience=0.5) as two,
+        opened(pair.master, wait=1, patience=60) as two,
     ):
         seen = [await watched(one), await watched(two)]
         await say(one, 3)
         for each in seen:
             await until(lambda: each.numbers == [1, 2, 3])  # noqa: B023
+        have_patience(0.5, two)
         pair.replica.pause()
         call = one.append("lobby", ADA, drafts(4, 4), after=3)
         await until(lambda: "0 have" in one._writer._why)
@@ -102,6 +111,7 @@ async def test_what_replicas_have_not_is_neither_acknowledged_nor_seen_anywhere(
         assert await call == 4
         for each in seen:
             await until(lambda: each.numbers == [1, 2, 3, 4])  # noqa: B023
+        have_patience(60, two)
         assert await two.mark("lobby", ADA) == 4
 
 
@@ -113,12 +123,13 @@ async def test_what_a_server_appended_that_then_died_is_seen_once_replicas_have_
         opened(pair.master, wait=1) as two,
     ):
         seen = await watched(two)
-        async with opened(pair.master, wait=1, patience=0.5) as one:
+        async with opened(pair.master, wait=1, patience=60) as one:
             await say(one, 3)
+            have_patience(0.5, one)
             pair.replica.pause()
             with pytest.raises(LogUnavailable, match="replicas"):
                 await one.append("lobby", ADA, drafts(4, 5), after=3)
-        assert seen.numbers == [1, 2, 3]
+        await until(lambda: seen.numbers == [1, 2, 3])
         pair.replica.resume()
         await until(lambda: seen.numbers == [1, 2, 3, 4, 5])
         assert await two.mark("lobby", ADA) == 5
@@ -136,8 +147,8 @@ async def test_a_promoted_replica_has_all_that_was_acknowledged(tmp_path: Path) 
                     acknowledged[lane] = await said
 
         async with (
-            opened(pair.master, wait=1, timeout=0.3, patience=0.6) as one,
-            opened(pair.master, wait=1, timeout=0.3, patience=0.6) as two,
+            opened(pair.master, wait=1, patience=60) as one,
+            opened(pair.master, wait=1, patience=60) as two,
         ):
             seen = await watched(two)
             authors = [
@@ -145,6 +156,7 @@ async def test_a_promoted_replica_has_all_that_was_acknowledged(tmp_path: Path) 
                 for lane, log in zip(lanes, [one, two] * 10, strict=True)
             ]
             await until(lambda: sum(acknowledged.values()) > 300)
+            have_patience(0.5, one, two)
             await asyncio.to_thread(pair.master.kill)
             await asyncio.gather(*authors)
         await ask(pair.replica, "REPLICAOF", "NO", "ONE")
