@@ -57,6 +57,11 @@ def test_the_data_of_look_alikes_come_without_the_code_of_their_package() -> Non
     assert loaded.isdisjoint(("confusable_homoglyphs.confusables", "http.client", "urllib.request"))
 
 
+def test_rooms_and_the_command_load_nothing_that_only_a_log_in_redis_needs() -> None:
+    loaded = modules_loaded_by("import socketchat.chat, socketchat.cli.serve")
+    assert "redis" not in loaded
+
+
 @pytest.mark.parametrize("name", ["cryptography", "msgspec", "platformdirs"])
 def test_what_the_library_does_load_is_declared(name: str) -> None:
     assert name in modules_loaded_by("import socketchat")
