@@ -396,7 +396,7 @@ class Writer:
 
     def _waiting(self) -> list[Command]:
         """Return what waits for replicas: for all that was written on the server before."""
-        # `WAIT` is about what was written over its own connection.
+        # `WAIT` is about what was written over its own connection, and repeats write nothing.
         touch: Command = ("SET", self._keys.touch, "")
         return [touch, ("WAIT", self._wait, int(_WAIT * 1000))]
 
