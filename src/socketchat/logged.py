@@ -40,6 +40,8 @@ class LogPlace:
         floor: The number of the first entry that the log still holds.
         head: The number of its last entry.
         after: Number and time of the entry behind which the client goes on.
+        restarts: How often the log had begun afresh when the place was found: places do not outlive
+            that.
     """
 
     session: bytes
@@ -47,6 +49,7 @@ class LogPlace:
     floor: int
     head: int
     after: tuple[int, int]
+    restarts: int = 0
 
 
 class Keeper(Protocol):

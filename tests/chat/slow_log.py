@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
-from socketchat.chat.memory_log import MemoryLog
+from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
+from socketchat.chat.memory_log import MemoryLog, _Lane
 from socketchat.errors import LogError, LogFailed
 
 __all__ = ["SlowLog"]
@@ -49,6 +49,7 @@ class SlowLog(MemoryLog):
         self._asked: deque[_Asked] = deque()
         self._untold: dict[Watcher, tuple[Watcher, list[Entry]]] = {}
         self._committed: list[Callable[[], object]] = []
+        self._diverged: list[tuple[str, Diverged]] = []
 
     @property
     def under_way(self) -> list[str | bytes]:
@@ -88,19 +89,39 @@ class SlowLog(MemoryLog):
         for done in committed:
             done()
 
-    def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
+    def watch(
+        self, room: str, watcher: Watcher, diverged: Diverged | None = None
+    ) -> Callable[[], None]:
         """See `Log.watch`."""
 
         def keep(entries: Sequence[Entry]) -> None:
             self._untold.setdefault(keep, (watcher, []))[1].extend(entries)
 
         unwatch = super().watch(room, keep)
+        others = [(room, diverged)] if diverged is not None else []
+        self._diverged += others
 
         def stop() -> None:
             unwatch()
             self._untold.pop(keep, None)
+            for other in others:
+                self._diverged.remove(other)
 
         return stop
+
+    def diverge(self, room: str, entries: int) -> None:
+        """Lose all but the first entries of a room, and their marks, and tell those who watch."""
+        log = self._room(room)
+        while len(log.entries) > entries:
+            log.entries.pop()
+        log.head = entries
+        log.at = log.entries[-1].at if log.entries else 0
+        log.lanes.clear()
+        for entry in log.entries:
+            log.lanes[entry.lane] = _Lane(entry.lane_number, entry.key, entry.number)
+        for name, diverged in list(self._diverged):
+            if name == room:
+                diverged(log.head)
 
     def fail(self, error: LogError) -> None:
         """Have the oldest append that waits fail."""

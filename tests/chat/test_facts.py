@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -14,14 +15,22 @@ import pytest
 
 from socketchat import LogError, LogUnavailable
 from socketchat.chat.facts import Facts, FileFacts, MemoryFacts
+from socketchat.chat.redis_facts import RedisFacts
 
 Make = Callable[[], Facts]
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "redis"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Return what makes a store; in a file, each is the next one of the same file."""
-    return MemoryFacts if request.param == "memory" else lambda: FileFacts(tmp_path / "data")
+    """Return what makes a store; where it is kept, each is the next one of the same facts."""
+    match request.param:
+        case "memory":
+            return MemoryFacts
+        case "file":
+            return lambda: FileFacts(tmp_path / "data")
+    server = request.getfixturevalue("redis_server")
+    prefix = uuid.uuid4().hex
+    return lambda: RedisFacts(server.url, prefix=prefix)
 
 
 @asynccontextmanager
@@ -54,6 +63,8 @@ async def test_kinds_and_subjects_are_apart(make: Make) -> None:
         assert dict(await facts.all("name")) == {"ada": "one", "bob": "two"}
         assert dict(await facts.all("known")) == {"ada": "three"}
         assert dict(await facts.all("other")) == {}
+        counts = [await facts.count(kind) for kind in ("name", "known", "other")]
+        assert counts == [2, 1, 0]
 
 
 async def test_what_is_added_is_the_first_ones(make: Make) -> None:

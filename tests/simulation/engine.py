@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from socketchat import LogError, LogFailed, LogUnavailable
-from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
+from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
 from socketchat.chat.words import matcher
 from tests.simulation.history import Committed, History, Trimmed
 
@@ -328,7 +328,9 @@ class SimulatedLog:
         texts = [one for one in held.entries[max(held.floor - 1, 0) :] if isinstance(one.body, str)]
         return [one for one in texts if sees(one) and holds(str(one.body))][-limit:]
 
-    def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
+    def watch(
+        self, room: str, watcher: Watcher, diverged: Diverged | None = None
+    ) -> Callable[[], None]:
         """See `Log.watch`."""
         watchers = self._watchers.setdefault(room, [])
         watchers.append(watcher)

@@ -59,6 +59,9 @@ class Facts(Protocol):
     async def all(self, kind: str) -> Mapping[str, str]:
         """Return all facts of a kind, by subject."""
 
+    async def count(self, kind: str) -> int:
+        """Return how many facts of a kind there are."""
+
     async def add(self, kind: str, subject: str, value: str) -> str:
         """Keep a fact unless there is one, and return the one that there is then."""
 
@@ -88,6 +91,10 @@ class MemoryFacts:
     async def all(self, kind: str) -> Mapping[str, str]:
         """See `Facts.all`."""
         return MappingProxyType(self._facts.get(kind, {}))
+
+    async def count(self, kind: str) -> int:
+        """See `Facts.count`."""
+        return len(self._facts.get(kind, {}))
 
     async def add(self, kind: str, subject: str, value: str) -> str:
         """See `Facts.add`."""
@@ -170,6 +177,10 @@ class FileFacts:
     async def all(self, kind: str) -> Mapping[str, str]:
         """See `Facts.all`."""
         return MappingProxyType(self._facts.get(kind, {}))
+
+    async def count(self, kind: str) -> int:
+        """See `Facts.count`."""
+        return len(self._facts.get(kind, {}))
 
     async def add(self, kind: str, subject: str, value: str) -> str:
         """See `Facts.add`."""

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from socketchat.errors import LogFailed
 
-__all__ = ["READ_SIZE", "Draft", "Entry", "Log", "Span", "Watcher"]
+__all__ = ["READ_SIZE", "Diverged", "Draft", "Entry", "Log", "Span", "Watcher"]
 
 #: Bytes of bodies that one `read` brings, about: what a member that lags may have in memory.
 READ_SIZE = 2**16
@@ -99,6 +99,10 @@ class Span(Struct, frozen=True, gc=False):
 
 #: Called from the event loop with new entries of a room, in order and without gaps.
 Watcher = Callable[[Sequence[Entry]], object]
+#: Called from the event loop when a room's log no longer goes on from what its watchers were told:
+#: it was restored, has lost its end, or let go of what was still to be told. What is told next is
+#: behind the number that it is called with; places of before may mean something else now.
+Diverged = Callable[[int], object]
 
 
 class Log(Protocol):
@@ -107,6 +111,9 @@ class Log(Protocol):
     It is used from the event loop that opened it. A room that nobody has written to is empty.
     Whatever is not said to raise raises `LogError`: `LogUnavailable` if nothing was done and it may
     go better later, `LogFailed` if what became of it is not known.
+
+    Where another program keeps the log, an append that raises `LogUnavailable` may have been made
+    all the same. Then the lane's mark says so, and what it does not cover will never be made.
     """
 
     async def open(self) -> None:
@@ -206,8 +213,16 @@ class Log(Protocol):
             limit: The most entries to return.
         """
 
-    def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
+    def watch(
+        self, room: str, watcher: Watcher, diverged: Diverged | None = None
+    ) -> Callable[[], None]:
         """Have `watcher` called with every entry that is committed in a room from now on.
+
+        Args:
+            room: The room's name.
+            watcher: What to call.
+            diverged: What to call if the log does not go on; None is nothing. It happens only where
+                the log is kept by another program, which may lose some of it.
 
         Returns:
             What to call in order to stop it.

@@ -34,6 +34,8 @@ MAX_UNCOMMITTED = (1024, 4 * 2**20)
 #: one before them was refused: reading must go on meanwhile. As much as clients have on their way
 #: by default, so that few but those that do not answer exceed it.
 MAX_BEHIND = (4096, 4 * 2**20)
+#: A place behind which nothing ever is.
+NOWHERE = 2**63
 #: Seconds until it is looked again whether one is here for whom something waits.
 RETRY_INTERVAL = 0.2
 #: Seconds between two signs of a member's typing that are passed on.
@@ -251,6 +253,10 @@ class Member:
         self.place = place
         if frames:
             self.session.give(frames, place)
+
+    def stop_giving(self) -> None:
+        """Give it nothing more: its place does not count."""
+        self.place = NOWHERE
 
     def drained(self) -> None:
         """Read on: the link takes more again."""

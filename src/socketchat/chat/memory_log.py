@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
+from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
 from socketchat.chat.words import matcher
 from socketchat.errors import LogFailed, LogUnavailable
 
@@ -194,7 +194,12 @@ class MemoryLog:
                 await asyncio.sleep(0)
         return found[::-1]
 
-    def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
+    def watch(
+        self,
+        room: str,
+        watcher: Watcher,
+        diverged: Diverged | None = None,  # noqa: ARG002 - it does not
+    ) -> Callable[[], None]:
         """See `Log.watch`."""
         watchers = self._rooms.setdefault(room, _RoomLog()).watchers
         watchers.append(watcher)

@@ -207,7 +207,9 @@ class Registry:
         async with self._order:
             if await self.owner(nick) or not await self._may_own_more(mine, network_of(address)):
                 return await self.may_use(nick, key)
-            await self._facts.put(_NAME, name_key(nick), mine)
+            # Another server may have been quicker.
+            if await self._facts.add(_NAME, name_key(nick), mine) != mine:
+                return False
             self._owned[mine] += 1
             self._claims[network_of(address)] += 1
         return True
@@ -235,7 +237,7 @@ class Registry:
             self._counted_from = self._clock()
         return (
             self._owned[key] < MAX_NAMES
-            and len(await self._facts.all(_NAME)) < MAX_ALL_NAMES
+            and await self._facts.count(_NAME) < MAX_ALL_NAMES
             and self._claims[network] < MAX_CLAIMS
         )
 

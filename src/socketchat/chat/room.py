@@ -76,6 +76,7 @@ class Room:
         roster: Who is in it, by which name.
         head: The number of the last entry that it knows of.
         topic: What it is about, and who has said so; both may be empty.
+        restarts: How often the log has begun afresh; see `Diverged`.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Room:
         self.members: dict[bytes, Member] = {}
         self.head = 0
         self.topic = topic
+        self.restarts = 0
         self.roster = Roster(self._lingered)
         # The lanes of those who are seated, by who they are.
         self._lanes: dict[bytes, set[bytes]] = {}
@@ -113,7 +115,7 @@ class Room:
         Raises:
             LogError: It cannot be read.
         """
-        self._unwatch = self.log.watch(self.name, self._on_entries)
+        self._unwatch = self.log.watch(self.name, self._on_entries, self._on_diverged)
         try:
             span = await self.log.span(self.name)
         except BaseException:
@@ -142,6 +144,7 @@ class Room:
             LogError: The log cannot be read.
         """
         await self._settled(hello.lane)
+        restarts = self.restarts
         span = await self.log.span(self.name)
         number, at = hello.after
         session = b""
@@ -165,7 +168,7 @@ class Room:
         if not session:
             at = await self._time_of(number, span.at if number == span.head else None)
         mark = await self.log.mark(self.name, hello.lane)
-        return LogPlace(session, mark, span.floor, span.head, (number, at))
+        return LogPlace(session, mark, span.floor, span.head, (number, at), restarts)
 
     async def _settled(self, lane: bytes) -> None:
         """Wait for what an older link has handed over to the log.
@@ -197,7 +200,10 @@ class Room:
             member.session.pass_frames(encode(self._topic_event()), 1)
         if is_news:
             self.announce("joined", member)
-        member.read_on()
+        if session.place.restarts == self.restarts:
+            member.read_on()
+        else:
+            _begin_afresh(member)
         return member
 
     def leave(self, member: Member, *, lost: bool) -> None:
@@ -307,6 +313,18 @@ class Room:
             self._acknowledge(piece)
             self._give(piece)
 
+    def _on_diverged(self, head: int) -> None:
+        """Have everybody come back: no place here means what it meant.
+
+        In the greeting their places are compared with the log, and they are told what it holds.
+        """
+        self.head = head
+        self.restarts += 1
+        self._recent.clear()
+        self._recent_size = 0
+        for member in list(self.members.values()):
+            _begin_afresh(member)
+
     def _acknowledge(self, entries: Sequence[Entry]) -> None:
         """Have the authors told, with the next bytes that they are given."""
         for lane, number in {entry.lane: entry.lane_number for entry in entries}.items():
@@ -393,6 +411,13 @@ class Room:
             keys = tuple(one.public for one in told)
             present = Present(tuple(one.nick for one in told), keys if any(keys) else ())
             member.session.pass_frames(encode(present), 1)
+
+
+def _begin_afresh(member: Member) -> None:
+    """Have a member come back, since its place is one in a log that is no more."""
+    member.stop_giving()
+    reason = "the room's log is not the one that it was: some of it may be gone"
+    member.session.turn_away(CloseCode.SERVICE_RESTART, reason)
 
 
 def _pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

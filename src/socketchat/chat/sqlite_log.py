@@ -27,7 +27,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar, assert_never
 from msgspec import MsgspecError
 
 from socketchat.chat import sqlite_queries as queries
-from socketchat.chat.log import READ_SIZE, Draft, Entry, Span, Watcher
+from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
 from socketchat.chat.sqlite_batch import Append
 from socketchat.chat.sqlite_schema import (
     DATABASE,
@@ -204,7 +204,12 @@ class SQLiteLog:
             self._writer.ask(Append(room, lane, drafts, after))
         return done
 
-    def watch(self, room: str, watcher: Watcher) -> Callable[[], None]:
+    def watch(
+        self,
+        room: str,
+        watcher: Watcher,
+        diverged: Diverged | None = None,  # noqa: ARG002 - it does not
+    ) -> Callable[[], None]:
         """See `Log.watch`."""
         self._watchers.setdefault(room, []).append(watcher)
 

@@ -5,6 +5,7 @@ Run from the top of the repository, on Linux, with the extra ``bench`` installed
     python -m tests.benchmarks.rooms fan-out --members 500    # deliveries/s, beside other servers
     python -m tests.benchmarks.rooms latency --members 500    # one message, until the last has it
     python -m tests.benchmarks.rooms commit                   # messages/s that are on disk
+    python -m tests.benchmarks.rooms commit --engines sqlite,redis-everysec,redis-always
     python -m tests.benchmarks.rooms history                  # a million entries, to a new member
     python -m tests.benchmarks.rooms comeback                 # 1,000 sessions, a restarted server
     python -m tests.benchmarks.rooms slow                     # members that never read
@@ -28,6 +29,7 @@ from collections.abc import Callable, Sequence
 from tests.benchmarks.bystanders import Bystanders
 from tests.benchmarks.rooms import comeback, commit, fan_out, history, slow
 from tests.benchmarks.rooms.contestants import contestants
+from tests.benchmarks.rooms.engines import ENGINES
 from tests.benchmarks.rooms.processes import Cores, Failed, default_cores, end_by_signal
 from tests.benchmarks.rooms.surroundings import preamble, say
 from tests.benchmarks.rooms.workload import WINDOW
@@ -84,6 +86,9 @@ def add_commit(parser: argparse.ArgumentParser) -> None:
         "--in-flight", type=numbers, default=[1, 64], help="messages on their way from each (1,64)"
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="default: %(default)s")
+    parser.add_argument(
+        "--engines", type=engines, default=["sqlite"], help=f"{','.join(ENGINES)} (sqlite)"
+    )
     parser.set_defaults(run=commit.run)
 
 
@@ -134,6 +139,14 @@ def names(text: str) -> tuple[str, ...]:
     if unknown := [name for name in chosen if name not in contestants()]:
         known = "; ".join(contestants())
         raise argparse.ArgumentTypeError(f"no contestant {unknown[0]!r}: there are {known}")
+    return chosen
+
+
+def engines(text: str) -> list[str]:
+    """Read a list of engines."""
+    chosen = text.split(",")
+    if unknown := [name for name in chosen if name not in ENGINES]:
+        raise argparse.ArgumentTypeError(f"no engine {unknown[0]!r}: there are {','.join(ENGINES)}")
     return chosen
 
 

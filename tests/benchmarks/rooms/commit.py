@@ -1,4 +1,4 @@
-"""`commit`: how many messages a second socketchat acknowledges, that is, has committed to disk.
+"""`commit`: how many messages a second socketchat acknowledges, that is, has committed.
 
 Each sender is alone in a room of its own, so that what is measured is not how fast messages are
 passed on; all rooms share one log. A sender's own message comes back to it, as it always does.
@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from socketchat.framing import FrameDecoder
 from socketchat.messages import VERSION, Ack, Hello, TextPost, decode_known, encode
 from tests.benchmarks.report import markdown
-from tests.benchmarks.rooms.contestants import contestants
+from tests.benchmarks.rooms.contestants import Contestant
+from tests.benchmarks.rooms.engines import ENGINES, engine
 from tests.benchmarks.rooms.processes import Cores, cpu_seconds, serving
 from tests.benchmarks.rooms.processes import generate as measure
 from tests.benchmarks.rooms.surroundings import brief, say
@@ -131,10 +132,21 @@ def _send(senders: Sequence[_Sender], in_flight: int, seconds: float) -> tuple[i
 
 
 def run(options: argparse.Namespace, cores: Cores) -> list[str]:
-    """Measure with each number of senders, and return the lines of a table."""
+    """Measure with each engine and number of senders, and return the lines of a table."""
     heads = [f"{count} on the way from each, messages/s" for count in options.in_flight]
-    rows: list[Sequence[str]] = [("senders", *heads, "server busy", "members busy")]
-    one = contestants()["socketchat"]
+    rows: list[Sequence[str]] = [("engine", "senders", *heads, "server busy", "members busy")]
+    for name in options.engines:
+        with engine(name) as one:
+            rows += _measure(name, one, options, cores)
+    settings = [f"{name}: {ENGINES[name]}." for name in options.engines]
+    return [f"socketchat {one.describe()}.", *settings, "", *markdown(rows)]
+
+
+def _measure(
+    name: str, one: Contestant, options: argparse.Namespace, cores: Cores
+) -> list[Sequence[str]]:
+    """Measure with each number of senders, and return rows of the table."""
+    rows: list[Sequence[str]] = []
     for senders in options.senders:
         series = []
         for _ in range(options.rounds):
@@ -145,12 +157,12 @@ def run(options: argparse.Namespace, cores: Cores) -> list[str]:
                 )
             series.append(figures["runs"])
             said = "".join(f"{run['rate']:>14,.0f}/s" for run in figures["runs"])
-            say(f"{senders} senders {said}")
+            say(f"{name}: {senders} senders {said}")
         columns = list(zip(*series, strict=True))
         rates = [brief([run["rate"] for run in column], "{:,.0f}") for column in columns]
         busy = [
             brief([run[key] for runs in series for run in runs], "{:.0%}")
             for key in ("server_busy", "members_busy")
         ]
-        rows.append((f"{senders:,}", *rates, *busy))
-    return [f"socketchat {one.describe()}, SQLite, synchronous=FULL.", "", *markdown(rows)]
+        rows.append((name, f"{senders:,}", *rates, *busy))
+    return rows

@@ -1,0 +1,439 @@
+"""Connections to a Redis server: making them, asking over them, and what its errors mean.
+
+A `Link` is one connection over which many ask at once: what is asked goes out in that order, and
+is answered in that order. When it is lost, whoever needs another one asks `RedisStore` for it. A
+`Caller` does so by itself, for what may be asked twice. This is the only file that imports redis,
+of which it uses addresses, connections and the parser. It knows neither rooms nor logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from socketchat.chat.redis_scripts import SCRIPTS
+from socketchat.errors import LogError, LogFailed, LogUnavailable
+
+__all__ = ["Caller", "Command", "Link", "LinkLost", "RedisStore", "delays", "shown"]
+
+#: A command and its arguments; texts go as UTF-8.
+Command = Sequence[str | bytes | int]
+
+_log = logging.getLogger("socketchat")
+
+#: Seconds between two attempts to connect: the first and the longest.
+_DELAYS: Final = 0.05, 1.0
+#: Seconds for which a connection may take to close.
+_CLOSING: Final = 1.0
+
+#: The oldest Redis with `XTRIM MINID`.
+_OLDEST: Final = 6, 2
+
+#: Errors that are the server's and not the command's: it is starting, is a replica by now, or has
+#: lost the scripts. They go away with another connection, later or to another server. (redis takes
+#: the code off the text of those that it has a class for.)
+_AWAY_CLASSES: Final = (
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    TryAgainError,
+)
+_AWAY: Final = frozenset({"BUSY", "MASTERDOWN", "NOSCRIPT", "READONLY", "UNBLOCKED"})
+#: Errors of a server that has done nothing and may do it later.
+_REFUSED_CLASSES: Final = (NoPermissionError, OutOfMemoryError)
+_REFUSED: Final = frozenset({"MISCONF", "NOPERM", "NOREPLICAS", "OOM"})
+#: An error's code; that of a script's command stands within the script's own up to Redis 6.2.
+_CODE: Final = re.compile(r"(?:^|: ?-)([A-Z]{3,})\b")
+
+
+class LinkLost(Exception):
+    """The connection is gone, or no use any more; what was asked last may have been done."""
+
+
+def shown(url: str) -> str:
+    """Return a URL as it may be shown and logged: without names, passwords and options."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def delays() -> Iterator[float]:
+    """Return the seconds to wait between attempts, for ever."""
+    delay, longest = _DELAYS
+    while True:
+        yield delay
+        delay = min(delay * 2, longest)
+
+
+class Link:
+    """One connection to Redis.
+
+    Args:
+        connection: It is connected.
+        timeout: Seconds without an answer after which it is lost.
+
+    Attributes:
+        client_id: The server's number of it.
+        facts: What the server tells about itself; nothing if it does not.
+    """
+
+    def __init__(self, connection: AbstractConnection, timeout: float) -> None:
+        self.client_id = 0
+        self.facts: Mapping[str, str] = {}
+        self._connection = connection
+        self._timeout = timeout
+        self._lost: LinkLost | None = None
+        self._order = asyncio.Lock()
+        self._asked: deque[tuple[int, float, asyncio.Future[list[Any]]]] = deque()
+        self._some = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it can be used no more."""
+        return self._lost is not None
+
+    async def ask(self, commands: Sequence[Command], *, longer: float = 0.0) -> list[Any]:
+        """Have commands carried out, in order, and return the replies.
+
+        A reply that is an error is there as a `LogError`, by what it means: a list has as many
+        items as there are commands.
+
+        Args:
+            commands: What is to be done.
+            longer: Seconds that it may take beyond the usual time.
+
+        Raises:
+            LinkLost: Some may have been carried out, or all, or none.
+
+        Cancellation: what was asked is carried out or not.
+        """
+        done: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        async with self._order:
+            if self._lost is None and not self._connection.is_connected:
+                # Else it would connect anew by itself.
+                self._lose("Redis is away: the connection was closed")
+            if self._lost is not None:
+                raise LinkLost(*self._lost.args)
+            data = b"".join(map(_packed, commands))
+            self._asked.append((len(commands), self._timeout + longer, done))
+            self._some.set()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._connection.send_packed_command(data, check_health=False)
+            except (RedisError, OSError) as exc:
+                self._lose(f"Redis is away: {_words(exc)}")
+            except asyncio.CancelledError:
+                self._lose("it was cancelled half-way")
+                raise
+        return await done
+
+    async def close(self) -> None:
+        """Close it, and wait until it is."""
+        self._lose("it is closed")
+        await asyncio.wait([self._reading])
+
+    async def _read(self) -> None:
+        """Read the replies, for those who asked, in their order."""
+        try:
+            while True:
+                while not self._asked:
+                    self._some.clear()
+                    await self._some.wait()
+                count, timeout, done = self._asked[0]
+                async with asyncio.timeout(timeout):
+                    replies = [await self._reply() for _ in range(count)]
+                self._asked.popleft()
+                if not done.done():
+                    done.set_result(replies)
+        except LinkLost as exc:
+            self._lose(str(exc))
+        except (RedisError, OSError) as exc:
+            self._lose(f"Redis is away: {_words(exc)}")
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                async with asyncio.timeout(_CLOSING):
+                    await self._connection.disconnect()
+
+    async def _reply(self) -> Any:
+        try:
+            return await self._connection.read_response(disable_decoding=True)
+        except ResponseError as exc:
+            return _meaning(exc)
+
+    def _lose(self, why: str) -> None:
+        """Tell all who asked, and those who will."""
+        if self._lost is None:
+            self._lost = LinkLost(why)
+            if asyncio.current_task() is not self._reading:
+                self._reading.cancel()
+        asked, self._asked = self._asked, deque()
+        for _, _, done in asked:
+            if not done.done():
+                done.set_exception(LinkLost(*self._lost.args))
+                done.exception()  # it may be that nobody waits for it any more
+
+
+class RedisStore:
+    """A Redis server, and how to connect to it.
+
+    Args:
+        url: `redis://`, `rediss://` (TLS) or `unix://`, as the package redis takes it.
+        timeout: Seconds without an answer after which a connection is lost.
+
+    Raises:
+        ValueError: It is no such URL.
+
+    Attributes:
+        shown: The URL as it may be shown.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 5.0) -> None:
+        self._timeout = timeout
+        try:
+            self.shown = shown(url)
+            options: dict[str, Any] = dict(parse_url(url))
+        except ValueError:
+            # Not its text: there may be a password in it.
+            text = "a URL of Redis looks like redis://HOST:6379/0, rediss://... or unix:///PATH"
+            raise ValueError(text) from None
+        self._class: type[AbstractConnection] = options.pop("connection_class", Connection)
+        self._options = options | {
+            "decode_responses": False,
+            "health_check_interval": 0,
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+            "socket_connect_timeout": timeout,
+            "socket_timeout": None,
+        }
+
+    async def connect(self) -> Link:
+        """Return a new connection to a server that can be written to and knows the scripts.
+
+        Raises:
+            LinkLost: There is none; it says why.
+        """
+        link = await self._connect()
+        if link.facts.get("role", "master") != "master":
+            await link.close()
+            raise LinkLost("it is a replica")
+        return link
+
+    async def check(self) -> Link:
+        """Return a connection, if the server is there, and one on which a log can be kept.
+
+        Raises:
+            OSError: It is not; `strerror` says why.
+        """
+        try:
+            link = await self._connect()
+        except LinkLost as exc:
+            raise OSError(errno.ECONNREFUSED, str(exc), self.shown) from exc
+        objection = _objection(link.facts)
+        if objection:
+            await link.close()
+            raise OSError(errno.ENOTSUP, objection, self.shown)
+        return link
+
+    async def _connect(self) -> Link:
+        # In a thread, since it looks on the disk which version of redis is installed.
+        connection: Any = await asyncio.to_thread(self._class, **self._options)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await connection.connect()
+        except BaseException as exc:
+            with contextlib.suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+            if isinstance(exc, RedisError | OSError):
+                raise LinkLost(f"Redis cannot be reached: {_words(exc)}") from exc
+            raise
+        link = Link(connection, self._timeout)
+        try:
+            loading = [("SCRIPT", "LOAD", script.source) for script in SCRIPTS]
+            client_id, info, *loaded = await link.ask([("CLIENT", "ID"), ("INFO",), *loading])
+        except BaseException:
+            await link.close()
+            raise
+        for reply in loaded:
+            if isinstance(reply, LogError):
+                await link.close()
+                raise LinkLost(f"it takes no scripts: {reply.args[0]}")
+        link.client_id = client_id if isinstance(client_id, int) else 0
+        link.facts = _facts(info) if isinstance(info, bytes) else {}
+        return link
+
+
+class Caller:
+    """Asks Redis what may be asked twice, over one connection, and another one when it is lost.
+
+    Args:
+        store: Where to connect to.
+        patience: Seconds for which it tries.
+        what: What is closed, when it is; for errors.
+        link: The first connection.
+    """
+
+    def __init__(
+        self, store: RedisStore, *, patience: float, what: str, link: Link | None = None
+    ) -> None:
+        self._store = store
+        self._patience = patience
+        self._closed = f"{what} is closed"
+        self._link = link
+        self._order = asyncio.Lock()
+        self._is_open = True
+
+    async def ask(
+        self,
+        *commands: Command,
+        longer: float = 0.0,
+        refuse: Callable[[list[Any]], LogUnavailable | None] = lambda _: None,
+        twice: bool = True,
+    ) -> list[Any]:
+        """Have commands carried out, and return the replies.
+
+        Args:
+            commands: What is to be done.
+            longer: Seconds that it may take beyond the usual time.
+            refuse: Looks at the replies, and says why they are not good enough, if so.
+            twice: Whether it may be done twice.
+
+        Raises:
+            LogUnavailable: Redis is away, or cannot do it for now.
+            LogFailed: It is not as it should be.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        for delay in delays():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    link = await self._linked()
+            except (LinkLost, TimeoutError) as exc:
+                why = str(exc) or "Redis does not answer"
+            else:
+                try:
+                    replies = await link.ask(commands, longer=longer)
+                except LinkLost as exc:
+                    why = str(exc)
+                    if not twice:
+                        raise LogUnavailable(why) from exc
+                else:
+                    _raise_errors(replies, refuse)
+                    return replies
+            if loop.time() + delay >= deadline or not self._is_open:
+                raise LogUnavailable(why)
+            await asyncio.sleep(delay)
+        raise AssertionError("unreachable")
+
+    async def _linked(self) -> Link:
+        async with self._order:
+            if not self._is_open:
+                raise LogUnavailable(self._closed)
+            if self._link is not None and self._link.is_lost:
+                await self._link.close()
+                self._link = None
+            if self._link is None:
+                self._link = await self._store.connect()
+            return self._link
+
+    async def close(self) -> None:
+        """Close the connection; what is asked over it is asked in vain."""
+        self._is_open = False
+        async with self._order:
+            if self._link is not None:
+                await self._link.close()
+
+
+def _packed(command: Command) -> bytes:
+    """Return a command as it goes over the connection.
+
+    What redis has for it takes three times as long, and is most of what an append costs here.
+    """
+    parts = [b"*%d\r\n" % len(command)]
+    for each in command:
+        if isinstance(each, str):
+            value = each.encode()
+        else:
+            value = each if isinstance(each, bytes) else b"%d" % each
+        parts += (b"$%d\r\n" % len(value), value, b"\r\n")
+    return b"".join(parts)
+
+
+def _raise_errors(replies: list[Any], refuse: Callable[[list[Any]], LogUnavailable | None]) -> None:
+    for reply in replies:
+        if isinstance(reply, LogError):
+            raise reply
+    if (refused := refuse(replies)) is not None:
+        raise refused
+
+
+def _meaning(exc: ResponseError) -> LogError:
+    """Return what an error means to those who use the log.
+
+    Raises:
+        LinkLost: The server is no use for now.
+    """
+    text = f"Redis says: {exc}"
+    codes = set(_CODE.findall(str(exc)))
+    if isinstance(exc, _AWAY_CLASSES) or codes & _AWAY:
+        raise LinkLost(text) from exc
+    if isinstance(exc, _REFUSED_CLASSES) or codes & _REFUSED:
+        return LogUnavailable(text)
+    return LogFailed(text)
+
+
+def _words(exc: BaseException) -> str:
+    """Return in one line why a connection did not come about, or was lost."""
+    cause = exc.__cause__ or exc.__context__
+    if isinstance(exc, TimeoutError | RedisTimeoutError):
+        return "there is no answer"
+    if isinstance(exc, RedisError) and isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return " ".join(str(exc).split()) or type(exc).__name__
+
+
+def _facts(info: bytes) -> dict[str, str]:
+    """Return what INFO tells."""
+    lines = info.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _objection(facts: Mapping[str, str]) -> str:
+    """Return why no log can be kept on a server, or nothing."""
+    if not facts:
+        _log.warning("Redis does not tell about itself (INFO): what it is set to is not checked")
+        return ""
+    version = facts.get("redis_version", "")
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < _OLDEST:
+        return f"Redis {version} is too old: it takes 6.2, or Valkey"
+    if facts.get("cluster_enabled", "0") != "0":
+        return "a Redis Cluster is not supported: name a server without it"
+    if facts.get("role", "master") != "master":
+        return "it is a replica: name the master"
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        return f"it may drop what is said: its maxmemory-policy is {policy}, and must be noeviction"
+    return ""
