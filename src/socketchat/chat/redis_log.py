@@ -38,12 +38,16 @@ from socketchat.chat.redis_scripts import (
     unpack,
 )
 from socketchat.chat.redis_writer import Append, Committed, Look, Writer, span_of
+from socketchat.chat.words import matcher
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = ["RedisLog"]
 
 _log = logging.getLogger("socketchat")
 
+#: Entries that a search looks at, in all and between two looks at whether it has found enough.
+_MOST_SEARCHED: Final = 20_000
+_SEARCHED_AT_ONCE: Final = 500
 #: What 19 digits and the wire hold.
 _MAX_LANE_NUMBER: Final = 2**63 - 1
 
@@ -390,6 +394,33 @@ class RedisLog:
             error = LogFailed(f"the room {room!r} holds what is no entry: {exc}")
             self._fail(error)
             raise error from exc
+
+    async def search(
+        self, room: str, words: str, sees: Callable[[Entry], bool], *, limit: int
+    ) -> list[Entry]:
+        """See `Log.search`; it looks at the last 20,000 entries, since Redis has no index of them."""
+        holds = matcher(words)
+        found: list[Entry] = []
+        span = await self.span(room)
+        lowest = max(span.floor, span.head - _MOST_SEARCHED + 1)
+        end = span.head
+        while end >= lowest and len(found) < limit:
+            start = max(end - _SEARCHED_AT_ONCE, lowest - 1)
+            piece: list[Entry] = []
+            while not piece or piece[-1].number < end:
+                page = await self.read(room, piece[-1].number if piece else start)
+                if not page:
+                    break
+                piece += [entry for entry in page if entry.number <= end]
+                if page[-1].number >= end:
+                    break
+            found += [
+                entry
+                for entry in reversed(piece)
+                if isinstance(entry.body, str) and sees(entry) and holds(entry.body)
+            ]
+            end = start
+        return found[:limit][::-1]
 
     async def prune(self) -> None:
         """Let go now of what is older than `retain`.
