@@ -398,7 +398,7 @@ class RedisLog:
     async def search(
         self, room: str, words: str, sees: Callable[[Entry], bool], *, limit: int
     ) -> list[Entry]:
-        """See `Log.search`; it looks at the last 20,000 entries, since Redis has no index of them."""
+        """See `Log.search`; it looks at the last 20,000 entries, as Redis has no index."""
         holds = matcher(words)
         found: list[Entry] = []
         span = await self.span(room)
