@@ -54,10 +54,12 @@ from socketchat.events import (
 )
 from socketchat.text import clean_name, width
 
-__all__ = ["ChatSession", "ConsoleRoom", "Desk"]
+__all__ = ["LEAVE_TIMEOUT", "ChatSession", "ConsoleRoom", "Desk"]
 
 #: Events handled before everything else, keys above all, gets its turn.
 EVENTS_PER_TURN = 20
+#: Seconds for which one who leaves waits for what was just typed.
+LEAVE_TIMEOUT = 2.0
 #: Seconds between two looks at how long the way to the server takes.
 PING_INTERVAL = 15.0
 #: Seconds without an answer after which the bar says so.
