@@ -318,7 +318,7 @@ class ConsoleRoom:
         if message.own:
             self.shown = Place(message.at, message.number)
             self._mark_day(message.at)
-            if not self.sending.came_back(message.own, message.at):
+            if not self.sending.came_back(message.own_number, message.at):
                 self.show_earlier(message)  # said before, and read again: the room has begun anew
             return
         if self._desk.ignored.hides(message.sender, message.key):
