@@ -41,8 +41,9 @@ class Message(msgspec.Struct, frozen=True, gc=False):
             sender's between plain peers.
         to: The one it is for, if it is a direct message; else empty.
         replayed: It was said before this session joined.
-        own: Its number in our lane, as `Receipt.number`, if it is this session's own message, come
-            back in the room's order; else 0. Only `events()` shows those.
+        own: It is this session's own message, come back in the room's order; only `events()`
+            shows those.
+        own_number: Its number in our lane, as `Receipt.number`, if it is our own; else 0.
         public: The public key of the sender, 32 bytes; empty if it has none, or if it is the other
             side itself.
     """
@@ -53,7 +54,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     at: int
     to: str = ""
     replayed: bool = False
-    own: int = 0
+    own: bool = False
+    own_number: int = 0
     public: bytes = b""
 
     @property

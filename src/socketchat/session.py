@@ -367,7 +367,8 @@ class Session(SessionLifecycle):
             post.at,
             post.to,
             replayed=post.number < self.earlier.stop,
-            own=post.own,
+            own=post.own > 0,
+            own_number=post.own,
             public=post.key,
         )
 

@@ -83,7 +83,7 @@ async def test_all_are_given_the_same_order_their_own_messages_included(
             assert [message.body for message in messages] == it.log.bodies()
             assert [message.number for message in messages] == list(range(1, 151))
             for message in messages:
-                assert bool(message.own) is (message.sender == session.nick)
+                assert message.own is (message.sender == session.nick)
 
 
 async def test_a_room_holds_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ async def test_what_names_somebody_is_for_its_two_ends_alone(
         for body, to in (("psst", "bob"), ("hello", "")):
             await ada.send(body, to=to)
         own = [(one.text, one.to, one.own) for one in await coming_back]  # type: ignore[union-attr]
-        assert own == [("psst", "Bob", 1), ("hello", "", 2)]
+        assert own == [("psst", "Bob", True), ("hello", "", True)]
         got = [await bob.recv(), await bob.recv()]
         assert [(one.text, one.to) for one in got] == [("psst", "Bob"), ("hello", "")]
         assert await receive(cleo, 1) == ["hello"]

@@ -199,7 +199,7 @@ async def test_an_own_line_is_shown_when_it_comes_back_and_only_then() -> None:
         it.session.has_log = True
         it.type("hello\r")
         await it.until("✓ hello\n>>")
-        it.session.happen(Message("hello", "ada", 7, NOON, own=1))
+        it.session.happen(Message("hello", "ada", 7, NOON, own=True, own_number=1))
         it.session.say("next")
         await it.until("12:01 ada: hello ✓ sent\n12:01 bob: next")
         assert it.screen.text.count("hello") == 1

@@ -414,9 +414,9 @@ async def test_what_is_held_waits_for_its_place_in_the_room() -> None:
         it.type("one\rtwo\r")
         await it.until("✓ one\n✓ two\n>>\nlobby · online")
         it.session.say("between")
-        it.session.happen(Message("one", "ada", 1, NOON, own=1))
+        it.session.happen(Message("one", "ada", 1, NOON, own=True, own_number=1))
         it.session.say("and")
-        it.session.happen(Message("two", "ada", 2, NOON + 60_000_000, own=2))
+        it.session.happen(Message("two", "ada", 2, NOON + 60_000_000, own=True, own_number=2))
         await it.until(
             "12:01 bob: between\n12:01 ada: one ✓ sent\n12:01 bob: and\n12:02 ada: two ✓ sent\n>>"
         )
@@ -428,7 +428,7 @@ async def test_what_came_back_before_its_word_is_shown_once() -> None:
         it.session.confirm = False
         it.type("one\r")
         await it.until("… one")
-        it.session.happen(Message("one", "ada", 1, NOON, own=1))
+        it.session.happen(Message("one", "ada", 1, NOON, own=True, own_number=1))
         await it.until("12:01 ada: one ✓ sent\n>>")
         it.session.receipts[0].settle()
         it.session.say("next")
@@ -446,7 +446,7 @@ async def test_what_may_be_among_what_is_missing_is_shown_at_once_and_once(
         await it.until("✓ one")
         it.session.happen(event)
         await it.until("12:01 ada: one ✓ sent")
-        it.session.happen(Message("one", "ada", 6, NOON, own=1))
+        it.session.happen(Message("one", "ada", 6, NOON, own=True, own_number=1))
         it.session.say("next")
         await it.until("bob: next")
         assert it.screen.text.count("one ✓ sent") == 1
@@ -457,14 +457,14 @@ async def test_a_line_before_one_that_came_back_does_not_wait_any_more() -> None
         it.session.has_log = True
         it.type("one\rtwo\r")
         await it.until("✓ one\n✓ two\n>>")
-        it.session.happen(Message("two", "ada", 2, NOON, own=2))
+        it.session.happen(Message("two", "ada", 2, NOON, own=True, own_number=2))
         await it.until("12:01 ada: one ✓ sent\n12:01 ada: two ✓ sent\n>>")
 
 
 async def test_what_we_said_long_ago_is_shown_when_it_is_read_again() -> None:
     async with terminal() as it:
         it.session.has_log = True
-        it.session.happen(Message("long ago", "ada", 1, NOON, own=77))
+        it.session.happen(Message("long ago", "ada", 1, NOON, own=True, own_number=77))
         await it.until("12:01 ada: long ago\n>>")
 
 

@@ -112,9 +112,10 @@ def test_a_number_that_is_not_there_is_asked_for_again(typist: Typist, number: s
 
 
 def test_if_none_was_found_it_asks_as_without_a_search(typist: Typist) -> None:
-    typist.finds(then="7\n")
-    assert ask_for_host(look_around=True) == "7"
-    assert typist.said == f"{LOOKING}host name: "
+    typist.finds(then="7\nmaple\n")
+    assert ask_for_host(look_around=True) == "maple"
+    hint = "there is no list to choose from: say a host name\n"
+    assert typist.said == f"{LOOKING}host name: {hint}host name: "
 
 
 def test_a_search_that_is_not_possible_is_none(typist: Typist) -> None:

@@ -275,7 +275,7 @@ class Process:
             async for event in session.events():
                 match event:
                     case Message(str(body), _, number, at):
-                        add(Shown(now(), name, number, at, body, bool(event.own)))
+                        add(Shown(now(), name, number, at, body, event.own))
                         if self._person.reading_pause:
                             await asyncio.sleep(self._person.reading_pause)
                     case Gap(first, last):

@@ -4,8 +4,8 @@ One long-lived inline application owns the bottom of the terminal: our own lines
 in the room yet, the input, a bar. Everything else is printed above it by one task
 (`console_printer.py`) and then belongs to the terminal: its scrollback, selection and copying.
 
-Here are the application, the room that one looks at, and how one comes into others and leaves.
-`console_room.py` has what happens in a room, `console_input.py` what is typed, `commands.py` the
+Here are the application, its beginning and its end. `console_rooms.py` has the rooms that one is
+in, `console_room.py` what happens in one, `console_input.py` what is typed, `commands.py` the
 commands, `console_layout.py` the bottom of the terminal, `render.py` lays out what is printed, and
 `console_terminal.py` changes what must be changed of prompt_toolkit's terminal.
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
 
@@ -34,22 +33,17 @@ from socketchat.cli.console_input import ConsoleInput
 from socketchat.cli.console_keys import make_bindings
 from socketchat.cli.console_layout import STYLE, make_layout
 from socketchat.cli.console_printer import Printer
-from socketchat.cli.console_room import ChatSession, ConsoleRoom
+from socketchat.cli.console_room import LEAVE_TIMEOUT, ChatSession, ConsoleRoom
+from socketchat.cli.console_rooms import ConsoleRooms, raise_first
 from socketchat.cli.console_sending import MAX_PENDING, Line
 from socketchat.cli.console_terminal import make_input, make_output
-from socketchat.cli.failures import Failure
 from socketchat.cli.ignoring import Ignored
-from socketchat.cli.places import Place, Places
-from socketchat.cli.render import Row, View, notice_rows, other_name_words, rule_row
+from socketchat.cli.render import Row, View, notice_rows
 from socketchat.cli.rooms import Rooms
-from socketchat.cli.target import BAD_ROOM, can_be_named
-from socketchat.errors import HandshakeError, SessionClosed
 from socketchat.text import clean_name
 
 __all__ = ["ChatSession", "Console"]
 
-#: Seconds for which one who leaves waits for what was just typed.
-LEAVE_TIMEOUT = 2.0
 #: Seconds between two looks at what the bar shows.
 BAR_INTERVAL = 1.0
 
@@ -102,7 +96,6 @@ class Console:
         self.clock = clock
         self.ignored = Ignored()
         self.rooms = rooms
-        self._places = Places(directory / "places.json") if directory is not None else None
         self._input = input or make_input()
         self._output = output or make_output()
         self._leaving_words = leaving
@@ -114,8 +107,15 @@ class Console:
         self._bar_shown: Row = []
         completer = ChatCompleter(self.people, self._room_names, lambda: self.ignored.names)
         self._typed = ConsoleInput(self, self._input, completer, directory)
+        self._app = self._make_app(color=color)
+        self._printer = Printer(self._app)
+        self._attention = Attention(self._output, asyncio.get_running_loop().time)
+        self._app.key_processor.before_key_press += lambda _: self._attention.answer()
+        self._entered = ConsoleRooms(session, self, self._typed, rooms, directory)
+
+    def _make_app(self, *, color: bool) -> Application[None]:
         buffer = self._typed.buffer
-        self._app: Application[None] = Application(
+        return Application(
             layout=make_layout(buffer, self._output, pending=self._pending, toolbar=self._bar_text),
             key_bindings=make_bindings(self, buffer),
             style=STYLE,
@@ -129,51 +129,40 @@ class Console:
             input=self._input,
             output=self._output,
         )
-        self._printer = Printer(self._app)
-        self._attention = Attention(self._output, asyncio.get_running_loop().time)
-        self._app.key_processor.before_key_press += lambda _: self._attention.answer()
-        self._first = self._active = ConsoleRoom(session, self)
-        #: The rooms that one is in, in the order of their numbers.
-        self._here = [self._active]
-        #: Tasks of rooms, by the names that were asked for; that of the first by nothing.
-        self._sitting: dict[str, asyncio.Task[None]] = {}
-        #: The room that was asked for last.
-        self._wanted = ""
-        self._failed: list[asyncio.Task[None]] = []
 
     # ---- for the command around it, and for slash commands ----
 
     @property
     def session(self) -> ChatSession:
         """The session of the room that one looks at."""
-        return self._active.session
+        return self._entered.active.session
 
     @property
     def sessions(self) -> Sequence[ChatSession]:
         """The sessions of all rooms that one is in, the one that one looks at first."""
-        others = [room.session for room in self._here if room is not self._active]
+        others = [room.session for room in self._entered.here if room is not self._entered.active]
         return [self.session, *others]
 
     def sits_in(self, room: str) -> bool:
         """Tell whether one is in a room."""
-        return any(one.session.room == room for one in self._here)
+        return any(one.session.room == room for one in self._entered.here)
 
     def notice(self, text: str) -> None:
         """Print a line that is no message; before `run` and after it too."""
-        self._print(notice_rows(text, View(self.columns)))
+        self.print_rows(notice_rows(text, View(self.columns)))
 
     def say(self, text: str, to: str = "") -> None:
         """Send a message, to everyone in the room or to one member."""
-        if not self._active.sending.add(text, to):
+        if not self._entered.active.sending.add(text, to):
             self.notice(f"{MAX_PENDING} lines wait to be sent: this one was not taken")
 
     def ask(self, name: str, question: Question) -> None:
         """Have something done that takes a while, and print what comes of it."""
-        self._active.ask(name, question)
+        self._entered.active.ask(name, question)
 
     def people(self) -> Mapping[str, str]:
         """Return who is known to be in the room: names, and fingerprints of keys or nothing."""
-        return self._active.people()
+        return self._entered.active.people()
 
     def exit(self) -> None:
         """Let `run` return, without waiting for anything; calling it again does nothing.
@@ -187,7 +176,7 @@ class Console:
 
         It waits `LEAVE_TIMEOUT` at most, and not at all for rooms whose links are lost.
         """
-        waiting = any(room.online and room.sending.unsettled() for room in self._here)
+        waiting = any(room.online and room.sending.unsettled() for room in self._entered.here)
         if self._leaving.is_set() or not waiting:
             self.exit()
         self._leaving.set()
@@ -203,9 +192,7 @@ class Console:
         assert not self._started, "a console runs once"
         self._started = True
         await self._typed.read_history()
-        if self._places is not None:
-            await asyncio.to_thread(self._places.load)
-            self._first.seen = self._seen(self._first.session)
+        await self._entered.read_places()
         self._attention.start()
         self.notice(self._banner())
         with create_app_session(input=self._input, output=self._output):
@@ -213,27 +200,27 @@ class Console:
             app = asyncio.create_task(self._app.run_async(set_exception_handler=False))
             printer = asyncio.create_task(self._printer.run())
             self._running = True
-            self._attention.look_at(self._active.name)
-            sitting = self._sitting[""] = asyncio.create_task(self._sit_first())
+            self._attention.look_at(self._entered.active.name)
+            self._entered.start()
             workers = [
                 asyncio.create_task(self._leave_in_time()),
                 asyncio.create_task(self._watch_bar()),
             ]
-            sitting.add_done_callback(lambda _: self._look_if_over())
             for task in (app, printer, *workers):
                 task.add_done_callback(lambda _: self.exit())
             try:
                 await self._over.wait()
             finally:
                 await self._end(app, printer, workers)
-        _raise_first([app, printer], but=(EOFError, OSError))  # the terminal went away
-        _raise_first([*workers, sitting, *self._failed])
+        raise_first([app, printer], but=(EOFError, OSError))  # the terminal went away
+        raise_first(workers)
+        self._entered.raise_failure()
 
     # ---- beginning and end ----
 
     def _banner(self) -> str:
         who = clean_name(self.session.nick) if self.session.nick else "you"
-        where = f" in {self._active.name}" if self._active.name else ""
+        where = f" in {self._entered.active.name}" if self._entered.active.name else ""
         return f"{who}{where}: Enter sends, /help tells more, Ctrl-D {self._leaving_words}"
 
     async def _end(
@@ -242,199 +229,52 @@ class Console:
         printer: asyncio.Task[None],
         workers: list[asyncio.Task[None]],
     ) -> None:
-        sitting = list(self._sitting.values())
         try:
             await self._typed.edited()
-            for task in (*workers, *sitting):
-                task.cancel()
-            _, slow = await asyncio.wait([*workers, *sitting], timeout=LEAVE_TIMEOUT)
-            for room in self._here:
-                if room is not self._first and slow:
-                    room.session.abort()  # its server does not answer
-            await asyncio.wait([*workers, *sitting])
-            self._end_rooms()
-            if self._places is not None:
-                await asyncio.to_thread(self._places.save)
+            await self._entered.end()
             self._printer.close()
             await asyncio.wait([printer])
         finally:  # also when cancelled again: the terminal is restored
             self._typed.end_editor()
-            for task in (*workers, *sitting):
-                task.cancel()
+            self._entered.cancel()
+            for worker in workers:
+                worker.cancel()
             self._printer.close()
             if self._app.is_running and not self._app.is_done:
                 self._app.exit()
-            await asyncio.wait([app, printer])
+            await asyncio.wait([app, printer, *workers])
             self._running = False
         if not printer.cancelled() and printer.exception() is None:
             self._printer.print_rest()
             self._attention.stop()
 
-    def _end_rooms(self) -> None:
-        """Say what is left to say in each room, and note up to where was read."""
-        active = self._active
-        active.draft = self._typed.text
-        for room in [active, *(room for room in self._here if room is not active)]:
-            self._print_rest(room)
-
     async def _leave_in_time(self) -> None:
         await self._leaving.wait()
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT):
-                for room in list(self._here):
+                for room in list(self._entered.here):
                     if room.online:
                         await room.sending.idle()
         except TimeoutError:
             pass  # what is left will be named
 
-    def _seen(self, session: ChatSession) -> Place | None:
-        if self._places is None or self.rooms is None or not session.room:
-            return None
-        return self._places.find(self.rooms.label(session.room))
-
-    def _print_rest(self, room: ConsoleRoom) -> None:
-        """Print what a room that is left has held, and what it still has to say."""
-        room.close()
-        if room.draft.strip():
-            self.put(room, room.own_rows(room.draft, "not sent"))
-        if room is not self._active and room.held.rows:
-            self._print([rule_row(room.name, View(self.columns), "class:rule.room")])
-            self._print_held(room)
-        if self._places is not None and self.rooms is not None and room.session.room:
-            self._places.note(self.rooms.label(room.session.room), room.shown)
-
-    def _print_held(self, room: ConsoleRoom) -> None:
-        rows, then = room.held.take(room.held.rows + 1)
-        self._print(rows, then=lambda: [done() for done in then])
-
     # ---- rooms ----
 
     def join(self, room: str) -> None:
         """Take part in another room as well, and look at it."""
-        name = " ".join(room.split())
-        here = [one for one in self._here if one.session.room == name]
-        if here:
-            self._look_at(here[0])
-        elif self.rooms is None:
-            self.notice("there are no other rooms here")
-        elif not can_be_named(name):
-            self.notice(f"/join: {BAD_ROOM}")
-        elif name in self._sitting:
-            self.notice(f"{clean_name(name)} is being opened already")
-        else:
-            self._wanted = name
-            task = self._sitting[name] = asyncio.create_task(self._visit(self.rooms, name))
-            task.add_done_callback(lambda task: self._visited(name, task))
+        self._entered.join(room)
 
     def part(self, room: str = "") -> None:
         """Leave a room, or the one that one looks at; with the last one, leave altogether."""
-        leaving = [one for one in self._here if one.session.room == room] or [self._active]
-        if room and leaving[0].session.room != room:
-            self.notice(f"you are not in {clean_name(room)}")
-        elif len(self._here) == 1:
+        if not self._entered.part(room):
             self.leave()
-        else:
-            leaving[0].left.set()
 
     def look_at_number(self, number: int) -> None:
         """Look at the room of a number, from 1."""
-        if number <= len(self._here):
-            self._look_at(self._here[number - 1])
+        self._entered.look_at_number(number)
 
-    async def _visit(self, rooms: Rooms, name: str) -> None:
-        """Take part in another room until it is left or its session ends."""
-        asked = self.session.nick
-        try:
-            async with rooms.join(name, asked) as session:
-                room = ConsoleRoom(session, self, seen=self._seen(session))
-                self._here.append(room)
-                self._come_into(room, is_wanted=name == self._wanted)
-                if other := other_name_words(asked, session.nick):
-                    room.notice(other)
-                await self._sit(room)
-        except (Failure, SessionClosed, HandshakeError, OSError) as exc:
-            self.notice(f"{clean_name(name)}: {exc}")
-
-    def _come_into(self, room: ConsoleRoom, *, is_wanted: bool) -> None:
-        """Look at a new room, unless something is being typed that is meant for another."""
-        if self._typed.text or self._typed.is_editing or not is_wanted:
-            room.look_away()
-            self.notice(f"{room.name} is open: Alt-{len(self._here)} looks at it")
-        else:
-            self._look_at(room)
-
-    def _visited(self, name: str, task: asyncio.Task[None]) -> None:
-        del self._sitting[name]
-        if not task.cancelled() and task.exception() is not None:
-            self._failed.append(task)
-            self.exit()
-        self._look_if_over()
-
-    async def _sit_first(self) -> None:
-        """Take part in the first room, whose session is closed here only if others go on."""
-        await self._sit(self._first)
-        if self._first not in self._here:
-            if self._first.session.unacknowledged:
-                self._first.session.abort()  # it was waited for
-            await self._first.session.close()
-
-    async def _sit(self, room: ConsoleRoom) -> None:
-        """Take part in a room until one leaves it or its session ends."""
-        workers = room.workers()
-        workers.append(asyncio.create_task(room.run()))
-        leaving = asyncio.create_task(self._left(room))
-        try:
-            await asyncio.wait([*workers, leaving], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (*workers, leaving):
-                task.cancel()
-            await asyncio.wait([*workers, leaving])
-        _raise_first(workers)
-        self._leave_room(room)
-
-    @staticmethod
-    async def _left(room: ConsoleRoom) -> None:
-        """Wait until a room is left, and what was said there confirmed, as in `leave`."""
-        await room.left.wait()
-        if room.online:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LEAVE_TIMEOUT):
-                    await room.sending.idle()
-
-    def _leave_room(self, room: ConsoleRoom) -> None:
-        """Look at another room instead of one that was left; with the last, the console ends."""
-        others = [one for one in self._here if one is not room]
-        if not others:
-            self.exit()
-            return
-        if room is not self._active:
-            self._print_rest(room)
-            self._print([rule_row(self._active.name, View(self.columns), "class:rule.room")])
-            self._here.remove(room)
-            self.redraw()
-            return
-        room.draft = self._typed.text
-        self._print_rest(room)
-        self._typed.put("")
-        self._here.remove(room)
-        self._look_at(others[0])
-
-    def _look_if_over(self) -> None:
-        """End with the last room."""
-        if all(task.done() for task in self._sitting.values()):
-            self.exit()
-
-    def _look_at(self, room: ConsoleRoom) -> None:
-        """Look at a room, and print what it has held."""
-        if room is self._active:
-            return
-        self._active.look_away()
-        self._active.draft = self._typed.text
-        self._active = room
-        self._typed.put(room.draft)
-        self._print([rule_row(room.name, View(self.columns), "class:rule.room")])
-        self._print_held(room)
-        room.look_at()
+    def looks_at(self, room: ConsoleRoom) -> None:
+        """Take notice that one looks at another room."""
         self._attention.look_at(room.name)
         self.redraw()
 
@@ -454,15 +294,15 @@ class Console:
         may_fold: bool = False,
     ) -> None:
         """Print rows of the room that one looks at; have others hold them."""
-        if room is self._active:
-            self._print(rows, then=then)
+        if room is self._entered.active:
+            self.print_rows(rows, then=then)
         else:
             room.held.put(rows, then=then, may_fold=may_fold)
             self.redraw()
 
     async def ready(self, room: ConsoleRoom) -> None:
         """Wait while too much waits to be printed."""
-        if room is self._active:
+        if room is self._entered.active:
             room.unread = 0
             await self._printer.ready()
 
@@ -474,7 +314,8 @@ class Console:
         """Call whoever is at the terminal."""
         self._attention.call()
 
-    def _print(self, rows: Iterable[Row], *, then: Callable[[], object] | None = None) -> None:
+    def print_rows(self, rows: Iterable[Row], *, then: Callable[[], object] | None = None) -> None:
+        """Print rows, whatever one looks at."""
         if self._running:
             self._printer.put(rows, then=then)
         else:
@@ -490,7 +331,7 @@ class Console:
     def take(self, text: str) -> bool:
         """Take what was typed; False if it stays in the input."""
         said = interpret(self, text)
-        if said is not None and not self._active.sending.add(said):
+        if said is not None and not self._entered.active.sending.add(said):
             self.notice(f"{MAX_PENDING} lines wait to be sent: this one stays in the input")
             return False
         return True
@@ -498,7 +339,7 @@ class Console:
     def typing(self) -> None:
         """Let the others in the room know that one is typing."""
         if self._running:
-            self._active.type()
+            self._entered.active.type()
 
     def is_kept(self, text: str) -> bool:
         """Tell whether what was typed may be kept for the next time."""
@@ -511,35 +352,20 @@ class Console:
 
     def edit(self) -> None:
         """Open what is typed in an editor, for the room that one looks at now."""
-        room = self._active
-        self._typed.edit(lambda text: self._edited(room, text))
-
-    def _edited(self, room: ConsoleRoom, text: str) -> None:
-        if room is self._active:
-            self._typed.put(text)
-        else:
-            room.draft = text
+        self._entered.edit()
 
     def clear(self) -> None:
         """Clear the screen."""
         self._printer.clear()
 
     def _room_names(self) -> list[str]:
-        known = {room.name for room in self._here if room.name}
-        if self._places is not None and self.rooms is not None:
-            here = self.rooms.label("")
-            known |= {
-                clean_name(label.removeprefix(here))
-                for label in self._places.labels
-                if label.startswith(here)
-            }
-        return sorted(known)
+        return self._entered.names()
 
     # ---- what stands at the bottom ----
 
     def _pending(self) -> list[Line]:
         # Only what the session has: with an outbox in a file, that survives a kill.
-        lines = self._active.sending.pending
+        lines = self._entered.active.sending.pending
         return [line for line in lines if line.number or line.reported]
 
     def _bar_text(self) -> Row:
@@ -549,9 +375,9 @@ class Console:
     def _bar(self) -> Row:
         if question := self._typed.question:
             return bar_row([Part(question, 1, "class:toolbar.offline")], self.columns)
-        parts = self._active.parts(is_leaving=self._leaving.is_set())
-        if len(self._here) > 1:
-            parts = [*room_parts(self._here, self._active), *parts[1:]]
+        parts = self._entered.active.parts(is_leaving=self._leaving.is_set())
+        if len(self._entered.here) > 1:
+            parts = [*room_parts(self._entered.here, self._entered.active), *parts[1:]]
         return bar_row(parts, self.columns)
 
     async def _watch_bar(self) -> None:
@@ -560,10 +386,3 @@ class Console:
             await asyncio.sleep(BAR_INTERVAL)
             if self._bar() != self._bar_shown:
                 self.redraw()
-
-
-def _raise_first(tasks: list[asyncio.Task[None]], but: tuple[type[Exception], ...] = ()) -> None:
-    errors = [task.exception() for task in tasks if task.done() and not task.cancelled()]
-    for error in errors:
-        if error is not None and not isinstance(error, but):
-            raise error

@@ -54,10 +54,12 @@ from socketchat.events import (
 )
 from socketchat.text import clean_name, width
 
-__all__ = ["ChatSession", "ConsoleRoom", "Desk"]
+__all__ = ["LEAVE_TIMEOUT", "ChatSession", "ConsoleRoom", "Desk"]
 
 #: Events handled before everything else, keys above all, gets its turn.
 EVENTS_PER_TURN = 20
+#: Seconds for which one who leaves waits for what was just typed.
+LEAVE_TIMEOUT = 2.0
 #: Seconds between two looks at how long the way to the server takes.
 PING_INTERVAL = 15.0
 #: Seconds without an answer after which the bar says so.
@@ -316,7 +318,7 @@ class ConsoleRoom:
         if message.own:
             self.shown = Place(message.at, message.number)
             self._mark_day(message.at)
-            if not self.sending.came_back(message.own, message.at):
+            if not self.sending.came_back(message.own_number, message.at):
                 self.show_earlier(message)  # said before, and read again: the room has begun anew
             return
         if self._desk.ignored.hides(message.sender, message.key):
