@@ -271,14 +271,18 @@ class MemoryNetwork:
     Attributes:
         server: Who is called; None refuses every connection.
         links: Every link so far, the client at its near end.
+        at: Servers that are found at an address of their own, `host:port`.
         dialled: The time of every attempt.
+        called: Whom it was to, as `host:port`.
         prepare: Called with each new link.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.server: MemoryServer | None = None
         self.links: list[MemoryLink] = []
+        self.at: dict[str, MemoryServer] = {}
         self.dialled: list[float] = []
+        self.called: list[str] = []
         self.latency = 0.0
         self._raw: asyncio.Queue[Wire] | None = None
         self.prepare: Callable[[MemoryLink], object] = lambda link: None
@@ -286,18 +290,20 @@ class MemoryNetwork:
         # The delays between attempts shall be the same at every run.
         monkeypatch.setattr("socketchat.client.random.uniform", random.Random(7).uniform)
 
-    async def _open(self, *_: object) -> Streams:
+    async def _open(self, host: str, port: int, *_: object) -> Streams:
         self.dialled.append(now())
+        self.called.append(f"{host}:{port}")
         await asyncio.sleep(0)
-        if self.server is None and self._raw is None:
+        server = self.at.get(self.called[-1], self.server)
+        if server is None and self._raw is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         link = stream_pair(latency=self.latency)
         self.links.append(link)
         self.prepare(link)
         if self._raw is not None:
             self._raw.put_nowait(Wire(*link.far))
-        elif self.server is not None:
-            self.server.call(link)
+        elif server is not None:
+            server.call(link)
         return directed(link.near)
 
     @asynccontextmanager
@@ -307,6 +313,18 @@ class MemoryNetwork:
         """Put a server there."""
         async with MemoryServer(handler, **options) as self.server:
             yield self.server
+
+    @asynccontextmanager
+    async def serve_at(
+        self, address: str, handler: Handler = echo, **options: Any
+    ) -> AsyncIterator[MemoryServer]:
+        """Put a server at an address of its own, `host:port`; at the end nobody is there."""
+        async with MemoryServer(handler, **options) as server:
+            self.at[address] = server
+            try:
+                yield server
+            finally:
+                self.at.pop(address, None)
 
     def answer_yourself(self, *, no_more: bool = False) -> asyncio.Queue[Wire]:
         """Have the test play the server's part from now on, for the callers it takes from here."""

@@ -1,7 +1,8 @@
 """`connect`: open a session with a server, check who it is, and keep it connected.
 
 The link is opened here and handed to the session (`session.py`); when it is lost, here it is opened
-again. Whom to trust is decided in `trust/`.
+again. Which of several servers has its turn is kept in `servers.py`, whom to trust is decided in
+`trust/`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 import random
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,13 +24,11 @@ from socketchat.errors import (
     CloseCode,
     HandshakeError,
     HandshakeRefused,
-    UnsupportedVersion,
-    UntrustedPeer,
 )
-from socketchat.fingerprint import is_pin
 from socketchat.link import Link
 from socketchat.messages import MAX_INVITE, check_names
 from socketchat.options import DEFAULT_PORT, OptionArgs, Options
+from socketchat.servers import Host, Place, Rota, Trust, places_of
 from socketchat.session import Session, Side, microseconds_of
 from socketchat.streams import open_streams
 from socketchat.trust.device import Device
@@ -37,7 +37,6 @@ from socketchat.trust.known_hosts import (
     KnownHosts,
     check_server,
     default_directory,
-    host_and_port,
 )
 from socketchat.trust.tls import client_context
 
@@ -54,12 +53,12 @@ _log = logging.getLogger("socketchat.client")
 
 
 def connect(
-    host: str,
+    host: str | Sequence[Host],
     port: int = DEFAULT_PORT,
     *,
     room: str | None = None,
     nick: str | None = None,
-    trust: str | ssl.SSLContext = "strict",
+    trust: Trust | Sequence[Trust] = "strict",
     known_hosts: Path | None = None,
     tls: bool = True,
     reconnect: bool = True,
@@ -70,22 +69,31 @@ def connect(
     invite: str | None = None,
     **options: Unpack[OptionArgs],
 ) -> Opening[Session]:
-    """Open a session with the server at `host`.
+    """Open a session with the server at `host`, or with one of several.
 
     Await it, or enter it with `async with`, which closes the session at the end. The session stays
     the same one through lost links: it connects again, with delays from 0.2 s doubling to 20 s with
     full jitter, and what was not acknowledged is sent again.
 
+    Several servers, which serve the same rooms, are called in turn: at first until one lets us in,
+    and when the link is lost from the one behind the last on, all of them between two delays. Who
+    cannot be trusted, or refuses for good, is passed over with a warning in the log: one server out
+    of order shall not keep us from the others. If none lets us in, the most serious error is
+    raised, with what each of them said in its notes; and a session that is lost ends once all of
+    them have refused for good. `Session.peer` tells at which of them it is.
+
     Cancellation: leaves nothing behind.
 
     Args:
-        host: A name or an address.
-        port: A TCP port.
+        host: A name or an address; or several servers, each as `"host"`, `"host:port"`,
+            `"[::1]:7625"` or `(host, port)`.
+        port: A TCP port; of several servers, that of those that have none of their own.
         room: The room to ask for; None is the server's first.
         nick: The name to go by; None leaves it to the server.
         trust: `strict`, the server's key must be in `known_hosts`; `accept-new`, the key of a
             server that is not there yet is added; a pin, `SHA256:...`; or an `ssl.SSLContext`, for
-            a server with a public certificate.
+            a server with a public certificate. It holds for all servers; or it is a sequence with
+            an item for each.
         known_hosts: The file of known hosts; None is the user's own.
         tls: False speaks in the clear, as the server must too.
         reconnect: False ends the session when its link is lost.
@@ -107,19 +115,16 @@ def connect(
         HandshakeError: It is no socketchat server, or one of another version.
         ValueError: An argument is out of range.
     """
-    if isinstance(trust, str) and trust not in ("strict", "accept-new") and not is_pin(trust):
-        raise ValueError(f'trust must be "strict", "accept-new" or "SHA256:...": {trust!r}')
+    places = places_of(host, port, trust)
     check_names(nick or "", room or "")
     if history < 0:
         raise ValueError(f"history must be 0 or more messages: {history!r}")
     if len(invite or "") > MAX_INVITE:
         raise ValueError(f"an invite's token has at most {MAX_INVITE} characters")
     dialer = Dialer(
-        host=host,
-        port=port,
+        rota=Rota(places),
         nick=nick or "",
         room=room or "",
-        trust=trust,
         known_hosts=known_hosts,
         tls=tls,
         reconnect=reconnect,
@@ -137,11 +142,9 @@ def connect(
 class Dialer:
     """Opens the links of one session, the first and all later ones."""
 
-    host: str
-    port: int
+    rota: Rota
     nick: str
     room: str
-    trust: str | ssl.SSLContext
     known_hosts: Path | None
     tls: bool
     reconnect: bool
@@ -161,7 +164,7 @@ class Dialer:
             resumable=self.reconnect,
             outbox=self.outbox,
         )
-        session.run(self._keep(session, await self._dial(session)))
+        session.run(self._keep(session, await self._call(session)))
         return session
 
     async def _keep(self, session: Session, link: Link | None) -> None:
@@ -175,7 +178,7 @@ class Dialer:
                     await asyncio.wait([noting])
                 link = await self._reopen(session)
         except Exception as exc:  # noqa: BLE001 - nobody awaits this task: the session must tell
-            _log.exception("the session with %s failed", self.host)
+            _log.exception("the session with %s failed", self.rota)
             session.end(Close(CloseCode.INTERNAL_ERROR, "internal error"), exc)
 
     async def _reopen(self, session: Session) -> Link | None:
@@ -185,41 +188,50 @@ class Dialer:
         while not await session.closed_within(random.uniform(0, delay)):  # noqa: S311
             delay = min(2 * delay, MAX_DELAY)
             try:
-                return await self._dial_again(session)
+                return await self._call_again(session)
             except (OSError, HandshakeError) as exc:
-                _log.info("could not come back to %s: %s", self.host, exc)
-                if not _is_passing(exc):
+                _log.info("could not come back to %s: %s", self.rota, exc)
+                if self.rota.is_over:
                     session.end(_close_for(exc), exc)
         return None
 
-    async def _dial_again(self, session: Session) -> Link:
-        """Open one link; the end of the session, which waits for nobody, cancels that."""
+    async def _call_again(self, session: Session) -> Link:
+        """Call each server once; the end of the session, which waits for nobody, cancels that."""
         task = asyncio.current_task()
         assert task is not None
         session.on_end = lambda: None if session.linked else task.cancel()
         try:
-            return await self._dial(session)
+            return await self._call(session)
         finally:
             session.on_end = None
 
-    async def _dial(self, session: Session) -> Link:
+    async def _call(self, session: Session) -> Link:
+        """Call each server once, until one lets us in; open a link to that."""
+        for place in self.rota.round():
+            try:
+                return await self._dial(session, place)
+            except (OSError, HandshakeError) as exc:
+                self.rota.pass_over(place, exc)
+        raise self.rota.worst()
+
+    async def _dial(self, session: Session, place: Place) -> Link:
         """Open one link and go through the greeting."""
         time = asyncio.timeout(self.options.open_timeout)
         try:
             async with time:
-                return await self._open_link(session)
+                return await self._open_link(session, place)
         except TimeoutError as exc:
             if not time.expired():
                 raise  # the kernel's own, which says what it is
             seconds = self.options.open_timeout
-            raise TimeoutError(f"no session with {self.host} within {seconds:g} s") from exc
+            raise TimeoutError(f"no session with {place.host} within {seconds:g} s") from exc
 
-    async def _open_link(self, session: Session) -> Link:
+    async def _open_link(self, session: Session, place: Place) -> Link:
         reader, writer = await open_streams(
-            self.host, self.port, self._context(), self._server_hostname()
+            place.host, place.port, self._context(place), self._server_hostname(place)
         )
         try:
-            pin = await self._check(writer)
+            pin = await self._check(writer, place)
             protocol = session.client_protocol(
                 nick=self.nick,
                 room=self.room,
@@ -230,18 +242,20 @@ class Dialer:
                 invite=self.invite,
             )
             link = Link(reader, writer, protocol)
-            await session.greet_server(link, pin)
+            await session.greet_server(link, pin, place.name)
         except BaseException:
             writer.transport.abort()
             raise
+        self.rota.settle(place)
         return link
 
     async def _note_next_key(self, session: Session) -> None:
         """Remember which key the server will have next, or that it keeps the one that it has."""
         pin = session.peer.key
-        if not pin or isinstance(self.trust, ssl.SSLContext):
+        place = self.rota.current
+        if not pin or isinstance(place.trust, ssl.SSLContext):
             return
-        host = host_and_port(self.host, self.port)
+        host = place.name
         try:
             await asyncio.to_thread(lambda: self._known().announce(host, session.next_pin, by=pin))
         except OSError as exc:
@@ -251,47 +265,32 @@ class Dialer:
         """Return whom we know; in a thread, since the first time it takes long to find the file."""
         return KnownHosts(self.known_hosts or default_directory() / "known_hosts")
 
-    def _context(self) -> ssl.SSLContext | None:
+    def _context(self, place: Place) -> ssl.SSLContext | None:
         if not self.tls:
             return None
-        return self.trust if isinstance(self.trust, ssl.SSLContext) else client_context()
+        return place.trust if isinstance(place.trust, ssl.SSLContext) else client_context()
 
-    def _server_hostname(self) -> str | None:
+    def _server_hostname(self, place: Place) -> str | None:
         # An address in brackets, or with a zone, is no server name; with a pin none is needed.
         if not self.tls:
             return None
-        return self.host if isinstance(self.trust, ssl.SSLContext) else ""
+        return place.host if isinstance(place.trust, ssl.SSLContext) else ""
 
-    async def _check(self, writer: asyncio.StreamWriter) -> str:
+    async def _check(self, writer: asyncio.StreamWriter, place: Place) -> str:
         """Check the server's key, before anything is written; return its pin."""
         if not self.tls:
             return ""
         certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        return await asyncio.to_thread(self._check_key, certificate)
+        return await asyncio.to_thread(self._check_key, certificate, place)
 
-    def _check_key(self, certificate: bytes) -> str:
+    def _check_key(self, certificate: bytes, place: Place) -> str:
         """Check the key in a DER certificate, and return its pin; in a thread."""
         pin = pin_of(certificate)  # the first time it takes long
-        if isinstance(self.trust, ssl.SSLContext):
+        if isinstance(place.trust, ssl.SSLContext):
             return pin
-        host = host_and_port(self.host, self.port)
-        if check_server(self.trust, self._known(), host, pin):
-            _log.info("%s is new here; its key %s is remembered", host, pin)
+        if check_server(place.trust, self._known(), place.name, pin):
+            _log.info("%s is new here; its key %s is remembered", place.name, pin)
         return pin
-
-
-def _is_passing(exc: OSError | HandshakeError) -> bool:
-    """Tell whether it may go better at the next attempt."""
-    match exc:
-        case HandshakeRefused():
-            return CloseCode.is_temporary(exc.code)
-        case UntrustedPeer() | UnsupportedVersion() | ssl.SSLCertVerificationError():
-            return False
-        case OSError(filename=str()):
-            return False  # the file of known hosts
-        case _:
-            # Another program at the port, for a moment, or the network away.
-            return True
 
 
 def _close_for(exc: Exception) -> Close:

@@ -182,12 +182,16 @@ class UntrustedPeer(HandshakeError):
     Attributes:
         fingerprint: The key that the server showed, as `SHA256:...`.
         reason: Why it is not trusted.
+        host: The server as it was called, `host:port`, or empty.
     """
 
-    def __init__(self, message: str, *, fingerprint: str, reason: UntrustedBecause) -> None:
+    def __init__(
+        self, message: str, *, fingerprint: str, reason: UntrustedBecause, host: str = ""
+    ) -> None:
         super().__init__(message)
         self.fingerprint = fingerprint
         self.reason = reason
+        self.host = host
 
 
 class InvalidInvite(SocketChatError, ValueError):

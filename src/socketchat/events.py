@@ -160,8 +160,14 @@ class LinkLost(msgspec.Struct, frozen=True):
     code: int | None = None
 
 
-class LinkRestored(msgspec.Struct, frozen=True):
-    """The link is back; what waited has been sent again, in order."""
+class LinkRestored(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """The link is back; what waited has been sent again, in order.
+
+    Attributes:
+        server: At which server, as `host:port`, if it is another one than before; else empty.
+    """
+
+    server: str = ""
 
 
 class Restarted(msgspec.Struct, frozen=True):

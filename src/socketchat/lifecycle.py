@@ -215,12 +215,13 @@ class SessionLifecycle:
             prove=None if device is None else lambda nonce: device.prove(pin, nonce, lanes.lane),
         )
 
-    async def greet_server(self, link: Link, key: str = "") -> None:
+    async def greet_server(self, link: Link, key: str = "", host: str = "") -> None:
         """Go through the greeting as a client, and on over `link`, which `drive` then waits for.
 
         Args:
             link: A new link.
             key: The pin of the server's key.
+            host: The server as it was called, `host:port`.
 
         Raises:
             HandshakeError: See `Link.greet_server`.
@@ -229,12 +230,13 @@ class SessionLifecycle:
         welcome = welcomed.welcome
         self.nick, self.room = welcome.nick, welcome.room
         self.has_log, self.head = welcome.floor > 0, welcome.head
-        self.peer = Peer(greeted.greeting.server, key, link.address)
+        moved_to = host if host != self.peer.host else ""
+        self.peer = Peer(greeted.greeting.server, key, link.address, host)
         if self.state is SessionState.CONNECTING or welcomed.resumed.restarted:
             self.earlier = range(welcome.after[0] + 1, welcome.head + 1)
         announced = welcome.next_key
         self.next_pin = pin_of_digest(announced) if len(announced) == DIGEST_SIZE else ""
-        self._attach(link, welcomed.resumed, rest)
+        self._attach(link, welcomed.resumed, rest, moved_to)
 
     def welcome(
         self, link: Link, hello: wire.Hello, nick: str, room: str, key: bytes = b""
@@ -261,7 +263,9 @@ class SessionLifecycle:
         self.nick, self.room = nick, room
         self.peer = Peer(nick, fingerprint_of(key), link.address)
 
-    def _attach(self, link: Link, resumed: Resumed, events: list[CoreEvent]) -> None:
+    def _attach(
+        self, link: Link, resumed: Resumed, events: list[CoreEvent], moved_to: str = ""
+    ) -> None:
         if self._error is not None:
             link.cut("the session has ended")
             return
@@ -286,7 +290,7 @@ class SessionLifecycle:
             self._inbox.put([Restarted()])
         if was_lost:
             self._log.info("link restored")
-            self._inbox.put([LinkRestored()])
+            self._inbox.put([LinkRestored(moved_to)])
         if resumed.missed is not None:
             self._inbox.put([Gap(*resumed.missed)])
         link.start(functools.partial(self._handle_all, link), events)

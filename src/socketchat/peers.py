@@ -16,11 +16,14 @@ class Peer(Struct, frozen=True):
         nick: A server's own name, or the one that a client goes by.
         key: The fingerprint of its key, or empty.
         address: Where it is, as `host:port`, or empty.
+        host: Of a server that was called: by which name, as `host:port`; else empty. Of several
+            servers that a session may be at, it is the one at which it is.
     """
 
     nick: str = ""
     key: str = ""
     address: str = ""
+    host: str = ""
 
 
 class Prover(Protocol):

@@ -18,7 +18,7 @@ from socketchat.cli.failures import ExitCode, Failure
 from socketchat.peers import Peer
 from socketchat.trust.identity import Identity
 from socketchat.trust.invites import Invite, make_token
-from socketchat.trust.known_hosts import KnownHosts
+from socketchat.trust.known_hosts import KnownHosts, host_and_port
 
 IDENTITY = Identity.generate()
 TOKEN = make_token(IDENTITY.key, room="tea", expires=2_000_000_000, token_id=bytes(16))
@@ -86,6 +86,10 @@ def test_outboxes_are_where_the_data_is() -> None:
         ({"target": INVITE, "no_tls": True}, "--no-tls does not go with an invite"),
         ({"target": INVITE, "fingerprint": OTHER}, "--fingerprint is not the key in the invite"),
         ({"target": INVITE + "="}, "incomplete"),
+        ({"target": "localhost,maple", "no_tls": True}, "--no-tls is for this machine only"),
+        ({"target": "maple,oak", "fingerprint": f"{PIN},"}, "--fingerprint wants SHA256"),
+        ({"target": "maple,oak", "fingerprint": f"{PIN},{PIN},{PIN}"}, "one for each"),
+        ({"target": "maple", "fingerprint": f"{PIN},{PIN}"}, "one for each"),
     ],
 )
 def test_what_cannot_be_called_is_told(asked: dict[str, Any], words: str) -> None:
@@ -110,7 +114,9 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     async def connect(*_: object, **asked: Any) -> object:
         calls.append(asked)
-        peer = Peer("maple", IDENTITY.fingerprint, "127.0.0.1:7625")
+        host = asked["host"]
+        name = host_and_port(*((host, asked["port"]) if isinstance(host, str) else host[-1]))
+        peer = Peer("maple", IDENTITY.fingerprint, "127.0.0.1:7625", name)
         return SimpleNamespace(nick="", peer=peer, next_pin="")
 
     monkeypatch.setattr("socketchat.cli.calling.connect", connect)
@@ -150,3 +156,25 @@ def test_a_server_that_is_known_by_another_key_is_not_called_at_an_invite(
         assert told in str(caught.value)
     assert TOKEN not in str(caught.value)
     assert dialled == []
+
+
+# Several servers
+
+
+@pytest.mark.parametrize("pins", [[PIN], [PIN, OTHER]], ids=["one for all", "one for each"])
+def test_several_servers_are_called_with_their_pins_and_then_from_where_one_is(
+    tmp_path: Path,
+    dialled: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    pins: list[str],
+) -> None:
+    calling = call(target="maple,oak:80/tea", fingerprint=",".join(pins), data=tmp_path)
+    for _ in range(2):
+        asyncio.run(calling.open())
+    asyncio.run(calling.beside("den", "ada").open())
+    maple, oak = ("maple", 7625), ("oak", 80)
+    assert [asked["host"] for asked in dialled] == [[maple, oak], [oak, maple], [maple, oak]]
+    assert [asked["trust"] for asked in dialled[:2]] == [[pins[0], pins[-1]], [pins[-1], pins[0]]]
+    assert [asked["room"] for asked in dialled] == ["tea", "tea", "den"]
+    assert (tmp_path / "known_hosts").read_text().splitlines()[0] == f"oak:80 {pins[-1]}"
+    assert "connected to maple, at oak:80 (127.0.0.1:7625)" in capsys.readouterr().err

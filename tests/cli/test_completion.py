@@ -107,6 +107,31 @@ def test_commands_options_choices_and_servers_are_completed(
     assert completed(monkeypatch, capfd, line, shell) == values
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh"])  # click's script for fish cuts at commas
+@pytest.mark.parametrize(
+    ("last", "values"),
+    [
+        ("oak,ma", ["oak,maple", "oak,maple:4000"]),
+        ("oak:80,[::", ["oak:80,[::1]:4000"]),
+        ("MAPLE,maple", ["MAPLE,maple:4000"]),
+        ("maple/tea,ma", []),
+    ],
+)
+def test_servers_behind_a_comma_are_completed_but_for_those_that_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    shell: str,
+    last: str,
+    values: list[str],
+) -> None:
+    monkeypatch.setenv("SOCKETCHAT_DATA", remember(tmp_path))
+    found = completed(monkeypatch, capfd, f"socketchat connect {last}", shell)
+    if shell == "bash":  # which takes what stands behind the last colon alone
+        values = [value.removeprefix(last[: last.rfind(":") + 1]) for value in values]
+    assert found == values
+
+
 @pytest.mark.parametrize(
     ("line", "kind"),
     [

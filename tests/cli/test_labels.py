@@ -13,9 +13,15 @@ def test_a_host_is_the_same_in_any_case(target: str) -> None:
     assert label_of(parse_target(target), "ada") == "ada@maple:7700/"
 
 
+def test_several_servers_have_one_label_in_whichever_order() -> None:
+    labels = {label_of(parse_target(it), "ada") for it in ("a,b:80/tea", "B:80,a:7625/tea")}
+    assert labels == {"ada@a:7625,b:80/tea"}
+
+
 @pytest.mark.parametrize(
     ("target", "nick", "words"),
     [
+        ("oak,maple:80/tea", "ada", "maple:80,oak/tea is called as ada"),
         ("maple", "ada", "maple is called as ada"),
         ("maple:7700/Tea@5:00", "ada", "maple:7700/Tea@5:00 is called as ada"),
         ("[::1]:80/tea", "a@b/c", "[::1]:80/tea is called as a@b/c"),

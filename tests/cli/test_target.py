@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from socketchat.cli.target import Target, is_loopback, parse_target
+from socketchat.cli.target import At, Target, is_loopback, parse_target
 from socketchat.trust.identity import Identity
 from socketchat.trust.invites import Invite, make_token
 
@@ -38,6 +38,13 @@ GOOD = {
     "[::ffff:192.0.2.7]:80": Target("::ffff:192.0.2.7", 80),
     "[fe80::1%eth0]": Target("fe80::1%eth0"),
     "[fe80::1%eth0.7]:80/tea": Target("fe80::1%eth0.7", 80, "tea"),
+    "maple,oak": Target("maple", others=(At("oak", 7625),)),
+    "maple:80,oak/tea": Target("maple", 80, "tea", others=(At("oak", 7625),)),
+    "maple,[::1]:80,oak:7625/a,b": Target(
+        "maple", room="a,b", others=(At("::1", 80), At("oak", 7625))
+    ),
+    "maple,oak,MAPLE:7625,oak": Target("maple", others=(At("oak", 7625),)),
+    "maple,maple:80": Target("maple", others=(At("maple", 80),)),
 }
 
 BAD = [
@@ -62,6 +69,14 @@ BAD = [
     "::1:80",
     "2001:db8::7",
     "fe80::1%eth0",
+    ",",
+    "maple,",
+    ",maple",
+    "maple,,oak",
+    "maple, oak",
+    "maple/tea,oak/tea/",
+    "maple,oak:0",
+    "maple,::1",
     "[::1",
     "::1]",
     "[::1]80",
@@ -88,13 +103,13 @@ def test_what_names_none_is_a_value_error_of_one_line(text: str) -> None:
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("text", ["::1", "::1:80", "2001:db8::7", "fe80::1%eth0"])
+@pytest.mark.parametrize("text", ["maple,::1/tea", "::1", "::1:80", "2001:db8::7", "fe80::1%eth0"])
 def test_ipv6_without_brackets_is_told_of_them(text: str) -> None:
     with pytest.raises(ValueError, match="brackets"):
         parse_target(text)
 
 
-@pytest.mark.parametrize("text", ["localhost:80x", ""])
+@pytest.mark.parametrize("text", ["localhost:80x", "a:1,b:2,c:x", ""])
 def test_others_are_not(text: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT") as caught:
         parse_target(text)
@@ -116,6 +131,13 @@ def test_a_target_is_shown_as_short_as_it_can_be() -> None:
     assert str(Target("localhost", 7625, "")) == "localhost"
     assert str(Target("localhost", 80, "tea")) == "localhost:80/tea"
     assert str(Target("::1", 80)) == "[::1]:80"
+
+
+def test_several_servers_are_one_place_in_whichever_order() -> None:
+    assert parse_target("maple,oak:80/tea").place == "maple:7625,oak:80"
+    assert parse_target("OAK:80,maple/den").place == "maple:7625,oak:80"
+    assert parse_target("maple").place == "maple:7625"
+    assert str(parse_target("oak:80,maple/tea")) == "oak:80,maple/tea"
 
 
 PIN = "SHA256:LHQ08yQDYpA5t7xi8hn0c2nw1vakp3+e5mLmmrKZAV4"
@@ -150,6 +172,9 @@ def test_a_target_does_not_show_its_token() -> None:
         INVITE.partition("//")[2],
         INVITE.partition("#")[2],
         "x" + INVITE,
+        "oak," + INVITE,
+        INVITE + ",oak",
+        INVITE + "," + INVITE,
         TOKEN,
         "maple#" + TOKEN,
         "maple/" + TOKEN,
@@ -167,7 +192,7 @@ def test_a_host_may_be_called_as_the_program_is() -> None:
     assert parse_target("socketchat:80/#tea") == Target("socketchat", 80, "#tea")
 
 
-@given(st.text() | st.text("[]:/%.0123456789abcdef \n\udcff"))
+@given(st.text() | st.text("[]:/%.,0123456789abcdef \n\udcff"))
 @example("[1%[]")
 @example("[1%a:b]")
 def test_any_text_is_a_target_or_a_value_error(text: str) -> None:

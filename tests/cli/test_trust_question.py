@@ -276,3 +276,60 @@ def test_ask_is_what_is_done_if_nothing_is_said(tmp_path: Path) -> None:
         )
         assert done.returncode == 4
         assert b"nobody can be asked" in done.stderr
+
+
+# Several servers
+
+
+def test_of_several_servers_each_that_is_new_is_asked_about_before_one_is_called(
+    tmp_path: Path,
+) -> None:
+    with stage(tmp_path) as it:
+        first, second = it.serve(), it.serve(data="second")
+        known = tmp_path / "client" / "known_hosts"
+        target = f"{first.address},{second.address}"
+        asked = ("connect", target, "--data", str(known.parent), "--nick", "ada")
+        client = it.open_terminal(*asked, env=ASK, columns=120)
+        for server in (first, second):
+            client.shows(f"{server.address} is not known here", server.key)
+            assert not client.everything[-1].startswith(">>")
+            client.write("yes\r")
+        client.shows(f"at {first.address}", ">>")
+        assert known.read_text().splitlines() == [
+            f"{server.address} {server.key}" for server in (first, second)
+        ]
+        first.signal(signal.SIGKILL)
+        client.shows(f"the link is back, at {second.address}")
+
+
+def test_one_that_is_not_the_right_one_stops_the_call_of_all(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        first, second = it.serve(), it.serve(data="second")
+        data = str(tmp_path / "client")
+        client = it.open_terminal(
+            *("connect", f"{first.address},{second.address}", "--data", data), env=ASK, columns=120
+        )
+        client.shows(f"{first.address} is not known here")
+        client.write("yes\r")
+        client.shows(f"{second.address} is not known here")
+        client.write("no\r")
+        client.until(lambda: client.popen.poll() == ExitCode.NOT_TRUSTED)
+        client.shows(f"{second.address} is not trusted")
+        assert "connected" not in client.said
+
+
+def test_if_nobody_can_be_asked_the_servers_that_are_not_known_are_passed_over(
+    tmp_path: Path,
+) -> None:
+    with stage(tmp_path) as it:
+        first, second = it.serve(), it.serve(data="second")
+        target = f"{first.address},{second.address}"
+        client = it.call(target, stdin=subprocess.DEVNULL, env=ASK)
+        assert client.wait() == 4
+        assert f"{first.address} is not known here. Its key is {first.key}" in client.err
+        assert f"{second.address} is passed over" in client.err
+        KnownHosts(tmp_path / "client" / "known_hosts").add(second.address, second.key)
+        client = it.call(target, stdin=subprocess.DEVNULL, env=ASK)
+        assert client.wait() == 0
+        assert f"{first.address} is passed over" in client.err
+        assert f"at {second.address} (" in client.err

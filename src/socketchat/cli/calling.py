@@ -12,12 +12,12 @@ import functools
 import logging
 import signal
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from socketchat.awaiting import Opening
 from socketchat.cli.delivery import kept_words
@@ -32,9 +32,9 @@ from socketchat.cli.failures import (
 from socketchat.cli.keeping import Said, keep
 from socketchat.cli.labels import label_of
 from socketchat.cli.render import other_name_words
-from socketchat.cli.target import Target, is_loopback, parse_target
-from socketchat.cli.terminal import notice, on_signals, say
-from socketchat.cli.trust_question import introduce
+from socketchat.cli.target import At, Target, is_loopback, parse_target
+from socketchat.cli.terminal import can_be_asked, notice, on_signals, say
+from socketchat.cli.trust_question import introduce, introduce_all
 from socketchat.client import connect
 from socketchat.errors import HandshakeError, SessionClosed, UntrustedBecause, UntrustedPeer
 from socketchat.fingerprint import TAG_MARK, is_pin
@@ -48,7 +48,6 @@ from socketchat.trust.known_hosts import (
     KnownHosts,
     as_typed,
     default_directory,
-    host_and_port,
 )
 from socketchat.trust.tls import public_context
 
@@ -99,7 +98,7 @@ def target_of(settings: CallerSettings) -> Target:
         target = parse_target(settings.target)
     except ValueError as exc:
         raise Failure(ExitCode.USAGE, str(exc)) from exc
-    if settings.no_tls and not is_loopback(target.host):
+    if settings.no_tls and not all(is_loopback(server.host) for server in target.servers):
         what = "--no-tls is for this machine only: call localhost, or leave it out"
         raise Failure(ExitCode.USAGE, what)
     if target.pin and settings.no_tls:
@@ -110,6 +109,9 @@ def target_of(settings: CallerSettings) -> Target:
         raise Failure(ExitCode.USAGE, what)
     if target.pin and settings.fingerprint not in ("", target.pin):
         what = f"--fingerprint is not the key in the invite, {target.pin}: leave one of them out"
+        raise Failure(ExitCode.USAGE, what)
+    if settings.fingerprint.count(",") not in (0, len(target.others)):
+        what = "--fingerprint wants one SHA256:... for all servers, or one for each, as they stand"
         raise Failure(ExitCode.USAGE, what)
     return target
 
@@ -129,9 +131,19 @@ def _check_trust(settings: CallerSettings) -> None:
     if len(names) > 1:
         why = "without TLS no key is shown" if settings.no_tls else "either one says whom to trust"
         raise Failure(ExitCode.USAGE, f"{' and '.join(names)} exclude each other: {why}")
-    if settings.fingerprint and not is_pin(settings.fingerprint):
+    if settings.fingerprint and not all(map(is_pin, settings.fingerprint.split(","))):
         what = "--fingerprint wants SHA256:... as the server shows it when it starts"
         raise Failure(ExitCode.USAGE, what)
+
+
+def _pinned(settings: CallerSettings, target: Target) -> tuple[At, ...]:
+    """Return the servers of a target, with the pins that they must have if any are given."""
+    servers = target.servers
+    asked = settings.fingerprint.split(",")
+    pins = asked if len(asked) == len(servers) else asked * len(servers)
+    return tuple(
+        server._replace(pin=server.pin or pin) for server, pin in zip(servers, pins, strict=True)
+    )
 
 
 def _trust_of(settings: CallerSettings, pin: str) -> str | ssl.SSLContext:
@@ -142,11 +154,10 @@ def _trust_of(settings: CallerSettings, pin: str) -> str | ssl.SSLContext:
 
 
 class Call:
-    """A call of one server, over one session or several after each other.
+    """A call of one server, or of one of several, over one session or several after each other.
 
     Attributes:
         target: Whom it calls.
-        server: The same without the room, as known hosts have it.
         directory: Where this device's files lie.
         leave: What the first signal does; None ends the call at once.
         hang_up: What the second one does before it ends the call at once.
@@ -162,11 +173,10 @@ class Call:
         self._nick = clean_name(settings.nick)[:MAX_NAME] if settings.nick else ""
         self.directory = settings.data or default_directory()
         self._known = KnownHosts(self.directory / "known_hosts")
-        self.server = host_and_port(target.host, target.port)
-        self._pin = target.pin or settings.fingerprint
-        self._trust = _trust_of(settings, self._pin)
+        self._servers = _pinned(settings, target)
         self._device: Device | None = None
-        self._connected = False
+        # The last one that has come about.
+        self._session: Session | None = None
 
     @property
     def outboxes(self) -> Path:
@@ -189,8 +199,19 @@ class Call:
         settings = replace(self._settings, trust=trust)
         call = Call(settings, replace(self.target, room=room, token=""))
         call._nick = nick.partition(TAG_MARK)[0]
-        call._device, call._connected = self._device, True
+        call._device, call._session = self._device, self._session
         return call
+
+    @property
+    def _connected(self) -> bool:
+        """Whether a session has come about."""
+        return self._session is not None
+
+    @property
+    def _turn(self) -> tuple[At, ...]:
+        """The servers as they are called: first the one where the last session is, or was."""
+        at = self._session.peer.host if self._session is not None else ""
+        return tuple(sorted(self._servers, key=lambda server: server.name != at))
 
     async def open(
         self,
@@ -205,40 +226,61 @@ class Call:
             Failure: That cannot be done.
         """
         target = self.target
-        if not self._connected:
+        first = not self._connected
+        if first:
             say(f"calling {target}")
         dial = functools.partial(
-            connect,
-            target.host,
-            target.port,
-            room=target.room,
-            nick=self._nick,
-            trust=self._trust,
-            known_hosts=self._known.path,
-            tls=not self._settings.no_tls,
-            reconnect=not self._settings.no_reconnect,
+            self._connect,
             history=history,
             since=since,
             outbox=outbox,
             device=await self._load_device(),
             # One session lets us in; the token is of no use to those after it.
-            invite="" if self._connected else target.token,
+            invite=target.token if first else "",
         )
         try:
-            known = await asyncio.to_thread(self._known.find, self.server)
-            _check_invite(target, known, self._known)
-            session = await self._introduced(dial)
-            if self._pin and known is None:
-                await _remember(session, self._known, self.server, self._pin)
+            before = await asyncio.to_thread(self._known_now)
+            for server in self._servers:
+                _check_invite(target, server, before[server.name], self._known)
+            session = await self._introduced(dial, before)
+            server, known = self._at(session), before[self._at(session).name]
+            if server.pin and known is None:
+                await _remember(session, self._known, server.name, server.pin)
         except UnicodeError as exc:
-            raise Failure(ExitCode.USAGE, f"{target.host!r} is no host name") from exc
+            name = str(target) if target.others else target.host
+            raise Failure(ExitCode.USAGE, f"{name!r} is no host name") from exc
         except (OSError, HandshakeError) as exc:
             raise failure_to_connect(str(target), exc) from exc
-        if not self._connected:
-            self._connected = True
-            remembered = bool(self._pin) or self._trust == "accept-new"
+        self._session = session
+        if first:
+            remembered = bool(server.pin) or self._settings.trust == "accept-new"
             self._say_connected(session, new=known is None and remembered)
         return session
+
+    def _connect(self, **settings: Any) -> Opening[Session]:
+        """Connect to the servers, in their turn."""
+        servers = self._turn
+        whom = [_trust_of(self._settings, server.pin) for server in servers]
+        dial = functools.partial(
+            connect,
+            room=self.target.room,
+            nick=self._nick,
+            known_hosts=self._known.path,
+            tls=not self._settings.no_tls,
+            reconnect=not self._settings.no_reconnect,
+            **settings,
+        )
+        if len(servers) == 1:
+            return dial(host=servers[0].host, port=servers[0].port, trust=whom[0])
+        return dial(host=[(server.host, server.port) for server in servers], trust=whom)
+
+    def _known_now(self) -> dict[str, KnownHost | None]:
+        """Return what is known of the servers, by their names; in a thread."""
+        return {server.name: self._known.find(server.name) for server in self._servers}
+
+    def _at(self, session: Session) -> At:
+        """Return the server where a session is."""
+        return next((it for it in self._servers if it.name == session.peer.host), self._servers[0])
 
     async def _load_device(self) -> Device:
         """Return this device's key, which is made at its first call.
@@ -250,25 +292,38 @@ class Call:
             self._device = await asyncio.to_thread(device_in, self.directory)
         return self._device
 
-    async def _introduced(self, dial: Callable[[], Opening[Session]]) -> Session:
-        """Dial; if the server is not known, ask about it, and dial once more if it may be.
+    async def _introduced(
+        self, dial: Callable[[], Opening[Session]], known: Mapping[str, KnownHost | None]
+    ) -> Session:
+        """Dial; about a server that is not known, ask before anything is said to it.
+
+        Of several servers, all that are new are asked about at once: when a link is lost, it is too
+        late for questions.
 
         Raises:
             Failure: It may not be.
         """
+        asks = self._settings.trust == "ask" and not self._settings.as_json
+        if len(self._servers) > 1:
+            new = [it.name for it in self._servers if known[it.name] is None and not it.pin]
+            # With a public certificate, or none, no key is asked about.
+            if new and asks and can_be_asked() and not (self._settings.ca or self._settings.no_tls):
+                await introduce_all(new, self._known)
+            return await dial()
         try:
             return await dial()
         except UntrustedPeer as exc:
             if exc.reason is not UntrustedBecause.UNKNOWN or self._settings.trust != "ask":
                 raise
-            await introduce(exc, self._known, self.server, ask=not self._settings.as_json)
+            await introduce(exc, self._known, self._servers[0].name, ask=asks)
         # What is known now is what the server must show at this call too.
         return await dial()
 
     def _say_connected(self, session: Session, *, new: bool) -> None:
         peer = session.peer
-        name = clean_name(peer.nick) if peer.nick else self.target
-        say(f"connected to {name} ({peer.address})")
+        name = clean_name(peer.nick) if peer.nick else self._at(session)
+        at = f", at {self._at(session)}" if self.target.others and peer.nick else ""
+        say(f"connected to {name}{at} ({peer.address})")
         told = _log.isEnabledFor(logging.INFO)  # by a line of the log, with -v
         if peer.key and new and not told:
             say(f"its key {peer.key} is new here; it is remembered from now on")
@@ -348,15 +403,17 @@ class Call:
             await asyncio.to_thread(outbox.close)
 
 
-def _check_invite(target: Target, known: KnownHost | None, known_hosts: KnownHosts) -> None:
+def _check_invite(
+    target: Target, server: At, known: KnownHost | None, known_hosts: KnownHosts
+) -> None:
     """Stop before anything is said, if an invite speaks of another key than the one known here.
 
     Raises:
         Failure: It does.
     """
-    if target.pin and known is not None and target.pin not in (known.pin, known.next_pin):
+    if target.pin and known is not None and server.pin not in (known.pin, known.next_pin):
         what = (
-            f"the invite is for a server with the key {target.pin}, but {as_typed(known.host)} is "
+            f"the invite is for a server with the key {server.pin}, but {as_typed(known.host)} is "
             f"known here by {known.pin}, in line {known.line} of {known_hosts.path}: one of them "
             f"is another server. If the invite is right: {known_hosts.how_to_forget(known.host)}"
         )

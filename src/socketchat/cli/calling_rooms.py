@@ -27,7 +27,7 @@ class CalledRooms:
 
     def label(self, room: str) -> str:
         """See `Rooms.label`."""
-        return f"{self._call.server}/{room}"
+        return f"{self._call.target.place}/{room}"
 
     def join(self, room: str, nick: str) -> AbstractAsyncContextManager[Session]:
         """See `Rooms.join`."""

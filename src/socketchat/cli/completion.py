@@ -104,12 +104,16 @@ def known_servers(context: click.Context, incomplete: str) -> list[CompletionIte
     """Return the servers that are known here and begin like this."""
     from socketchat.trust.known_hosts import KnownHosts, as_typed, default_directory
 
+    # Several servers are separated by commas.
+    before, comma, last = incomplete.rpartition(",")
     directory = context.params.get("data") or default_directory()
     known = KnownHosts(Path(directory, "known_hosts"))
     names = [as_typed(host.host) for host in known.all()]
-    wanted = incomplete.lower()
+    if "/" in before:
+        return []  # a comma in the name of a room
+    wanted, given = last.lower(), before.lower().split(",")
     return [
-        CompletionItem(name)
-        for name in sorted(set(names))
+        CompletionItem(before + comma + name)
+        for name in sorted(set(names).difference(given))
         if name.startswith(wanted) and _PLAIN.fullmatch(name)
     ]

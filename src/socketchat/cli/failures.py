@@ -19,6 +19,7 @@ from socketchat.errors import (
     UntrustedPeer,
 )
 from socketchat.session import Session
+from socketchat.trust.known_hosts import as_typed
 
 __all__ = [
     "ExitCode",
@@ -67,8 +68,9 @@ def _untrusted_words(target: str, exc: UntrustedPeer) -> str:
     """Say why a server is not trusted, and what may help: as an option, where it is one here."""
     if exc.reason is not UntrustedBecause.UNKNOWN:
         return str(exc)
+    name = as_typed(exc.host) or target.partition("/")[0]
     return (
-        f"{target.partition('/')[0]} is not known here. Its key is {exc.fingerprint}: if that is "
+        f"{name} is not known here. Its key is {exc.fingerprint}: if that is "
         f"right, as the server shows it when it starts, say --fingerprint {exc.fingerprint}"
     )
 

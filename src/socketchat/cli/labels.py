@@ -6,14 +6,16 @@ What one had to say must not be said by another, though both use the same direct
 from __future__ import annotations
 
 from socketchat.cli.target import Target, parse_target
-from socketchat.trust.known_hosts import host_and_port
 
 __all__ = ["call_words", "label_of"]
 
 
 def label_of(target: Target, nick: str) -> str:
-    """Return the label of the outboxes that lead to a room, under a name."""
-    return f"{nick}@{host_and_port(target.host, target.port)}/{target.room}"
+    """Return the label of the outboxes that lead to a room, under a name.
+
+    Of several servers it is the same in whichever order they are named: they are one place.
+    """
+    return f"{nick}@{target.place}/{target.room}"
 
 
 def call_words(label: str) -> str:

@@ -103,7 +103,8 @@ _caller = options(
         "--fingerprint",
         metavar="SHA256:...",
         default="",
-        help="The key that the server must have; if the server is new, it is remembered.",
+        help="The key that the server must have; if the server is new, it is remembered. Of "
+        "several servers one that all have, or one for each, separated by commas.",
     ),
     option("--ca", is_flag=True, help="The server has a public certificate: check that."),
     option("--no-reconnect", is_flag=True, help="End when the link is lost."),
@@ -225,6 +226,9 @@ def serve(**settings: Any) -> None:
 @_terminal
 def connect(**settings: Any) -> None:
     """Call TARGET: HOST, HOST:PORT, HOST/ROOM, HOST:PORT/ROOM (IPv6 in brackets) or an invite.
+
+    Several hosts, separated by commas as in HOST,HOST:PORT/ROOM, are servers of the same rooms:
+    they are tried in turn, at first and whenever the link is lost.
 
     Without TARGET the host name is asked for, and the servers found on the network around are
     listed with their keys. If stdin is no terminal, each line of it is sent, and

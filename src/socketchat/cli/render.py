@@ -35,6 +35,7 @@ from socketchat.events import (
     Typing,
 )
 from socketchat.text import clean, clean_name, clip, width
+from socketchat.trust.known_hosts import as_typed
 
 __all__ = [
     "MOST_ALIGNED",
@@ -312,8 +313,9 @@ def words(event: Event) -> str:
         case LinkLost(reason=reason):
             why = f": {clean(reason, multiline=False)}" if reason else ""
             return f"the link is lost{why}; what you send waits until it is back"
-        case LinkRestored():
-            return "the link is back"
+        case LinkRestored(server=server):
+            at = f", at {clean(as_typed(server), multiline=False)}" if server else ""
+            return f"the link is back{at}"
         case Restarted():
             return (
                 "the other side has started anew and does not know us any more: "

@@ -73,8 +73,8 @@ def to_json(event: Event, room: str, nick: str = "") -> JSONObject | None:
             # Only the end of a session has a code of its own.
             why = reason if code is None else str(Close(code, reason))
             return disconnected_json(room, None, why)
-        case LinkRestored():
-            return connected_json(room, nick)
+        case LinkRestored(server=server):
+            return connected_json(room, nick, server)
         case Restarted():
             # What the other side had said and we did not get is lost, and nobody knows how much.
             return {"type": "gap", "room": room, "first": None, "last": None}
@@ -95,9 +95,16 @@ def to_json(event: Event, room: str, nick: str = "") -> JSONObject | None:
             assert_never(event)
 
 
-def connected_json(room: str, nick: str) -> JSONObject:
-    """Make the object for a link that came about, or came back, under this name of ours."""
-    return {"type": "connected", "room": room, "nick": nick}
+def connected_json(room: str, nick: str, server: str = "") -> JSONObject:
+    """Make the object for a link that came about, or came back, under this name of ours.
+
+    Args:
+        room: In which room.
+        nick: Our name.
+        server: At which server, if it is another one than before; else empty, and left out.
+    """
+    moved: JSONObject = {"server": server} if server else {}
+    return {"type": "connected", "room": room, "nick": nick, **moved}
 
 
 def disconnected_json(room: str, code: int | None, reason: str) -> JSONObject:

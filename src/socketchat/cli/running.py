@@ -54,8 +54,10 @@ def _log_to_stderr(verbose: int) -> None:
     handler.setFormatter(CleanFormatter("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=levels[min(verbose, 2)], handlers=[handler])
     if not verbose:
-        # What endangers a key is said though nobody has asked to be told more.
-        logging.getLogger("socketchat.trust").setLevel(logging.WARNING)
+        # What endangers a key is said though nobody has asked to be told more, and which of several
+        # servers is passed over.
+        for name in ("socketchat.trust", "socketchat.servers"):
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class CleanFormatter(logging.Formatter):

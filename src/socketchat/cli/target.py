@@ -1,6 +1,7 @@
 """Where to call: `HOST`, `HOST:PORT`, `HOST/ROOM`, `HOST:PORT/ROOM` (IPv6 in brackets), an invite.
 
-What an invite is, and when it is whole, `trust/invites.py` knows.
+Several hosts, separated by commas, are servers of the same rooms: `HOST,HOST:PORT/ROOM`. What an
+invite is, and when it is whole, `trust/invites.py` knows.
 """
 
 from __future__ import annotations
@@ -8,14 +9,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from socketchat.messages import MAX_NAME
 from socketchat.options import DEFAULT_PORT
 from socketchat.trust.invites import SCHEME, Invite
+from socketchat.trust.known_hosts import host_and_port
 from socketchat.trust.masking import mask
 
 __all__ = [
     "BAD_ROOM",
+    "At",
     "Target",
     "can_be_named",
     "is_everywhere",
@@ -26,16 +30,33 @@ __all__ = [
 #: Why a room cannot be called.
 BAD_ROOM = "a room's name has neither blanks nor slashes"
 
-_TARGET = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\[\]/\s]+)?)\]|(?P<host>[^\s:/\[\]]+))"
+_SERVER = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\[\]/,\s]+)?)\]|(?P<host>[^\s:/,\[\]]+))"
     r"(?::(?P<port>[0-9]{1,5}))?"
-    r"(?:/(?P<room>[^/\s]*))?"
 )
+
+
+class At(NamedTuple):
+    """A server: where it is, and its pin if that was told."""
+
+    host: str
+    port: int
+    pin: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name by which it is known, `host:port`."""
+        return host_and_port(self.host, self.port)
+
+    def __str__(self) -> str:
+        """Return the server, as it can be typed."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host + (f":{self.port}" if self.port != DEFAULT_PORT else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A room at a server.
+    """A room at a server, or at one of several that share it.
 
     Attributes:
         host: A name or an address.
@@ -43,6 +64,7 @@ class Target:
         room: The room's name; empty is the server's first.
         pin: The pin that the server's key must have, `SHA256:...`; empty if it was not told.
         token: What lets its bearer in; empty if there is none; never shown.
+        others: Servers at which the room is too, to be called when the first one is not there.
     """
 
     host: str
@@ -50,12 +72,21 @@ class Target:
     room: str = ""
     pin: str = ""
     token: str = field(default="", repr=False)
+    others: tuple[At, ...] = ()
+
+    @property
+    def servers(self) -> tuple[At, ...]:
+        """All servers, in the order in which they are called."""
+        return At(self.host, self.port, self.pin), *self.others
+
+    @property
+    def place(self) -> str:
+        """Its servers by their names, in whichever order they were given."""
+        return ",".join(sorted(server.name for server in self.servers))
 
     def __str__(self) -> str:
         """Return the place, as it can be typed."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = f":{self.port}" if self.port != DEFAULT_PORT else ""
-        return host + port + (f"/{self.room}" if self.room else "")
+        return ",".join(map(str, self.servers)) + (f"/{self.room}" if self.room else "")
 
 
 def parse_target(text: str) -> Target:
@@ -70,20 +101,31 @@ def parse_target(text: str) -> Target:
         return Target(invite.host, invite.port, invite.room, invite.pin, invite.token)
     if mask(text) != text:
         raise ValueError(f"this is a part of an invite: copy all of it, from {SCHEME} on")
-    found = _TARGET.fullmatch(text)
-    if found is None or not text.isprintable():
-        before, slash, room = text.partition("/")
-        if slash and _TARGET.fullmatch(before) and not can_be_named(room):
+    names, slash, room = text.partition("/")
+    found = [_SERVER.fullmatch(name) for name in names.split(",")]
+    if not (all(found) and can_be_named(room) and text.isprintable()):
+        if slash and all(found) and not can_be_named(room):
             raise ValueError(f"{text!r} names no room: {BAD_ROOM}")
-        hint = "; put an IPv6 address in brackets" if text.count(":") > 1 else ""
+        hint = "; put an IPv6 address in brackets" if _has_bare_ipv6(names) else ""
         raise ValueError(f"{text!r} is no HOST, HOST:PORT, HOST/ROOM or HOST:PORT/ROOM{hint}")
+    if len(room) > MAX_NAME:
+        raise ValueError(f"a room's name has at most {MAX_NAME} characters")
+    servers: dict[str, At] = {}
+    for server in map(_at, filter(None, found)):
+        servers.setdefault(server.name, server)
+    first, *others = servers.values()
+    return Target(first.host, first.port, room, others=tuple(others))
+
+
+def _at(found: re.Match[str]) -> At:
     port = int(found["port"] or DEFAULT_PORT)
     if not 1 <= port <= 65535:
         raise ValueError(f"{port} is no port: use 1 to 65535")
-    room = found["room"] or ""
-    if len(room) > MAX_NAME:
-        raise ValueError(f"a room's name has at most {MAX_NAME} characters")
-    return Target(found["ipv6"] or found["host"], port, room)
+    return At(found["ipv6"] or found["host"], port)
+
+
+def _has_bare_ipv6(names: str) -> bool:
+    return any(name.count(":") > 1 for name in names.split(","))
 
 
 def can_be_named(room: str) -> bool:

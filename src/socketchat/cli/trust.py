@@ -66,6 +66,8 @@ def run_trust_forget(**settings: Any) -> int:
         target = parse_target(checked.host)
     except ValueError as exc:
         raise Failure(ExitCode.USAGE, str(exc)) from exc
+    if target.others:
+        raise Failure(ExitCode.USAGE, "one host is forgotten at a time")
     if target.room:
         what = f"a key is known for a host, not for a room: leave out /{target.room}"
         raise Failure(ExitCode.USAGE, what)

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.stdio import InputError, LineInput, Unfit
-from socketchat.cli.terminal import can_be_asked, forget_what_was_typed, say
-from socketchat.errors import UntrustedPeer
+from socketchat.cli.terminal import can_be_asked, forget_what_was_typed, notice, say
+from socketchat.client import connect
+from socketchat.errors import HandshakeError, UntrustedPeer
 from socketchat.fingerprint import is_pin
 from socketchat.text import clean
 from socketchat.trust.known_hosts import KnownHosts, as_typed
 
-__all__ = ["introduce"]
+__all__ = ["introduce", "introduce_all"]
+
+#: Seconds that a server has to show its key, if others can be called in its place.
+PATIENCE = 3.0
 
 #: Characters from which on an answer is taken for a key, or what was pasted of one.
 _LIKE_A_KEY = 20
@@ -55,6 +59,36 @@ async def introduce(stranger: UntrustedPeer, known: KnownHosts, host: str, *, as
     if why_not:
         raise Failure(ExitCode.NOT_TRUSTED, f"{why_not}; nothing was sent to it")
     await asyncio.to_thread(known.add, host, key)
+
+
+async def introduce_all(names: Sequence[str], known: KnownHosts) -> None:
+    """Ask about the keys of several servers, as `introduce` does, as far as they can be reached.
+
+    Nothing is said to any of them.
+
+    Raises:
+        Failure: One of them is not the right one.
+        OSError: The file of known hosts cannot be read or written.
+    """
+    strangers = await asyncio.gather(*(_stranger_at(name, known) for name in names))
+    for name, stranger in zip(names, strangers, strict=True):
+        if stranger is not None:
+            await introduce(stranger, known, name, ask=True)
+        else:
+            shown = clean(as_typed(name), multiline=False)
+            notice(f"{shown} is not known here, and shows no key now: it is passed over")
+
+
+async def _stranger_at(name: str, known: KnownHosts) -> UntrustedPeer | None:
+    """Return as whom a server shows itself that is not known; None if it does not."""
+    try:
+        session = await connect([name], known_hosts=known.path, open_timeout=PATIENCE)
+    except UntrustedPeer as exc:
+        return exc
+    except (OSError, HandshakeError):
+        return None
+    session.abort()  # another program has met it in this moment
+    return None
 
 
 async def _why_not(answers: AsyncIterator[str | Unfit], name: str, key: str) -> str:

@@ -304,7 +304,9 @@ def check_server(trust: str, known: KnownHosts, host: str, pin: str) -> bool:
     if is_pin(trust):
         if pin != trust:
             message = f"{host} has the key {pin}, not {trust}: it may be another server"
-            raise UntrustedPeer(message, fingerprint=pin, reason=UntrustedBecause.NOT_THE_PIN)
+            raise UntrustedPeer(
+                message, fingerprint=pin, reason=UntrustedBecause.NOT_THE_PIN, host=host
+            )
         return False
     found = known.find(host)
     if found is None and trust != "accept-new":
@@ -312,7 +314,7 @@ def check_server(trust: str, known: KnownHosts, host: str, pin: str) -> bool:
             f"{host} is not known here; if its key is {pin}, as the server shows it when it "
             f"starts, give that as the fingerprint to trust"
         )
-        raise UntrustedPeer(message, fingerprint=pin, reason=UntrustedBecause.UNKNOWN)
+        raise UntrustedPeer(message, fingerprint=pin, reason=UntrustedBecause.UNKNOWN, host=host)
     is_new = False
     if found is None:
         # Another program may meet it in the same moment: then its word counts.
@@ -324,7 +326,7 @@ def check_server(trust: str, known: KnownHosts, host: str, pin: str) -> bool:
             f"sent to it. Line {found.line} of {known.path} has the one before; if the new one is "
             f"right: {known.how_to_forget(host)}"
         )
-        raise UntrustedPeer(message, fingerprint=pin, reason=UntrustedBecause.CHANGED)
+        raise UntrustedPeer(message, fingerprint=pin, reason=UntrustedBecause.CHANGED, host=host)
     if pin == found.next_pin and known.promote(host, pin):
         _log.info("%s shows its next key, %s, as it had announced", host, pin)
     return is_new
