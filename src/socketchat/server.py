@@ -183,6 +183,11 @@ class Server:
         """How many callers were turned away so far, by kind of reason; 0 for those of no kind."""
         return self._refused.counts
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether it was asked to close, and takes nobody any more."""
+        return self._goodbye is not None
+
     def announce(self, next_pin: str) -> None:
         """Tell callers which key the server will have next: all who come in from now on.
 

@@ -31,5 +31,6 @@ class SessionLogger(logging.LoggerAdapter[Any]):
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[Any, MutableMapping[str, Any]]:
-        """Prefix the message."""
+        """Prefix the message, and give the number to those who do not read the prefix."""
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), "session": self._id}
         return f"[{self._id}] {msg}", kwargs

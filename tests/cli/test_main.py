@@ -341,6 +341,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "DATA": "/somewhere",
         "PLAIN": "0",
         "NO_COLOR": "yes",
+        "METRICS": ":9100",
+        "LOG_JSON": "1",
     }
     for name, value in variables.items():
         monkeypatch.setenv("SOCKETCHAT_" + name, value)
@@ -358,6 +360,7 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "operators": ("SHA256:one", "SHA256:two"),
         "max_callers": 20,
         "max_per_address": 3,
+        "metrics": ("127.0.0.1", 9100),
         "no_tls": True,
         "no_lan": True,
         "cert": Path("/cert.pem"),

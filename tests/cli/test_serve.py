@@ -99,6 +99,7 @@ def settings(*, hosts: tuple[str, ...] = (), no_tls: bool = False, nick: str = "
         rate=0,
         max_callers=10,
         max_per_address=10,
+        metrics=None,
         no_tls=no_tls,
         no_lan=True,
         cert=None,

@@ -130,6 +130,7 @@ class SimulatedLog:
         self._watchers: dict[str, list[Watcher]] = {}
         self._idle = asyncio.Event()
         self._ended = asyncio.Event()
+        self.commits = 0
 
     # ---- its life ----
 
@@ -191,6 +192,7 @@ class SimulatedLog:
             outcomes: list[Outcome] = [LogUnavailable("the disk is full")] * len(group)
         else:
             outcomes = self.transact(group)
+            self.commits += 1
         # It is durable now, and told later: by a thread, on a busy machine.
         delay = self.disk.slowness * self._rng.random() / 4 if self._rng.random() < 0.3 else 0.0
         self._told_at = max(self._told_at + 1e-9, self._loop.time() + delay)

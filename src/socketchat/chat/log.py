@@ -116,6 +116,10 @@ class Log(Protocol):
     all the same. Then the lane's mark says so, and what it does not cover will never be made.
     """
 
+    @property
+    def commits(self) -> int:
+        """How many transactions it has committed so far, each of one append or of many."""
+
     async def open(self) -> None:
         """Make ready; before anything else.
 

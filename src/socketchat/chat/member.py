@@ -159,6 +159,7 @@ class Member:
             else:
                 self._refused = post.number
                 self._unheard = True
+                self._room.tally.rejected += 1
                 self.session.reject(post.number, verdict.code, verdict.reason)
         self._has_unheard()  # ask now rather than when something waits for the answer
         return drafts
@@ -196,6 +197,7 @@ class Member:
             self._room.host.log_failed(self, error)
             return
         mark = future.result()
+        self._room.tally.messages += count
         # What was refused is settled once everything before it is.
         self.session.hold(max(mark, self._refused) if not self._appending else mark)
         self._set_reading()
@@ -254,6 +256,11 @@ class Member:
         if frames:
             self.session.give(frames, place)
 
+    def _give_all(self, frames: Sequence[bytes], place: int) -> None:
+        """Give it frames, of which those that are not for it are empty."""
+        self._room.tally.deliveries += sum(map(bool, frames))
+        self.give(b"".join(frames), place)
+
     def stop_giving(self) -> None:
         """Give it nothing more: its place does not count."""
         self.place = NOWHERE
@@ -277,7 +284,7 @@ class Member:
                 size += len(common)
                 if size >= READ_SIZE:
                     break
-            self.give(b"".join(frames), entry.number)
+            self._give_all(frames, entry.number)
 
     async def _read_log(self) -> None:
         """Read one piece of the log, give it, and go on."""
@@ -299,7 +306,7 @@ class Member:
             reason = "what you had still to read is no longer in the log"
             self.session.turn_away(CloseCode.TRY_AGAIN_LATER, reason)
             return
-        self.give(b"".join(map(self.frame, entries)), entries[-1].number)
+        self._give_all([self.frame(entry) for entry in entries], entries[-1].number)
         self.read_on()
 
     # ---- the end ----

@@ -70,6 +70,8 @@ class MemoryLog:
         max_lanes: int = 16_384,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
+        #: See `Log.commits`: every append is one.
+        self.commits = 0
         self._max_entries = max_entries
         self._max_size = max_size
         self._max_lanes = max_lanes
@@ -108,6 +110,7 @@ class MemoryLog:
                 mark = draft.number
                 added.append(self._add(log, lane, draft))
         if added:
+            self.commits += 1
             # It stays its first owner's, and becomes the last.
             owner = known.owner if known is not None else added[0].key
             log.lanes.pop(lane, None)

@@ -59,6 +59,7 @@ class RedisLog:
 
     Attributes:
         error: Why the log has failed for good; None if it has not. See `failed`.
+        commits: See `Log.commits`; those of this server.
 
     Args:
         url: `redis://`, `rediss://` (TLS) or `unix://`, as the package redis takes it.
@@ -88,6 +89,7 @@ class RedisLog:
         clock: Callable[[], int] | None = None,
     ) -> None:
         self.error: LogFailed | None = None
+        self.commits = 0
         self._store = RedisStore(url, timeout=timeout)
         self._keys = Keys(prefix)
         self._wait = wait
@@ -262,6 +264,7 @@ class RedisLog:
 
     def _committed(self, append: Append, outcome: Committed) -> None:
         """Tell those who watch, and the author, of what was appended here."""
+        self.commits += bool(outcome.first)  # one script is one transaction
         room = self._rooms.get(append.room)
         if room is None:
             settle(append.done, outcome.mark)

@@ -20,6 +20,7 @@ from socketchat.chat.names import name_key
 from socketchat.chat.registry import Standing
 from socketchat.chat.roster import LINGER, Holder, Roster
 from socketchat.chat.rules import Rules, Verdict
+from socketchat.chat.tally import Tally
 from socketchat.errors import CloseCode
 from socketchat.logged import LoggedSession, LogPlace
 from socketchat.messages import MAX_PRESENT, Command, Event, Hello, Post, Present, encode
@@ -77,6 +78,7 @@ class Room:
         head: The number of the last entry that it knows of.
         topic: What it is about, and who has said so; both may be empty.
         restarts: How often the log has begun afresh; see `Diverged`.
+        tally: Where what happens is counted, for all rooms of a server.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Room:
         *,
         topic: tuple[str, str] = ("", ""),
         all_here_at: float = 0.0,
+        tally: Tally | None = None,
     ) -> None:
         """Make a room of a server that all who were there before have come back to by a time."""
         self.name = name
@@ -98,6 +101,7 @@ class Room:
         self.head = 0
         self.topic = topic
         self.restarts = 0
+        self.tally = tally or Tally()
         self.roster = Roster(self._lingered)
         # The lanes of those who are seated, by who they are.
         self._lanes: dict[bytes, set[bytes]] = {}
@@ -282,10 +286,14 @@ class Room:
         """Hand a member's drafts over to the log; see `Log.append`."""
         appended = self.log.append(self.name, lane, drafts, after=after)
         self._on_their_way[lane] = appended
-        appended.add_done_callback(lambda _: self._arrived(lane, appended))
+        since = asyncio.get_running_loop().time()
+        self.tally.appended(since)
+        appended.add_done_callback(lambda _: self._arrived(lane, appended, since))
         return appended
 
-    def _arrived(self, lane: bytes, appended: asyncio.Future[int]) -> None:
+    def _arrived(self, lane: bytes, appended: asyncio.Future[int], since: float) -> None:
+        made = appended.exception() is None
+        self.tally.answered(since, asyncio.get_running_loop().time(), made=made)
         if self._on_their_way.get(lane) is appended:
             del self._on_their_way[lane]
 
@@ -347,15 +355,21 @@ class Room:
         common = b"".join(
             frame for entry, frame in zip(entries, frames, strict=True) if not entry.to
         )
+        commonly = sum(not entry.to for entry in entries)
+        deliveries = 0
         for lane, member in self.members.items():
             place = member.place
             if not (before <= place < head and member.keeps_up):
                 continue  # it reads on by itself, or was quicker: what is read may not be told yet
             if lane in special or place != before:
-                theirs = map(member.frame, entries[place - before :], frames[place - before :])
+                at = place - before
+                theirs = list(map(member.frame, entries[at:], frames[at:]))
                 member.give(b"".join(theirs), head)
+                deliveries += len(theirs) if commonly == len(entries) else sum(map(bool, theirs))
             else:
                 member.give(common, head)
+                deliveries += commonly
+        self.tally.deliveries += deliveries
 
     def _remember(self, entries: Sequence[Entry], frames: Sequence[bytes]) -> None:
         recent = self._recent

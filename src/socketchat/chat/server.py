@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Protocol
 
 from socketchat.chat.attendant import Attendant
@@ -22,6 +22,7 @@ from socketchat.chat.names import load_tables, nick_of, untagged
 from socketchat.chat.registry import GUEST, Registry, Standing
 from socketchat.chat.room import RETURNING, Room
 from socketchat.chat.rules import TOO_LONG, Rules, checked_room_name, room_name_of
+from socketchat.chat.tally import Tally
 from socketchat.errors import (
     CloseCode,
     CommandFailed,
@@ -78,6 +79,9 @@ class ChatServer:
         invites: Makes invites, and tells what is one; None has none.
 
     Attributes:
+        default_room: The room of callers who ask for none.
+        log: Where everything is kept.
+        tally: What was said and written so far, in all rooms.
         failure: Why the log has failed for good; None if it has not.
         on_presence: Called with a room's name and each who comes into it, leaves it or takes
             another name, for a host who sits in one room and wants to know of all; None is nobody.
@@ -98,8 +102,9 @@ class ChatServer:
         registry: Registry | None = None,
         invites: Invites | None = None,
     ) -> None:
-        self._default_room = checked_room_name(room)
-        self._log: Log = log if log is not None else MemoryLog()
+        self.default_room = checked_room_name(room)
+        self.log: Log = log if log is not None else MemoryLog()
+        self.tally = Tally()
         self._rules = rules or Rules()
         self._registry = registry or Registry()
         self._invites = invites
@@ -117,6 +122,11 @@ class ChatServer:
         self._failed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
+    @property
+    def rooms(self) -> Collection[Room]:
+        """The rooms that somebody is in."""
+        return self._rooms.values()
+
     # ---- with the server ----
 
     async def open(self) -> None:
@@ -125,12 +135,12 @@ class ChatServer:
         Raises:
             OSError: One cannot be opened.
         """
-        await self._log.open()
+        await self.log.open()
         try:
             await asyncio.to_thread(load_tables)
             await self._registry.open()
         except BaseException:
-            await self._log.close()
+            await self.log.close()
             raise
         self._all_here_at = asyncio.get_running_loop().time() + RETURNING
         self._watching = asyncio.create_task(self._watch_log())
@@ -147,13 +157,13 @@ class ChatServer:
         try:
             await self._registry.close()
         finally:
-            await self._log.close()
+            await self.log.close()
         if self._watching is not None:
             await self._watching
 
     async def _watch_log(self) -> None:
         """Give up when the log fails, even if nobody asks anything of it."""
-        error = await self._log.failed()
+        error = await self.log.failed()
         if error is not None:
             self._give_up(error)
 
@@ -176,7 +186,7 @@ class ChatServer:
         Raises:
             HandshakeRefused: It may not come in, or the log is not to be had.
         """
-        name = room_name_of(hello.room) or self._default_room
+        name = room_name_of(hello.room) or self.default_room
         if len(name) > MAX_NAME:
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, TOO_LONG)
         if self.failure is not None or asyncio.get_running_loop().time() < self._blocked_until:
@@ -188,7 +198,7 @@ class ChatServer:
                 await self._let_in(hello, name, address)
             room = await self._open_room(name)
             place = await room.find_place(hello)
-            if place.mark and await self._log.owner(name, hello.lane) not in (b"", hello.key):
+            if place.mark and await self.log.owner(name, hello.lane) not in (b"", hello.key):
                 reason = "this lane belongs to another key"
                 raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
             nick = await self._name(room, hello, address)
@@ -260,7 +270,13 @@ class ChatServer:
         if room is None:
             topic = await self._registry.topic(name)
             opened = Room(
-                name, self._log, self._rules, self, topic=topic, all_here_at=self._all_here_at
+                name,
+                self.log,
+                self._rules,
+                self,
+                topic=topic,
+                all_here_at=self._all_here_at,
+                tally=self.tally,
             )
             await opened.open()
             room = self._rooms.setdefault(name, opened)

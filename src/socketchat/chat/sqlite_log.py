@@ -59,6 +59,7 @@ class SQLiteLog:
 
     Attributes:
         error: Why the log has failed for good; None if it has not. See `failed`.
+        commits: See `Log.commits`.
 
     Args:
         directory: The server's data directory; it is made if it is not there.
@@ -74,6 +75,7 @@ class SQLiteLog:
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.error: LogFailed | None = None
+        self.commits = 0
         self._directory = directory
         self._path = directory / DATABASE
         self._retain = retain
@@ -251,6 +253,7 @@ class SQLiteLog:
             case Done() if self.error is not None:
                 pass  # it was told before that nobody knows
             case Done(results, news):
+                self.commits += bool(news)
                 self._show(news)
                 for result in results:
                     _settle(self._pending.popleft(), result)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from socketchat.cli.duration import seconds_of, time_of
+from socketchat.cli.endpoint import endpoint_of
 from socketchat.cli.outcome import ExitCode
 from socketchat.cli.parsing import Program, option, options
 
@@ -205,6 +206,15 @@ def _help_unless_asked(context: click.Context) -> None:
     show_default=True,
     help="Members at once from one address.",
 )
+@option(
+    "--metrics",
+    metavar="ADDR",
+    callback=endpoint_of,
+    default=None,
+    help="Answer /metrics, for Prometheus, and /healthz over HTTP: at HOST:PORT, or at :PORT for "
+    "this machine only.",
+)
+@option("--log-json", is_flag=True, help="One JSON object a line on stderr.")
 @_NICK
 @_NO_TLS
 @_NO_LAN

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from socketchat.cli.outcome import ExitCode, Failure
@@ -18,17 +18,27 @@ from socketchat.trust.masking import mask
 
 __all__ = ["CleanFormatter", "complain", "run_command"]
 
+#: Settings of every command's running.
+_OURS = ("verbose", "log_json")
+
+_log = logging.getLogger("socketchat")
+
 
 def run_command(run: Callable[..., int], settings: Mapping[str, Any]) -> int:
     """Run a command; return the exit code.
 
     Args:
         run: What runs it.
-        settings: What was asked for: its arguments, and `verbose`, which not every command has.
+        settings: What was asked for: its arguments, and `verbose` and `log_json`, which are not for
+            it, and which not every command has.
     """
-    arguments = {name: value for name, value in settings.items() if name != "verbose"}
+    arguments = {name: value for name, value in settings.items() if name not in _OURS}
     verbose: int = settings.get("verbose", 0)
-    _log_to_stderr(verbose)
+    with _log_to_stderr(verbose, as_json=settings.get("log_json", False)):
+        return _run(run, arguments, verbose)
+
+
+def _run(run: Callable[..., int], arguments: Mapping[str, Any], verbose: int) -> int:
     try:
         return run(**arguments)
     except Failure as exc:
@@ -38,7 +48,7 @@ def run_command(run: Callable[..., int], settings: Mapping[str, Any]) -> int:
         return ExitCode.INTERRUPTED
     except Exception as exc:  # noqa: BLE001 - the last resort: a bug, or a machine out of order
         if verbose > 1:
-            sys.stderr.write(mask(traceback.format_exc()))
+            _log.critical("internal error", exc_info=True)
         complain(f"internal error: {type(exc).__name__}: {exc} (-vv shows more)")
         return ExitCode.INTERNAL_ERROR
 
@@ -48,7 +58,8 @@ def complain(text: str) -> None:
     say(f"socketchat: {mask(clean(text, multiline=False))}")
 
 
-def _log_to_stderr(verbose: int) -> None:
+@contextmanager
+def _log_to_stderr(verbose: int, *, as_json: bool) -> Iterator[None]:
     levels = (logging.CRITICAL, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(CleanFormatter("%(asctime)s %(name)s: %(message)s"))
@@ -58,6 +69,14 @@ def _log_to_stderr(verbose: int) -> None:
         # servers is passed over.
         for name in ("socketchat.trust", "socketchat.servers"):
             logging.getLogger(name).setLevel(logging.WARNING)
+    if not as_json:
+        yield
+        return
+    from socketchat.cli.json_logs import JSONFormatter, told_as_objects
+
+    handler.setFormatter(JSONFormatter())
+    with told_as_objects(handler):
+        yield
 
 
 class CleanFormatter(logging.Formatter):

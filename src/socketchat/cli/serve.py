@@ -30,10 +30,12 @@ from socketchat.cli.address import save_address
 from socketchat.cli.announcing import Announcing
 from socketchat.cli.calling import HISTORY
 from socketchat.cli.device import device_in
+from socketchat.cli.endpoint import Endpoint
 from socketchat.cli.failures import ExitCode, Failure, failure_to_listen, file_failure
 from socketchat.cli.front import Front
 from socketchat.cli.host_rooms import HostRooms, OtherRooms, seat
 from socketchat.cli.lan import Service
+from socketchat.cli.monitoring import Monitoring
 from socketchat.cli.next_key import announce_next_key, next_pin
 from socketchat.cli.render import closing_words, other_name_words, plain_notice
 from socketchat.cli.server_key import check_pair, server_identity, where_it_is
@@ -78,6 +80,7 @@ class ServeSettings:
     operators: tuple[str, ...]
     max_callers: int
     max_per_address: int
+    metrics: Endpoint | None
     no_tls: bool
     no_lan: bool
     cert: Path | None
@@ -233,6 +236,7 @@ async def _serve_until(
     name = clean(settings.name or machine, multiline=False, limit=MAX_NAME)
     server = await _open(settings, hosting, name)
     on_lan = Announcing()
+    monitoring = Monitoring(server, hosting.chat)
     failed = asyncio.create_task(hosting.chat.wait_failed())
     announcing = _announcing(server, settings)
     try:
@@ -240,6 +244,7 @@ async def _serve_until(
         if hosting.inviter is not None:
             hosting.inviter.port = server.port
         await _note_address(server, host, settings)
+        await monitoring.start(settings.metrics)
         _announce(server, host, settings)
         if not (settings.no_lan or settings.no_tls):
             on_lan.start(_service(server, name, settings))
@@ -252,6 +257,7 @@ async def _serve_until(
         finally:
             failed.cancel()
             announcing.cancel()
+            await monitoring.stop()
     # Also of what was still to be committed while it closed.
     if hosting.chat.failure is not None:
         what = f"{hosting.chat.failure}; see that the disk is in order, and start again"
