@@ -260,7 +260,10 @@ class RedisStore:
 
     async def _connect(self) -> Link:
         # In a thread, since it looks on the disk which version of redis is installed.
-        connection: Any = await asyncio.to_thread(self._class, **self._options)
+        try:
+            connection: Any = await asyncio.to_thread(self._class, **self._options)
+        except (TypeError, ValueError) as exc:
+            raise LinkLost("its URL has an option that redis does not know") from exc
         try:
             async with asyncio.timeout(self._timeout):
                 await connection.connect()
