@@ -23,6 +23,7 @@ from socketchat.chat import ChatServer
 from socketchat.chat.facts import MemoryFacts
 from socketchat.chat.log import Draft
 from socketchat.chat.memory_log import MemoryLog
+from socketchat.chat.neighbours import NoNeighbours
 from socketchat.cli import serve as serve_module
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.serve import Hosting, ServeSettings, _callers_name, _chat, _serve_until
@@ -35,7 +36,7 @@ from tests.cli.processes import Piped, Server, stage
 STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 ADA = Device.generate()
-IN_MEMORY = Stores(MemoryLog(), MemoryFacts())
+IN_MEMORY = Stores(MemoryLog(), MemoryFacts(), NoNeighbours())
 
 
 # Starting

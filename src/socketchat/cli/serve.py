@@ -142,6 +142,7 @@ def _host(settings: ServeSettings) -> Hosting:
         rules=Rules(rate=_rate(settings.rate)),
         registry=Registry(stores.facts, private=settings.private, operators=operators),
         invites=inviter,
+        neighbours=stores.neighbours,
     )
     return Hosting(chat, identity, inviter, device, stores)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from socketchat.chat.facts import Facts, FileFacts
 from socketchat.chat.log import Log
+from socketchat.chat.neighbours import Neighbours, NoNeighbours
 from socketchat.chat.sqlite_log import SQLiteLog
 from socketchat.cli.failures import ExitCode, Failure, file_failure
 
@@ -21,11 +22,13 @@ class Stores:
     Attributes:
         log: The log of all rooms.
         facts: What is known about people.
+        neighbours: The other servers that keep theirs there.
         redis: The URL of Redis as it may be shown; empty if all of it is in files.
     """
 
     log: Log
     facts: Facts
+    neighbours: Neighbours
     redis: str = ""
 
     @property
@@ -44,7 +47,7 @@ class Stores:
 
 def stores_in(directory: Path, *, retain: float | None) -> Stores:
     """Return what lies in a directory; entries are kept for `retain` seconds, or for ever."""
-    return Stores(SQLiteLog(directory, retain=retain), FileFacts(directory))
+    return Stores(SQLiteLog(directory, retain=retain), FileFacts(directory), NoNeighbours())
 
 
 def stores_in_redis(url: str, *, retain: float | None, wait: int) -> Stores:
@@ -57,6 +60,7 @@ def stores_in_redis(url: str, *, retain: float | None, wait: int) -> Stores:
         from socketchat.chat.redis_facts import RedisFacts
         from socketchat.chat.redis_link import shown
         from socketchat.chat.redis_log import RedisLog
+        from socketchat.chat.redis_neighbours import RedisNeighbours
     except ImportError as exc:
         if (exc.name or "").partition(".")[0] != "redis":
             raise
@@ -64,6 +68,6 @@ def stores_in_redis(url: str, *, retain: float | None, wait: int) -> Stores:
         raise Failure(ExitCode.USAGE, what) from exc
     try:
         log, facts = RedisLog(url, retain=retain, wait=wait), RedisFacts(url, wait=wait)
+        return Stores(log, facts, RedisNeighbours(url), shown(url))
     except ValueError as exc:
         raise Failure(ExitCode.USAGE, f"--redis: {exc}") from exc
-    return Stores(log, facts, shown(url))
