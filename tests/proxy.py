@@ -192,6 +192,7 @@ class FaultyProxy:
 
     Attributes:
         port: Where to call it.
+        target: The port of the server to which new links lead.
         links: How many links there were.
         calm: Whether links are left alone from now on.
         rng: What decides where the harm is done.
@@ -207,7 +208,7 @@ class FaultyProxy:
         self.rng = rng
         self.struck: Counter[Fault] = Counter()
         self.last_fault = 0.0
-        self._target = target
+        self.target = target
         self._sources = sources
         self._tasks: set[asyncio.Task[None]] = set()
         self._living: list[_Link] = []
@@ -261,7 +262,7 @@ class FaultyProxy:
         link: _Link | None = None
         try:
             source = (self.rng.choice(self._sources), 0) if self._sources else None
-            far = _End(*await asyncio.open_connection("127.0.0.1", self._target, local_addr=source))
+            far = _End(*await asyncio.open_connection("127.0.0.1", self.target, local_addr=source))
             writers.append(far.writer)
             self.links += 1
             link = _Link(self, _End(reader, writer), far)

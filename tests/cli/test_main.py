@@ -80,7 +80,8 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
     caller = "--nick --trust --fingerprint --ca --no-reconnect --no-tls --json --data --verbose"
     promised = {
         "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate "
-        "--cert --key --private --operator --max-callers --max-per-address --no-lan",
+        "--cert --key --private --operator --max-callers --max-per-address --no-lan "
+        "--redis --redis-wait",
         "connect": f"{caller} --history --plain --no-color --no-lan",
         "send": f"{caller} --to",
         "tail": f"{caller} --history --since --no-follow",
@@ -329,6 +330,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "NAME": "babbage",
         "HEADLESS": "1",
         "RETAIN": "90d",
+        "REDIS": "redis://:secret@localhost",
+        "REDIS_WAIT": "2",
         "RATE": "2.5",
         "PRIVATE": "1",
         "OPERATOR": "SHA256:one SHA256:two",
@@ -355,6 +358,8 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "name": "babbage",
         "headless": True,
         "retain": 90 * 86_400,
+        "redis": "redis://:secret@localhost",
+        "redis_wait": 2,
         "rate": 2.5,
         "private": True,
         "operators": ("SHA256:one", "SHA256:two"),

@@ -20,11 +20,14 @@ import pytest
 from socketchat import LogFailed, LogUnavailable, Session
 from socketchat import serve as listen
 from socketchat.chat import ChatServer
+from socketchat.chat.facts import MemoryFacts
 from socketchat.chat.log import Draft
 from socketchat.chat.memory_log import MemoryLog
+from socketchat.chat.neighbours import NoNeighbours
 from socketchat.cli import serve as serve_module
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.serve import Hosting, ServeSettings, _callers_name, _chat, _serve_until
+from socketchat.cli.stores import Stores
 from socketchat.framing import FrameDecoder
 from socketchat.messages import VERSION, Greeting, Hello, Welcome, decode, encode
 from socketchat.trust.device import Device
@@ -33,6 +36,7 @@ from tests.cli.processes import Piped, Server, stage
 STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 ADA = Device.generate()
+IN_MEMORY = Stores(MemoryLog(), MemoryFacts(), NoNeighbours())
 
 
 # Starting
@@ -96,6 +100,8 @@ def settings(*, hosts: tuple[str, ...] = (), no_tls: bool = False, nick: str = "
         operators=(),
         headless=True,
         retain=None,
+        redis="",
+        redis_wait=0,
         rate=0,
         max_callers=10,
         max_per_address=10,
@@ -388,7 +394,7 @@ async def test_a_host_whom_a_full_disk_turned_away_is_seated_again(
     log = FullLog(2)
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     chat = ChatServer(log)
-    hosting = Hosting(chat, None, None, ADA)
+    hosting = Hosting(chat, None, None, ADA, IN_MEMORY)
     async with listen(chat, "127.0.0.1", 0, tls=False) as server:
         chatting = asyncio.create_task(_chat(server, settings(nick="ada"), hosting, [end]))
         await log.kept.wait()
@@ -404,7 +410,7 @@ async def test_a_host_who_leaves_is_not_seated_again(monkeypatch: pytest.MonkeyP
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     end.set_result(None)
     chat = ChatServer()
-    hosting = Hosting(chat, None, None, ADA)
+    hosting = Hosting(chat, None, None, ADA, IN_MEMORY)
     async with listen(chat, "127.0.0.1", 0, tls=False) as server:
         await _chat(server, settings(nick="ada"), hosting, [end])
     assert Seat.taken == 1
@@ -479,7 +485,7 @@ async def test_commits_that_fail_while_it_ends_are_a_failure() -> None:
     signalled: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
     signalled.set_result(signal.SIGTERM)
     asked = replace(settings(no_tls=True, hosts=("127.0.0.1",)), port=0)
-    hosting = Hosting(ChatServer(FailingAtTheEnd()), None, None, ADA)
+    hosting = Hosting(ChatServer(FailingAtTheEnd()), None, None, ADA, IN_MEMORY)
     with pytest.raises(Failure, match="disk I/O error; see that the disk is in order") as caught:
         await _serve_until(signalled, asked, hosting)
     assert caught.value.code == ExitCode.INTERNAL_ERROR

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry
 from socketchat.chat.rate import TokenBucket
+from socketchat.chat.registry import Standing
 from socketchat.errors import CloseCode, LogError
 from socketchat.logged import LoggedSession
 from socketchat.messages import Command, DataPost, Event, Post, TextPost, encode
 
 if TYPE_CHECKING:
-    from socketchat.chat.registry import Standing
     from socketchat.chat.room import Room
 
 __all__ = ["MAX_UNCOMMITTED", "Member", "frame_of"]
@@ -310,6 +310,11 @@ class Member:
         self.read_on()
 
     # ---- the end ----
+
+    def show_out(self, text: str, code: int = CloseCode.POLICY_VIOLATION) -> None:
+        """Have it leave; until it is gone it may do nothing more."""
+        self.standing = Standing()
+        self.session.turn_away(code, text)
 
     def ended(self, *, lost: bool) -> None:
         """Free the seat: the session has ended. What was not handed over comes again."""

@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from socketchat.chat.names import nick_of
-from socketchat.chat.registry import MAX_REASON, Ban, Registry, Standing
+from socketchat.chat.neighbourhood import Neighbourhood
+from socketchat.chat.neighbours import Grant, Seat, ShowOut
+from socketchat.chat.registry import MAX_REASON, Ban, Registry
 from socketchat.chat.rules import room_name_of
 from socketchat.errors import CloseCode, CommandFailed
 from socketchat.fingerprint import fingerprint_of, is_pin
@@ -26,6 +28,7 @@ from socketchat.trust.masking import mask
 if TYPE_CHECKING:
     from socketchat.chat.member import Member
     from socketchat.chat.room import Room
+    from socketchat.chat.roster import Holder
     from socketchat.chat.server import Invites
 
 __all__ = ["MAX_INVITE_VALID", "MIN_INVITE_VALID", "Moderator"]
@@ -62,11 +65,17 @@ class Moderator:
         registry: What is known about people.
         rooms: The rooms that are open, by name.
         invites: Makes invites; None has none.
+        around: Who is at other servers.
     """
 
     def __init__(
-        self, registry: Registry, rooms: Mapping[str, Room], invites: Invites | None
+        self,
+        registry: Registry,
+        rooms: Mapping[str, Room],
+        invites: Invites | None,
+        around: Neighbourhood,
     ) -> None:
+        self._around = around
         self._registry = registry
         self._rooms = rooms
         self._invites = invites
@@ -103,9 +112,11 @@ class Moderator:
     async def _kick(self, member: Member, argument: str) -> str:
         person, reason = await self._whom_and_why(member, argument)
         seats = self._seats(person)
-        if not seats:
+        if not seats and not self._seats_elsewhere(person):
             raise _refused(f"{person.nick} is not here")
-        self._show_out(seats, f"kicked by {member.nick}", reason)
+        text = _with_reason(f"kicked by {member.nick}", reason)
+        self._show_out(seats, text)
+        await self._around.order(ShowOut(person.key, person.identity, text))
         return f"{person.nick} was shown the door"
 
     async def _mute(self, member: Member, argument: str) -> str:
@@ -123,6 +134,7 @@ class Moderator:
             await self._registry.set_muted(person.key, is_muted=is_muted)
         for seat in self._seats(person):  # those who came in meanwhile too
             seat.standing.is_muted = is_muted
+        await self._around.order(Grant(person.key, person.identity, is_muted=is_muted))
         return person
 
     # ---- operators ----
@@ -142,6 +154,7 @@ class Moderator:
         await self._registry.set_operator(person.key, is_one=is_one)
         for seat in self._seats(person):
             seat.standing.is_operator = is_one
+        await self._around.order(Grant(person.key, b"", is_operator=is_one))
         return person
 
     # ---- bans ----
@@ -153,7 +166,9 @@ class Moderator:
             raise _refused("that would ban yourself")
         await self._registry.ban(ban)
         hit = [seat for seat in self._all_seats() if not seat.is_host and _is_hit(ban, seat)]
-        self._show_out(hit, f"banned by {member.nick}", ban.reason)
+        text = _with_reason(f"banned by {member.nick}", ban.reason)
+        self._show_out(hit, text)
+        await self._around.order(ShowOut(ban.whom, b"", text))
         said = f"{ban.nick} ({ban.whom}) is banned" if ban.nick else f"{ban.whom} is banned"
         if is_pin(ban.whom) and hit and not self._registry.private:
             address = network_of(hit[0].session.peer.address)
@@ -172,6 +187,8 @@ class Moderator:
             return Ban(person.key, "" if is_pin(person.nick) else person.nick, reason)
         for seat in self._seats(person):
             return Ban(network_of(seat.session.peer.address), person.nick, reason)
+        for there in self._seats_elsewhere(person):
+            return Ban(network_of(there.address), person.nick, reason)
         raise _refused(f"{person.nick} has left, and has no key by which to know them again")
 
     async def _unban(self, _member: Member, argument: str) -> str:
@@ -253,16 +270,15 @@ class Moderator:
         elif nick_of(name) == "?" and name != "?":
             return None  # nothing is left of it
         else:
-            for room in self._rooms_from(member):
-                holder = room.roster.find(name)
-                if holder is not None:
-                    key = fingerprint_of(holder.public)
-                    person = _Person(holder.nick, key, holder.identity)
-                    break
+            found = (room.roster.find(name) for room in self._rooms_from(member))
+            holder: Holder | Seat | None = next((one for one in found if one is not None), None)
+            holder = holder or self._around.find_anywhere(name)
+            if holder is not None:
+                person = _Person(holder.nick, fingerprint_of(holder.public), holder.identity)
             else:
                 owner = await self._registry.owner(name)
                 person = _Person(name, owner) if owner else None
-        if person is not None and any(seat.is_host for seat in self._seats(person)):
+        if person is not None and self._is_host(person):
             raise _refused(f"{person.nick} sits at the server itself")
         if person is not None and self._registry.is_appointed(person.key):
             raise _refused(f"{person.nick} is an operator by the server's own settings")
@@ -275,6 +291,14 @@ class Moderator:
         rooms = self._rooms.values()
         return [seat for room in rooms for seat in room.sessions_of(person.identity)]
 
+    def _seats_elsewhere(self, person: _Person) -> list[Seat]:
+        """Return the seats of one who is meant at other servers."""
+        return self._around.seats_of(person.identity, person.key)
+
+    def _is_host(self, person: _Person) -> bool:
+        here = any(seat.is_host for seat in self._seats(person))
+        return here or any(not seat.address for seat in self._seats_elsewhere(person))
+
     def _rooms_from(self, member: Member) -> Iterator[Room]:
         """Yield the rooms, the member's own first."""
         mine = self._rooms.get(member.session.room)
@@ -286,12 +310,13 @@ class Moderator:
         return [seat for room in self._rooms.values() for seat in room.members.values()]
 
     @staticmethod
-    def _show_out(seats: list[Member], what: str, reason: str) -> None:
-        text = f"{what}: {reason}" if reason else what
+    def _show_out(seats: list[Member], text: str) -> None:
         for seat in seats:
-            # Until it is gone it may do nothing more.
-            seat.standing = Standing()
-            seat.session.turn_away(CloseCode.POLICY_VIOLATION, text)
+            seat.show_out(text)
+
+
+def _with_reason(what: str, reason: str) -> str:
+    return f"{what}: {reason}" if reason else what
 
 
 def _refused(reason: str) -> CommandFailed:

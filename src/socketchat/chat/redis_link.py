@@ -37,7 +37,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from socketchat.chat.redis_scripts import SCRIPTS
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
-__all__ = ["Caller", "Command", "Link", "LinkLost", "RedisStore", "delays", "shown"]
+__all__ = ["Caller", "Command", "Link", "LinkLost", "RedisStore", "Subscription", "delays", "shown"]
 
 #: A command and its arguments; texts go as UTF-8.
 Command = Sequence[str | bytes | int]
@@ -197,6 +197,58 @@ class Link:
                 done.exception()  # it may be that nobody waits for it any more
 
 
+class Subscription:
+    """One connection that hears what is published on a channel.
+
+    Args:
+        connection: It is connected.
+    """
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+
+    async def begin(self, channel: str, timeout: float) -> None:
+        """Subscribe, within so many seconds.
+
+        Raises:
+            LinkLost: It cannot be.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connection.send_packed_command(_packed(("SUBSCRIBE", channel)))
+        except (RedisError, OSError) as exc:
+            raise LinkLost(f"Redis is away: {_words(exc)}") from exc
+        await self._receive(timeout)
+
+    async def next(self, timeout: float) -> bytes:
+        """Return what is published next, if something is within so many seconds.
+
+        Raises:
+            LinkLost: Nothing is, or the connection is gone.
+
+        Cancellation: it is to be closed then.
+        """
+        while True:
+            reply = await self._receive(timeout)
+            if isinstance(reply, list) and reply[0] == b"message" and isinstance(reply[-1], bytes):
+                return reply[-1]
+
+    async def _receive(self, timeout: float) -> Any:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._connection.read_response(disable_decoding=True)
+        except ResponseError as exc:
+            raise LinkLost(str(_meaning(exc).args[0])) from exc
+        except (RedisError, OSError) as exc:
+            raise LinkLost(f"Redis is away: {_words(exc)}") from exc
+
+    async def close(self) -> None:
+        """Close it."""
+        with contextlib.suppress(RedisError, OSError):
+            async with asyncio.timeout(_CLOSING):
+                await self._connection.disconnect()
+
+
 class RedisStore:
     """A Redis server, and how to connect to it.
 
@@ -258,9 +310,26 @@ class RedisStore:
             raise OSError(errno.ENOTSUP, objection, self.shown)
         return link
 
-    async def _connect(self) -> Link:
+    async def subscribe(self, channel: str) -> Subscription:
+        """Return a new connection that hears what is published on a channel from now on.
+
+        Raises:
+            LinkLost: There is none; it says why.
+        """
+        subscription = Subscription(await self._open())
+        try:
+            await subscription.begin(channel, self._timeout)
+        except BaseException:
+            await subscription.close()
+            raise
+        return subscription
+
+    async def _open(self) -> AbstractConnection:
         # In a thread, since it looks on the disk which version of redis is installed.
-        connection: Any = await asyncio.to_thread(self._class, **self._options)
+        try:
+            connection: Any = await asyncio.to_thread(self._class, **self._options)
+        except (TypeError, ValueError) as exc:
+            raise LinkLost("its URL has an option that redis does not know") from exc
         try:
             async with asyncio.timeout(self._timeout):
                 await connection.connect()
@@ -270,7 +339,11 @@ class RedisStore:
             if isinstance(exc, RedisError | OSError):
                 raise LinkLost(f"Redis cannot be reached: {_words(exc)}") from exc
             raise
-        link = Link(connection, self._timeout)
+        opened: AbstractConnection = connection
+        return opened
+
+    async def _connect(self) -> Link:
+        link = Link(await self._open(), self._timeout)
         try:
             loading = [("SCRIPT", "LOAD", script.source) for script in SCRIPTS]
             client_id, info, *loaded = await link.ask([("CLIENT", "ID"), ("INFO",), *loading])

@@ -82,6 +82,7 @@ class Keys:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.rooms = f"{prefix}:rooms"
+        self.servers = f"{prefix}:servers"
         self.touch = f"{prefix}:touch"
         self.version = f"{prefix}:version"
 

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, Protocol
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log
 from socketchat.chat.member import Member, frame_of
 from socketchat.chat.names import name_key
+from socketchat.chat.neighbourhood import Neighbourhood
+from socketchat.chat.neighbours import Came, Renamed, Seat, Topic, Typing, Went
 from socketchat.chat.registry import Standing
 from socketchat.chat.roster import LINGER, Holder, Roster
 from socketchat.chat.rules import Rules, Verdict
@@ -91,8 +93,12 @@ class Room:
         topic: tuple[str, str] = ("", ""),
         all_here_at: float = 0.0,
         tally: Tally | None = None,
+        around: Neighbourhood | None = None,
     ) -> None:
-        """Make a room of a server that all who were there before have come back to by a time."""
+        """Make a room of a server that all who were there before have come back to by a time.
+
+        Around it are other servers, at which people are in the same room.
+        """
         self.name = name
         self.log = log
         self.rules = rules
@@ -102,7 +108,8 @@ class Room:
         self.topic = topic
         self.restarts = 0
         self.tally = tally or Tally()
-        self.roster = Roster(self._lingered)
+        self._around = around or Neighbourhood()
+        self.roster = Roster(self._lingered, self._around.of(name))
         # The lanes of those who are seated, by who they are.
         self._lanes: dict[bytes, set[bytes]] = {}
         # The last append of each lane that has one on its way to the log.
@@ -197,7 +204,7 @@ class Room:
         session.keep(member)
         self.members[member.lane] = member
         self._lanes.setdefault(member.identity, set()).add(member.lane)
-        is_news = self.roster.seat(member.nick)
+        is_news = self._take_seat(member, member.nick)
         member.told = len(self._passing)
         self._tell_who_is_here(member)
         if self.topic[0]:
@@ -219,9 +226,32 @@ class Room:
         lanes.discard(member.lane)
         if not lanes:
             del self._lanes[member.identity]
-        if self.roster.leave(member.nick, lost=lost):
+        if self._leave_seat(member.nick, lost=lost):
             self.announce("left", member)
         self._look_if_deserted()
+
+    def _take_seat(self, member: Member, nick: str) -> bool:
+        """Seat a member; tell whether it is news in the room that somebody is called so.
+
+        The other servers are told, who find out for themselves whether it is news to theirs.
+        """
+        address = member.session.peer.address
+        if not self.roster.seat(nick, address):
+            return False
+        self._around.tell(Came(self.name, self._seat_of(member, nick)))
+        return self.roster.find_elsewhere(nick) is None
+
+    def _leave_seat(self, nick: str, *, lost: bool) -> bool:
+        """Free a member's seat; tell whether nobody in the room is called so any more."""
+        if not self.roster.leave(nick, lost=lost):
+            return False
+        self._around.tell(Went(self.name, nick))
+        return self.roster.find_elsewhere(nick) is None
+
+    @staticmethod
+    def _seat_of(member: Member, nick: str) -> Seat:
+        session = member.session
+        return Seat(nick, member.identity, session.key, session.peer.address)
 
     def vacate(self, nick: str) -> None:
         """Free a name that was reserved for a session which is not seated after all."""
@@ -230,8 +260,10 @@ class Room:
 
     def _lingered(self, holder: Holder) -> None:
         """Take notice that one whose link was lost is gone."""
-        event = Event("left", holder.nick, key=holder.public)
-        self._pass(b"", event, event)
+        self._around.tell(Went(self.name, holder.nick))
+        if self.roster.find_elsewhere(holder.nick) is None:
+            event = Event("left", holder.nick, key=holder.public)
+            self._pass(b"", event, event)
         self._look_if_deserted()
 
     def _look_if_deserted(self) -> None:
@@ -245,29 +277,49 @@ class Room:
             The name that it has now, as other sessions of the same one have it; None if it is
             another's.
         """
-        old, key = member.nick, member.session.key
+        old, address = member.nick, member.session.peer.address
         if name_key(old) == name_key(nick) and self.roster.respell(old, nick):
             given: str | None = nick
-            is_news = is_gone = True
+            came = went = True
         else:
-            given = self.roster.reserve(nick, member.identity, key)
+            given = self.roster.reserve(nick, member.identity, member.session.key)
             if given is None:
                 return None
-            is_news = self.roster.seat(given)
-            is_gone = self.roster.leave(old, lost=False)
+            came = self.roster.seat(given, address)
+            went = self.roster.leave(old, lost=False)
         assert given is not None
-        if is_gone and is_news and given != old:
-            event = Event("renamed", old, key=key, text=given)
-            self._pass(member.lane, event, event)
-        elif is_gone and not is_news:
-            self.announce("left", member)
         member.nick = member.session.nick = given
-        if is_news and not is_gone:
-            self.announce("joined", member)
+        self._tell_renamed(member, old, came=came, went=went)
         return given
 
+    def _tell_renamed(self, member: Member, old: str, *, came: bool, went: bool) -> None:
+        """Tell that a member has another name, of which somebody may be here already."""
+        given, key = member.nick, member.session.key
+        seat = self._seat_of(member, given)
+        if came and went:
+            self._around.tell(Renamed(self.name, old, seat))
+        elif went:
+            self._around.tell(Went(self.name, old))
+        elif came:
+            self._around.tell(Came(self.name, seat))
+        is_news = came and self.roster.find_elsewhere(given) is None
+        is_gone = went and self.roster.find_elsewhere(old) is None
+        if is_gone and is_news:
+            if given != old:
+                event = Event("renamed", old, key=key, text=given)
+                self._pass(member.lane, event, event)
+        elif is_gone:
+            self.announce("left", member, old)
+        elif is_news:
+            self.announce("joined", member)
+
     def set_topic(self, text: str, nick: str) -> None:
-        """Tell everyone what the room is about now."""
+        """Tell everyone what the room is about now, at all servers."""
+        self._around.tell(Topic(self.name, nick, text))
+        self.take_topic(text, nick)
+
+    def take_topic(self, text: str, nick: str) -> None:
+        """Tell everyone at this server what the room is about now."""
         self.topic = text, nick
         event = self._topic_event()
         self._pass(b"", event, event)
@@ -387,13 +439,21 @@ class Room:
 
     # ---- what passes ----
 
-    def announce(self, kind: str, member: Member) -> None:
+    def announce(self, kind: str, member: Member, nick: str = "") -> None:
         """Tell all others that a member has come, has gone, or is typing."""
-        key = member.session.key
-        event = for_host = Event(kind, member.nick, key=key)
-        if kind != "typing":
-            for_host = Event(kind, member.nick, member.session.peer.address, key)
+        key, nick = member.session.key, nick or member.nick
+        event = for_host = Event(kind, nick, key=key)
+        if kind == "typing":
+            self._around.tell(Typing(self.name, nick, key))
+        else:
+            for_host = Event(kind, nick, member.session.peer.address, key)
         self._pass(member.lane, event, for_host)
+
+    def pass_on(self, kind: str, seat: Seat, text: str = "") -> None:
+        """Tell all that somebody has come to another server, is gone from there and so on."""
+        event = Event(kind, seat.nick, key=seat.public, text=text)
+        for_host = Event(kind, seat.nick, seat.address, seat.public, text)
+        self._pass(b"", event, for_host)
 
     def _pass(self, about: bytes, event: Event, for_host: Event) -> None:
         if not self._passing:

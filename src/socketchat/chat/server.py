@@ -19,6 +19,8 @@ from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator
 from socketchat.chat.names import load_tables, nick_of, untagged
+from socketchat.chat.neighbourhood import Neighbourhood
+from socketchat.chat.neighbours import Neighbours
 from socketchat.chat.registry import GUEST, Registry, Standing
 from socketchat.chat.room import RETURNING, Room
 from socketchat.chat.rules import TOO_LONG, Rules, checked_room_name, room_name_of
@@ -77,6 +79,8 @@ class ChatServer:
         registry: Names, bans and the like; None keeps them in memory. It is opened and closed with
             the server.
         invites: Makes invites, and tells what is one; None has none.
+        neighbours: The other servers of the same log, if it is shared; None has none. It is opened
+            and closed with the server.
 
     Attributes:
         default_room: The room of callers who ask for none.
@@ -101,6 +105,7 @@ class ChatServer:
         rules: Rules | None = None,
         registry: Registry | None = None,
         invites: Invites | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.default_room = checked_room_name(room)
         self.log: Log = log if log is not None else MemoryLog()
@@ -111,7 +116,8 @@ class ChatServer:
         self.on_presence: Callable[[str, Joined | Left | Renamed], object] | None = None
         self.on_moderation: Callable[[str, str, str], object] | None = None
         self._rooms: dict[str, Room] = {}
-        self._moderator = Moderator(self._registry, self._rooms, invites)
+        self._around = Neighbourhood(self._rooms, self._registry, neighbours)
+        self._moderator = Moderator(self._registry, self._rooms, invites, self._around)
         self._attendant = Attendant(self._registry, self._rooms)
         # What is done on behalf of members.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -139,6 +145,11 @@ class ChatServer:
         try:
             await asyncio.to_thread(load_tables)
             await self._registry.open()
+            try:
+                await self._around.open()
+            except BaseException:
+                await self._registry.close()
+                raise
         except BaseException:
             await self.log.close()
             raise
@@ -152,6 +163,7 @@ class ChatServer:
         """
         while self._tasks:
             await asyncio.wait(self._tasks)
+        await self._around.close()
         for room in self._rooms.values():
             room.close()
         try:
@@ -277,6 +289,7 @@ class ChatServer:
                 topic=topic,
                 all_here_at=self._all_here_at,
                 tally=self.tally,
+                around=self._around,
             )
             await opened.open()
             room = self._rooms.setdefault(name, opened)

@@ -19,6 +19,7 @@ from socketchat.cli.duration import seconds_of, time_of
 from socketchat.cli.endpoint import endpoint_of
 from socketchat.cli.outcome import ExitCode
 from socketchat.cli.parsing import Program, option, options
+from socketchat.cli.redis_url import redis_url
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -172,6 +173,21 @@ def _help_unless_asked(context: click.Context) -> None:
     callback=seconds_of,
     default=None,
     help="How long messages are kept, as 90d or 12h; by default for ever.",
+)
+@option(
+    "--redis",
+    metavar="URL",
+    callback=redis_url,
+    default="",
+    help="Keep rooms, names and bans in Redis, where several servers share them.",
+)
+@option(
+    "--redis-wait",
+    metavar="N",
+    type=click.IntRange(0, 100),
+    default=0,
+    show_default=True,
+    help="Replicas of Redis that must have a message before it is acknowledged.",
 )
 @option(
     "--rate",

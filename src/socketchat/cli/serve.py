@@ -21,11 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from socketchat.chat import ChatServer, Rate, Rules
-from socketchat.chat.facts import FileFacts
 from socketchat.chat.inviter import Inviter
 from socketchat.chat.registry import Registry
 from socketchat.chat.rules import checked_room_name
-from socketchat.chat.sqlite_log import SQLiteLog
 from socketchat.cli.address import save_address
 from socketchat.cli.announcing import Announcing
 from socketchat.cli.calling import HISTORY
@@ -39,6 +37,7 @@ from socketchat.cli.monitoring import Monitoring
 from socketchat.cli.next_key import announce_next_key, next_pin
 from socketchat.cli.render import closing_words, other_name_words, plain_notice
 from socketchat.cli.server_key import check_pair, server_identity, where_it_is
+from socketchat.cli.stores import Stores, stores_in, stores_in_redis
 from socketchat.cli.target import BAD_ROOM, Target, can_be_named, is_everywhere, is_loopback
 from socketchat.cli.terminal import on_signals, say
 from socketchat.errors import CloseCode, HandshakeRefused, LogError, SessionClosed
@@ -75,6 +74,8 @@ class ServeSettings:
     name: str
     headless: bool
     retain: float | None
+    redis: str
+    redis_wait: int
     rate: float
     private: bool
     operators: tuple[str, ...]
@@ -104,12 +105,14 @@ class Hosting:
         identity: Its key; None without TLS.
         inviter: Makes its invites; None without TLS.
         device: The key of this device, for the host's seat.
+        stores: What it keeps, and where.
     """
 
     chat: ChatServer
     identity: Identity | None
     inviter: Inviter | None
     device: Device
+    stores: Stores
 
 
 def run_serve(**settings: Any) -> int:
@@ -133,17 +136,24 @@ def _host(settings: ServeSettings) -> Hosting:
         identity = server_identity(*at, make=True)
     if identity is not None:
         inviter = Inviter(identity, _callers_name(settings, socket.gethostname()))
-    facts = FileFacts(settings.directory)
+    stores = _stores(settings)
     device = device_in(settings.directory)
     operators = frozenset((*settings.operators, device.fingerprint))
     chat = ChatServer(
-        SQLiteLog(settings.directory, retain=settings.retain),
+        stores.log,
         room=settings.room,
         rules=Rules(rate=_rate(settings.rate)),
-        registry=Registry(facts, private=settings.private, operators=operators),
+        registry=Registry(stores.facts, private=settings.private, operators=operators),
         invites=inviter,
+        neighbours=stores.neighbours,
     )
-    return Hosting(chat, identity, inviter, device)
+    return Hosting(chat, identity, inviter, device, stores)
+
+
+def _stores(settings: ServeSettings) -> Stores:
+    if not settings.redis:
+        return stores_in(settings.directory, retain=settings.retain)
+    return stores_in_redis(settings.redis, retain=settings.retain, wait=settings.redis_wait)
 
 
 def _check(settings: ServeSettings) -> None:
@@ -157,6 +167,8 @@ def _check(settings: ServeSettings) -> None:
     if settings.private and settings.no_tls:
         what = "--private and --no-tls exclude each other: without TLS there are no invites"
         raise Failure(ExitCode.USAGE, what)
+    if settings.redis_wait and not settings.redis:
+        raise Failure(ExitCode.USAGE, "--redis-wait goes with --redis")
     check_pair(settings.cert, settings.key)
     if not can_be_named(settings.room):
         raise Failure(ExitCode.USAGE, f"--room {settings.room!r} could not be called: {BAD_ROOM}")
@@ -260,8 +272,7 @@ async def _serve_until(
             await monitoring.stop()
     # Also of what was still to be committed while it closed.
     if hosting.chat.failure is not None:
-        what = f"{hosting.chat.failure}; see that the disk is in order, and start again"
-        raise Failure(ExitCode.INTERNAL_ERROR, what)
+        raise Failure(ExitCode.INTERNAL_ERROR, f"{hosting.chat.failure}; {hosting.stores.help}")
 
 
 async def _host_until(
@@ -385,7 +396,7 @@ async def _open(settings: ServeSettings, hosting: Hosting, name: str) -> Server:
         raise Failure(ExitCode.USAGE, what) from exc
     except OSError as exc:
         if exc.filename is not None:  # no socket bears a name: it is the log
-            raise file_failure(exc) from exc
+            raise hosting.stores.failure(exc) from exc
         raise failure_to_listen(exc) from exc
 
 

