@@ -31,6 +31,7 @@ from socketchat import (
 from socketchat.chat import ChatServer, MemoryLog, Rules
 from socketchat.client import FIRST_DELAY, MAX_DELAY
 from socketchat.errors import CloseCode
+from socketchat.messages import VERSION, Greeting, Hello, Refused
 from tests.proxy import CuttingProxy
 from tests.sessions import (
     MemoryNetwork,
@@ -334,6 +335,34 @@ async def test_a_session_ends_once_no_server_can_be_trusted_any_more(
             with pytest.raises(SessionClosedError) as caught:
                 await client.recv()
             assert isinstance(caught.value.__cause__, UntrustedPeer)
+
+
+# Invites
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("pins", "shown"),
+    [
+        ([IDENTITY.fingerprint] * 2, ["token", "token"]),
+        ([IDENTITY.fingerprint, OTHER.fingerprint], ["token", ""]),
+    ],
+    ids=["the same key", "another key"],
+)
+async def test_an_invite_is_shown_to_the_key_that_has_made_it_alone(
+    network: MemoryNetwork, pins: list[str], shown: list[str]
+) -> None:
+    callers = network.answer_yourself()
+    opening = asyncio.create_task(call(A, B, trust=pins, invite="token"))
+    told = []
+    for _ in range(2):
+        wire = await callers.get()
+        wire.say(Greeting(VERSION, bytes(32)))
+        told.append((await wire.expect(Hello)).invite)
+        wire.say(Refused(1008, "not you"))
+    with pytest.raises(HandshakeRefused):
+        await opening
+    assert told == shown
 
 
 # Over TCP

@@ -52,7 +52,7 @@ from socketchat.protocol import Protocol, Side
 from socketchat.states import TRANSITIONS
 from socketchat.trust.device import is_proof
 from socketchat.trust.identity import pin_of
-from socketchat.trust.invites import Grant, Invite, check_token, make_token
+from socketchat.trust.invites import Further, Grant, Invite, check_token, make_token
 from tests.core import OPTIONS, SAMPLES, Pair, make_hello, make_lanes
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -343,7 +343,9 @@ def test_an_invite_says_what_its_url_says(vector: Vector) -> None:
         with pytest.raises(ValueError, match=r"invite|room"):
             Invite.parse(vector["url"])
     else:
-        invite = Invite(**vector["invite"])
+        values = vector["invite"]
+        others = tuple(Further(*server) for server in values.get("others", ()))
+        invite = Invite(**values | {"others": others})
         assert Invite.parse(vector["url"]) == Invite.parse(invite.url) == invite
         otherwise = vector["name"].startswith("written otherwise")
         assert (invite.url == vector["url"]) is not otherwise

@@ -104,7 +104,8 @@ def connect(
         device: Whose key to show to the server (`Device.load_or_generate`), by which it knows us
             again; None shows none, and we are strangers each time.
         invite: The token of an invite, for a server that lets in none but those whom it knows; it
-            is shown until the server has let us in once. Give the invite's pin as `trust`.
+            is shown until the server has let us in once. Give the invite's pin as `trust`; of
+            several servers, those that have another one than the first are not shown the token.
         **options: See `Options`.
 
     Raises:
@@ -239,7 +240,7 @@ class Dialer:
                 since=self.since,
                 device=self.device,
                 pin=pin,
-                invite=self.invite,
+                invite=self.invite if self.rota.is_like_first(place) else "",
             )
             link = Link(reader, writer, protocol)
             await session.greet_server(link, pin, place.name)

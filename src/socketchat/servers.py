@@ -116,7 +116,8 @@ class Rota:
         self.current = places[0]
         self._places = places
         self._next = 0
-        self._told: set[tuple[str, str]] = set()
+        # What was told last of each: who refuses in ever other words must not fill the memory.
+        self._told: dict[Place, str] = {}
         self._errors: list[tuple[Place, Exception]] = []
 
     def __str__(self) -> str:
@@ -126,6 +127,10 @@ class Rota:
         """Iterate over the servers once, from the one whose turn it is."""
         self._errors.clear()
         yield from self._places[self._next :] + self._places[: self._next]
+
+    def is_like_first(self, place: Place) -> bool:
+        """Tell whether a server has the trust of the first: what is for its key is for both."""
+        return place.trust == self._places[0].trust
 
     def settle(self, place: Place) -> None:
         """Take notice that the session is at this server."""
@@ -139,8 +144,8 @@ class Rota:
             return  # it is raised, or said when the session ends
         if is_passing(exc):
             _log.info("could not come to %s: %s", place.name, exc)
-        elif (place.name, str(exc)) not in self._told:
-            self._told.add((place.name, str(exc)))
+        elif self._told.get(place) != str(exc):
+            self._told[place] = str(exc)
             _log.warning("%s is passed over: %s", place.name, exc)
 
     @property

@@ -17,7 +17,7 @@ from socketchat.cli.calling import Call, CallerSettings, target_of
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.peers import Peer
 from socketchat.trust.identity import Identity
-from socketchat.trust.invites import Invite, make_token
+from socketchat.trust.invites import Further, Invite, make_token
 from socketchat.trust.known_hosts import KnownHosts, host_and_port
 
 IDENTITY = Identity.generate()
@@ -178,3 +178,17 @@ def test_several_servers_are_called_with_their_pins_and_then_from_where_one_is(
     assert [asked["room"] for asked in dialled] == ["tea", "tea", "den"]
     assert (tmp_path / "known_hosts").read_text().splitlines()[0] == f"oak:80 {pins[-1]}"
     assert "connected to maple, at oak:80 (127.0.0.1:7625)" in capsys.readouterr().err
+
+
+def test_an_invite_to_several_has_its_pin_for_each_of_them(
+    tmp_path: Path, dialled: list[dict[str, Any]]
+) -> None:
+    invite = Invite("maple", 80, "tea", PIN, TOKEN, (Further("oak", 80, OTHER),))
+    asyncio.run(call(target=invite.url, data=tmp_path).open())
+    assert dialled[0]["host"] == [("maple", 80), ("oak", 80)]
+    assert dialled[0]["trust"] == [PIN, OTHER]
+    assert dialled[0]["invite"] == TOKEN
+    assert (tmp_path / "known_hosts").read_text() == f"oak:80 {OTHER}\n"
+    KnownHosts(tmp_path / "known_hosts").add("maple:80", OTHER)
+    with pytest.raises(Failure, match=f"is for a server with the key {PIN}, but maple:80 is known"):
+        asyncio.run(call(target=invite.url, data=tmp_path).open())

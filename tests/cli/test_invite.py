@@ -117,6 +117,30 @@ def test_it_names_the_place_that_was_asked_for_or_noted(
     assert "has not said" not in said
 
 
+def test_it_names_further_servers_each_with_its_key(
+    tmp_path: Path, identity: Identity, maker: Maker
+) -> None:
+    save_address(tmp_path, "maple", 4000)
+    key = Identity.generate().fingerprint
+    url, _ = maker.make("--also", "Oak.example", "--also", f"[::1]:80={key}")
+    invite = Invite.parse(url)
+    assert invite.servers == (
+        ("maple", 4000, identity.fingerprint),
+        ("oak.example", 7625, identity.fingerprint),
+        ("::1", 80, key),
+    )
+    told = json.loads(maker.make("--also", "oak", "--json")[0])
+    assert told["others"] == ["oak:7625"]
+
+
+@pytest.mark.parametrize("also", ["oak/tea", "a,b", "oak=", "oak=x", "=x", "maple:4000", "a b"])
+def test_what_is_no_further_server_is_told(
+    tmp_path: Path, identity: Identity, maker: Maker, also: str
+) -> None:
+    save_address(tmp_path, "maple", 4000)
+    assert "see --host, --port, --also and --room" in maker.fail("--also", also)
+
+
 def test_without_a_note_it_guesses_the_place_and_says_so(identity: Identity, maker: Maker) -> None:
     url, said = maker.make()
     invite = Invite.parse(url)

@@ -73,3 +73,17 @@ def test_what_is_kept_for_several_goes_out_at_any_of_them_in_whichever_order(
         reader = it.start("tail", f"{server.address}/tea", "--no-follow", *asked)
         assert reader.wait() == 0
         assert reader.out == "ada: hello\nada: again\n"
+
+
+def test_an_invite_to_several_is_redeemed_at_the_one_that_has_made_it(tmp_path: Path) -> None:
+    with stage(tmp_path) as it:
+        first, second = it.serve("--private"), it.serve(data="second")
+        also = ("--also", f"{second.address}={second.key}")
+        made = it.start("invite", "--data", str(tmp_path / "server"), "--room", "tea", *also)
+        assert made.wait() == 0
+        ada = it.join(made.lines[0], "ada", env={"SOCKETCHAT_TRUST": "strict"})
+        assert f", at {first.address} (" in ada.err
+        first.signal(signal.SIGKILL)
+        ada.until(lambda: f"-- the link is back, at {second.address}\n" in ada.err)
+        ada.end_input()
+        assert ada.wait() == 0

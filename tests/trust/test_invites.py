@@ -36,6 +36,7 @@ from socketchat.trust.identity import Identity
 from socketchat.trust.invites import (
     MAX_URL,
     TOKEN_ID_SIZE,
+    Further,
     Grant,
     Invite,
     check_token,
@@ -78,6 +79,7 @@ KINDS = {
 SIGNATURE_SIZES = {"P-256": 64, "P-384": 96, "P-521": 132, "RSA-2048": 256, "Ed25519": 64}
 each_kind = pytest.mark.parametrize("kind", list(KINDS))
 
+PIN = OTHER.fingerprint
 TOKEN = make_token(IDENTITY.key, room="tea", expires=LATER, token_id=TOKEN_ID)
 INVITE = Invite("maple.example", 7625, "tea", IDENTITY.fingerprint, TOKEN)
 
@@ -124,14 +126,24 @@ def test_an_invite_is_one_url() -> None:
     assert Invite.parse(INVITE.url) == INVITE
 
 
-@given(host=hosts, port=ports, room=rooms, pin=pins, token=tokens)
+@given(
+    host=hosts,
+    port=ports,
+    room=rooms,
+    pin=pins,
+    token=tokens,
+    others=st.lists(st.builds(Further, hosts, ports, pins), max_size=3).map(tuple),
+)
 def test_every_invite_is_read_as_it_was_written(
-    host: str, port: int, room: str, pin: str, token: str
+    host: str, port: int, room: str, pin: str, token: str, others: tuple[Further, ...]
 ) -> None:
     try:
-        invite = Invite(host, port, room, pin, token)
+        invite = Invite(host, port, room, pin, token, others)
     except ValueError as exc:
-        assert str(exc) == f"an invite has at most {MAX_URL} characters"  # noqa: PT017
+        assert str(exc) in (  # noqa: PT017
+            f"an invite has at most {MAX_URL} characters",
+            "an invite names each server once",
+        )
         return
     assert invite.url.isascii()
     assert invite.url.isprintable()
@@ -295,6 +307,30 @@ def test_an_invite_has_a_bound() -> None:
 def test_what_cannot_be_written_cannot_be_made(host: str, port: int, room: str, pin: str) -> None:
     with pytest.raises(ValueError, match=r"invite|room"):
         Invite(host, port, room, pin, TOKEN)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Further("maple", 80, IDENTITY.fingerprint),
+        Further("Oak", 80, IDENTITY.fingerprint),
+        Further("oak", 0, IDENTITY.fingerprint),
+        Further("oak", 80, ""),
+        Further("a,b", 80, IDENTITY.fingerprint),
+    ],
+)
+def test_no_further_server_is_named_like_this(other: Further) -> None:
+    with pytest.raises(ValueError, match="invite"):
+        Invite("maple", 80, "", IDENTITY.fingerprint, TOKEN, (other,))
+
+
+def test_a_key_that_all_servers_have_is_named_once() -> None:
+    oak, elm = (Further(name, 80, IDENTITY.fingerprint) for name in ("oak", "elm"))
+    invite = Invite("maple", 80, "", IDENTITY.fingerprint, TOKEN, (oak, elm))
+    assert invite.url == "socketchat://maple:80,oak:80,elm:80/" + TAIL
+    invite = Invite("maple", 80, "", IDENTITY.fingerprint, TOKEN, (oak._replace(pin=PIN),))
+    assert invite.url.count(",") == 2
+    assert TOKEN not in mask(invite.url)
 
 
 @given(place=st.integers(0, 42), char=st.sampled_from(ALPHABET))

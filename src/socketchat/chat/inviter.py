@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from socketchat.errors import CloseCode, HandshakeRefused, InvalidInvite
 from socketchat.trust.identity import Identity
-from socketchat.trust.invites import TOKEN_ID_SIZE, Invite, check_token, make_token
+from socketchat.trust.invites import TOKEN_ID_SIZE, Further, Invite, check_token, make_token
 
 __all__ = ["Inviter"]
 
@@ -24,6 +24,7 @@ class Inviter:
         identity: The server's key.
         host: Where callers find it.
         port: Likewise, once it is known.
+        others: Other servers of the same rooms.
         clock: Tells the time, in seconds since the epoch.
 
     Attributes:
@@ -37,10 +38,12 @@ class Inviter:
         host: str,
         port: int = 0,
         *,
+        others: Sequence[Further] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.host = host
         self.port = port
+        self._others = tuple(others)
         self._identity = identity
         self._clock = clock
 
@@ -57,7 +60,8 @@ class Inviter:
         token = make_token(
             self._identity.key, room=room, expires=expires, token_id=os.urandom(TOKEN_ID_SIZE)
         )
-        return Invite(self.host.lower(), self.port, room, self._identity.fingerprint, token)
+        pin = self._identity.fingerprint
+        return Invite(self.host.lower(), self.port, room, pin, token, self._others)
 
     def make(self, room: str, seconds: int) -> str:
         """Return the URL of a new invite that is valid for so long.

@@ -18,10 +18,12 @@ from socketchat.cli.output import write_out
 from socketchat.cli.render import plain_notice
 from socketchat.cli.render_json import json_line
 from socketchat.cli.server_key import check_pair, server_identity
-from socketchat.cli.target import Target, is_everywhere
+from socketchat.cli.target import Target, is_everywhere, parse_target
 from socketchat.cli.terminal import say
-from socketchat.trust.invites import Invite
-from socketchat.trust.known_hosts import default_directory
+from socketchat.fingerprint import is_pin
+from socketchat.trust.invites import Further, Invite
+from socketchat.trust.known_hosts import default_directory, host_and_port
+from socketchat.trust.masking import mask
 
 __all__ = ["run_invite"]
 
@@ -34,6 +36,7 @@ class InviteSettings:
     expires: float
     host: str
     port: int
+    also: tuple[str, ...]
     cert: Path | None
     key: Path | None
     as_json: bool
@@ -51,13 +54,27 @@ def run_invite(**settings: Any) -> int:
     identity = server_identity(directory, checked.cert, checked.key, make=False)
     place = _place(checked, directory)
     try:
-        inviter = Inviter(identity, place.host, place.port)
+        others = [_further(text, identity.fingerprint) for text in checked.also]
+        inviter = Inviter(identity, place.host, place.port, others=others)
         invite = inviter.invite(room_name_of(checked.room), expires)
     except ValueError as exc:
-        what = f"{exc}; see --host, --port and --room"
+        what = f"{exc}; see --host, --port, --also and --room"
         raise Failure(ExitCode.USAGE, what) from exc
     _print(invite, expires, as_json=checked.as_json)
     return ExitCode.DONE
+
+
+def _further(text: str, pin: str) -> Further:
+    """Return another server that an invite names: `HOST[:PORT]`, or with `=SHA256:...` behind it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    name, equals, key = text.partition("=")
+    target = parse_target(name)
+    if target.room or target.others or target.token or (equals and not is_pin(key)):
+        raise ValueError(f"{mask(text)!r} is no HOST[:PORT] or HOST[:PORT]=SHA256:...")
+    return Further(target.host.lower(), target.port, key or pin)
 
 
 def _place(settings: InviteSettings, directory: Path) -> Target:
@@ -88,6 +105,8 @@ def _print(invite: Invite, expires: int, *, as_json: bool) -> None:
     if as_json:
         until = datetime.fromtimestamp(expires, UTC).isoformat().replace("+00:00", "Z")
         place: dict[str, Any] = {"host": invite.host, "port": invite.port, "room": invite.room}
+        if invite.others:
+            place["others"] = [host_and_port(host, port) for host, port, _ in invite.others]
         line = json_line({"type": "invite", "url": invite.url, **place, "expires": until})
     write_out([line])
     local = datetime.fromtimestamp(expires, UTC).astimezone()

@@ -421,6 +421,12 @@ def identity(**settings: Any) -> None:
     default=0,
     help="Its TCP port; by default the one that it last had.",
 )
+@option(
+    "--also",
+    metavar="HOST[:PORT][=SHA256:...]",
+    multiple=True,
+    help="Another server of the same rooms, with its key if that is another one; may be repeated.",
+)
 @_certificate
 @_JSON
 @_DATA

@@ -98,7 +98,8 @@ def parse_target(text: str) -> Target:
     text = text.strip()
     if text.lower().startswith(SCHEME):
         invite = Invite.parse(text)
-        return Target(invite.host, invite.port, invite.room, invite.pin, invite.token)
+        others = tuple(At(*server) for server in invite.others)
+        return Target(invite.host, invite.port, invite.room, invite.pin, invite.token, others)
     if mask(text) != text:
         raise ValueError(f"this is a part of an invite: copy all of it, from {SCHEME} on")
     names, slash, room = text.partition("/")
@@ -113,8 +114,8 @@ def parse_target(text: str) -> Target:
     servers: dict[str, At] = {}
     for server in map(_at, filter(None, found)):
         servers.setdefault(server.name, server)
-    first, *others = servers.values()
-    return Target(first.host, first.port, room, others=tuple(others))
+    first, *rest = servers.values()
+    return Target(first.host, first.port, room, others=tuple(rest))
 
 
 def _at(found: re.Match[str]) -> At:

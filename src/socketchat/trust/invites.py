@@ -17,7 +17,7 @@ import re
 import urllib.parse
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from socketchat.errors import InvalidInvite
 from socketchat.fingerprint import is_pin
@@ -30,6 +30,7 @@ __all__ = [
     "MAX_URL",
     "SCHEME",
     "TOKEN_ID_SIZE",
+    "Further",
     "Grant",
     "Invite",
     "check_token",
@@ -53,7 +54,7 @@ _LAST_SECOND: Final = 253_402_300_799
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
-_AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]+))?")
+_AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<host>[^:,\[\]]+))(?::(?P<port>[0-9]+))?")
 #: What RFC 3986 allows in one segment of a path.
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
@@ -62,16 +63,25 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 # ---- the URL ----
 
 
+class Further(NamedTuple):
+    """Another server of the same rooms: where it is, and the pin of its key."""
+
+    host: str
+    port: int
+    pin: str
+
+
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """A place at a server, and a token that lets its bearer in.
+    """A place at a server, or at several, and a token that lets its bearer in.
 
     Attributes:
         host: The server's name, in lower case, or its address.
         port: The TCP port.
         room: The room's name; empty is every room, the first of them to begin with.
         pin: The pin of the server's key, `SHA256:...`.
-        token: What lets its bearer in, once; never shown.
+        token: What lets its bearer in, once; never shown. The key with this pin has made it.
+        others: Servers at which the room is too, to be called when that one is not there.
     """
 
     host: str
@@ -79,6 +89,7 @@ class Invite:
     room: str
     pin: str
     token: str = field(repr=False)
+    others: tuple[Further, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no URL can say.
@@ -86,23 +97,30 @@ class Invite:
         Raises:
             ValueError: A part of it is not as it must be; nothing of it is quoted.
         """
-        _check_host(self.host)
-        if not 1 <= self.port <= 65535:
-            raise ValueError("an invite's port is 1 to 65535")
+        for server in self.servers:
+            _check_server(server)
+        if len({server[:2] for server in self.servers}) <= len(self.others):
+            raise ValueError("an invite names each server once")
         _check_room(self.room)
-        if not is_pin(self.pin) or _unbase64(_pin_in_url(self.pin)) is None:
-            raise ValueError("an invite needs the pin of the server's key")
         if len(self.token) > MAX_INVITE or _unbase64(self.token) is None:
             raise ValueError("the invite's token is incomplete, or was altered")
         if len(self.url) > MAX_URL:
             raise ValueError(f"an invite has at most {MAX_URL} characters")
 
     @property
+    def servers(self) -> tuple[Further, ...]:
+        """All servers, in the order in which they are called."""
+        return Further(self.host, self.port, self.pin), *self.others
+
+    @property
     def url(self) -> str:
         """The invite as it is handed on, token included."""
         room = urllib.parse.quote(self.room, safe="")
-        address = host_and_port(self.host, self.port)
-        return f"{SCHEME}{address}/{room}#{_pin_in_url(self.pin)}.{self.token}"
+        addresses = ",".join(host_and_port(host, port) for host, port, _ in self.servers)
+        pins = [_pin_in_url(server.pin) for server in self.servers]
+        # A key that all of them have is named once.
+        pin = pins[0] if len(set(pins)) == 1 else ",".join(pins)
+        return f"{SCHEME}{addresses}/{room}#{pin}.{self.token}"
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -122,10 +140,16 @@ class Invite:
             raise ValueError("an invite has one #, and behind it the server's pin and a token")
         if "?" in place:
             raise ValueError("an invite has no ? in it")
-        address, _, path = place.partition("/")
-        host, port = _address_of(address)
+        names, _, path = place.partition("/")
+        addresses = [_address_of(name) for name in names.split(",")]
         pin, _, token = fragments[0].partition(".")
-        return cls(host, port, _room_of(path), _pin_of(pin), token)
+        pins = [_pin_of(one) for one in pin.split(",")]
+        if len(pins) == 1:
+            pins *= len(addresses)
+        if len(pins) != len(addresses):
+            raise ValueError("an invite has one pin for all its servers, or one for each")
+        first, *others = (Further(*at, pin) for at, pin in zip(addresses, pins, strict=True))
+        return cls(first.host, first.port, _room_of(path), first.pin, token, tuple(others))
 
 
 def _address_of(text: str) -> tuple[str, int]:
@@ -154,6 +178,14 @@ def _pin_of(text: str) -> str:
 
 def _pin_in_url(pin: str) -> str:
     return pin.removeprefix("SHA256:").translate(str.maketrans("+/", "-_"))
+
+
+def _check_server(server: Further) -> None:
+    _check_host(server.host)
+    if not 1 <= server.port <= 65535:
+        raise ValueError("an invite's port is 1 to 65535")
+    if not is_pin(server.pin) or _unbase64(_pin_in_url(server.pin)) is None:
+        raise ValueError("an invite needs the pin of the server's key")
 
 
 def _check_host(host: str) -> None:
