@@ -16,6 +16,7 @@ from socketchat import (
     Device,
     Event,
     HandshakeRefused,
+    Identity,
     Joined,
     Left,
     Message,
@@ -28,6 +29,7 @@ from socketchat import (
     Typing,
 )
 from socketchat.chat import ChatServer
+from socketchat.chat.inviter import Inviter
 from socketchat.chat.member import Member
 from socketchat.chat.neighbours import Came, News, Seat, ShowOut, pack
 from socketchat.chat.redis_facts import RedisFacts
@@ -44,6 +46,7 @@ pytestmark = redis_is_missing
 logs = pytest.mark.may_block("what is logged here, pytest writes to a file")
 
 ADA, EVE, OPERATOR = Device.generate(), Device.generate(), Device.generate()
+IDENTITY = Identity.generate()
 BEAT = 0.1
 
 
@@ -71,14 +74,16 @@ class Town:
     def channel(self) -> str:
         return f"{self._prefix}:servers"
 
-    async def open(self, **options: Any) -> MemoryServer:
+    async def open(self, invites: Inviter | None = None, **options: Any) -> MemoryServer:
         """Start a server."""
         url, prefix = self._redis.url, self._prefix
         neighbours = RedisNeighbours(url, prefix=prefix, beat=BEAT)
         operators = frozenset({OPERATOR.fingerprint})
         registry = Registry(RedisFacts(url, prefix=prefix), operators=operators, **options)
         log = RedisLog(url, prefix=prefix)
-        chat = ChatServer(log, rules=FREE, registry=registry, neighbours=neighbours)
+        chat = ChatServer(
+            log, rules=FREE, registry=registry, invites=invites, neighbours=neighbours
+        )
         server = await self._stack.enter_async_context(MemoryServer(chat))
         self._neighbours[server], self._chats[server] = neighbours, chat
         return server
@@ -457,3 +462,35 @@ async def test_an_order_that_cannot_be_told_is_not_said_to_be_done(
         with pytest.raises(CommandFailed, match="cannot be told"):
             await root.command("kick", "eve")
         it.neighbours(two)._is_linked = True
+
+
+# Invites
+
+
+@logs
+async def test_an_invite_is_used_once_at_all_servers(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    inviter = Inviter(IDENTITY, "server.test", 7625)
+    token = inviter.invite("", 2**31).token
+    async with town(monkeypatch, redis_server) as it:
+        one, two = [await it.open(inviter, private=True) for _ in range(2)]
+        await it.call(one, "ada", device=ADA, invite=token)
+        with pytest.raises(HandshakeRefused, match="used already"):
+            await it.call(two, "eve", device=EVE, invite=token)
+        assert (await it.call(two, "ada", device=ADA)).nick == "ada"
+
+
+async def test_of_two_who_show_an_invite_at_once_one_comes_in(redis_server: RedisServer) -> None:
+    prefix = next(prefixes)
+    doors = [Registry(RedisFacts(redis_server.url, prefix=prefix)) for _ in range(2)]
+    for door in doors:
+        await door.open()
+    for number in range(20):
+        redeemed = await asyncio.gather(
+            doors[0].redeem(f"invite {number}", ADA.public, "lobby"),
+            doors[1].redeem(f"invite {number}", EVE.public, "lobby"),
+        )
+        assert sorted(redeemed) == [False, True]
+    for door in doors:
+        await door.close()

@@ -63,6 +63,29 @@ def test_what_is_said_at_one_server_is_heard_at_the_other(
             assert client.wait() == 0
 
 
+def test_people_are_seen_and_written_to_across_servers_until_their_server_dies(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    with stage(tmp_path) as it:
+        one, two = two_servers(it, redis_server.url, share_identity=False)
+        bob = it.join(two.address, "bob", "--json")
+        # Of another device than bob, who would else be the same person.
+        ada = it.join(one.address, "ada", "--json", "--data", str(tmp_path / "ada"))
+        bob.until(lambda: [value["from"] for value in bob.kinds("joined")] == ["ada"])
+        ada.until(lambda: ada.kinds("present"))
+        for sender, to, text in (("cyd", "ada", "to ada"), ("dan", "bob", "to bob")):
+            said = it.start(
+                *("send", two.address, "--nick", sender, "--to", to),
+                *("--data", str(tmp_path / sender), text),
+            )
+            assert said.wait() == 0
+        it.until(lambda: ada.kinds("message") and bob.kinds("message"))
+        assert [value["text"] for value in ada.kinds("message")] == ["to ada"]
+        assert [value["text"] for value in bob.kinds("message")] == ["to bob"]
+        one.signal(signal.SIGKILL)
+        bob.until(lambda: "ada" in [value["from"] for value in bob.kinds("left")])
+
+
 async def call(port: int, nick: str, **options: Any) -> Session:
     """Call a server of which nothing is known."""
     return await connect("127.0.0.1", port, nick=nick, trust="accept-new", **options)
