@@ -30,9 +30,10 @@ async def serving(*args: str | Path, cwd: Path) -> AsyncIterator[tuple[Program, 
         assert not program.stderr
 
 
-def test_every_example_is_tested_here() -> None:
+def test_every_example_is_tested_here_or_in_test_operating() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.suffix} == {
         "bot.py",
+        "compose.yaml",
         "echo.py",
         "exchange.py",
     }
