@@ -21,7 +21,6 @@ from typing import Any
 
 import pytest
 
-from socketchat.cli.main import cli
 from socketchat.refusals import Refusal
 from tests.chat.chatting import chat
 from tests.chat.test_metrics import page_of
@@ -37,10 +36,6 @@ PAGE = ROOT / "docs" / "operating.md"
 def parse_known(words: list[str]) -> dict[str, str]:
     """Parse a `serve` command, and return its options that have values."""
     given = dict(itertools.pairwise(words))
-    known = {name for option in cli.commands["serve"].params for name in option.opts}
-    if "--redis" in words and "--redis" not in known:
-        at = words.index("--redis")
-        words = words[:at] + words[at + 2 :]
     parse(words)
     return {name: value for name, value in given.items() if name.startswith("--")}
 
