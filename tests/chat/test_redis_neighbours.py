@@ -294,9 +294,9 @@ async def test_who_goes_on_at_another_server_is_not_told_to_have_left(
         receipt = await ada.send("first")
         await receipt
         it.network.server = two
-        await it.die(one)
         it.cut(ada)
         await until(lambda: any(one.nick == "ada" for one in two.sessions))
+        await it.die(one)
         await until(lambda: not it.is_known(two, "ada"))
         await ada.send("second")
         await ada.flush()

@@ -118,9 +118,14 @@ class RedisNeighbours:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._tasks = [self._loop.create_task(run()) for run in (self._listen, self._speak)]
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_AT_START * self._beat):
                 await self._acquainted.wait()
+        except TimeoutError:
+            pass  # they are heard of later
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """See `Neighbours.close`."""
