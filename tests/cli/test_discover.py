@@ -129,7 +129,7 @@ def test_a_server_is_found_while_it_runs_and_withdraws_itself(tmp_path: Path) ->
             one.signal(signal.SIGINT)
             assert one.wait() == ExitCode.INTERRUPTED
             assert "Traceback" not in one.err
-        assert "announced on the network as The Pub" in server.err
+        it.until(lambda: "announced on the network as The Pub" in server.err)
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
         assert "Traceback" not in server.err
