@@ -149,21 +149,26 @@ def test_what_was_typed_is_there_at_the_next_start(tmp_path: Path) -> None:
         again.until(lambda: prompt_of(again) == ">> a line to find")
 
 
+def call_with_editor(it: Stage, address: str, script: str) -> Terminal:
+    """Start ada's client with an editor that is this script, and wait for its prompt."""
+    editor = it.folder / "editor"
+    editor.write_text(script)
+    editor.chmod(0o700)
+    data = str(it.folder / "client")
+    terminal = it.open_terminal(
+        *("connect", address, "--data", data, "--nick", "ada"), env={"EDITOR": str(editor)}
+    )
+    terminal.until(lambda: prompt_of(terminal) == ">>")
+    return terminal
+
+
 EDITOR = '#!/bin/sh\nread -r answer\necho "$answer" >>"$1"\n'
 
 
 def test_an_editor_has_the_terminal_as_it_is_used_to(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         server = it.serve()
-        editor = tmp_path / "editor"
-        editor.write_text(EDITOR)
-        editor.chmod(0o700)
-        data = str(tmp_path / "client")
-        ada = it.open_terminal(
-            *("connect", server.address, "--data", data, "--nick", "ada"),
-            env={"EDITOR": str(editor)},
-        )
-        ada.until(lambda: prompt_of(ada) == ">>")
+        ada = call_with_editor(it, server.address, EDITOR)
         raw = ada.settings
         ada.write("begun\x18\x05")
         ada.until(lambda: prompt_of(ada) is None and ada.settings != raw)
@@ -179,15 +184,11 @@ def test_an_editor_has_the_terminal_as_it_is_used_to(tmp_path: Path) -> None:
 def test_ctrl_c_in_an_editor_is_for_the_editor(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         server = it.serve()
-        editor = tmp_path / "editor"
-        editor.write_text('#!/bin/sh\ntrap "echo interrupted" INT\necho ready\nread -r answer\n')
-        editor.chmod(0o700)
-        data = str(tmp_path / "client")
-        ada = it.open_terminal(
-            *("connect", server.address, "--data", data, "--nick", "ada"),
-            env={"EDITOR": str(editor)},
+        ada = call_with_editor(
+            it,
+            server.address,
+            '#!/bin/sh\ntrap "echo interrupted" INT\necho ready\nread -r answer\n',
         )
-        ada.until(lambda: prompt_of(ada) == ">>")
         ada.write("\x18\x05")
         ada.shows("ready")
         ada.write("\x03")
@@ -201,15 +202,7 @@ def test_ctrl_c_in_an_editor_is_for_the_editor(tmp_path: Path) -> None:
 def test_the_second_signal_ends_an_editor_too(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         server = it.serve()
-        editor = tmp_path / "editor"
-        editor.write_text("#!/bin/sh\necho open\nexec sleep 1000\n")
-        editor.chmod(0o700)
-        data = str(tmp_path / "client")
-        ada = it.open_terminal(
-            *("connect", server.address, "--data", data, "--nick", "ada"),
-            env={"EDITOR": str(editor)},
-        )
-        ada.until(lambda: prompt_of(ada) == ">>")
+        ada = call_with_editor(it, server.address, "#!/bin/sh\necho open\nexec sleep 1000\n")
         ada.write("\x18\x05")
         ada.shows("open")
 

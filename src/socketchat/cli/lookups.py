@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from socketchat.cli.asking import Teller
+from socketchat.cli.calling import HISTORY
 from socketchat.cli.duration import parse_duration
 from socketchat.cli.event_writer import earlier_events
 from socketchat.cli.render import dated
@@ -21,8 +22,7 @@ from socketchat.session import SessionState
 
 __all__ = ["SessionStatus", "found_words", "look_back", "look_back_of", "status_words"]
 
-#: Messages that `/history` shows if nothing else is asked for, and at most.
-HISTORY = 50
+#: Messages that `/history` shows at most.
 MAX_HISTORY = 10_000
 
 
