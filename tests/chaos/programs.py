@@ -61,8 +61,11 @@ class Program:
         Raises:
             Ended: It ended by itself, or with an error.
         """
-        while not await self._live():
-            pass
+        try:
+            while not await self._live():
+                pass
+        finally:
+            self._started.set()  # nobody waits to kill one that will not start again
 
     async def _live(self) -> bool:
         """Live once; tell whether it was the last time."""

@@ -71,6 +71,13 @@ async def test_one_that_fails_in_the_moment_of_its_kill_has_failed(tmp_path: Pat
         await running
 
 
+async def test_one_that_has_ended_for_good_is_not_waited_for(tmp_path: Path) -> None:
+    it = program(tmp_path, "pass")
+    with pytest.raises(Ended):
+        await it.run()
+    await it.kill()
+
+
 async def test_whoever_gives_up_leaves_no_process(tmp_path: Path) -> None:
     it = program(tmp_path, WAITS)
     running = asyncio.create_task(it.run())
