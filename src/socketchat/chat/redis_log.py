@@ -266,7 +266,10 @@ class RedisLog:
     def _committed(self, committed: Committed) -> None:
         """Tell those who watch, and the authors, of what was appended here."""
         self.commits += bool(committed.first)  # one script is one transaction
-        waiting = [Waiting(one.last, one.mark, one.append.done) for one in committed.made]
+        waiting = [
+            Waiting(last, mark, append.done, append.deadline)
+            for append, mark, last, _ in committed.made
+        ]
         room = self._rooms.get(committed.room)
         if room is None:
             for one in waiting:

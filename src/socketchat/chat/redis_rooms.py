@@ -19,6 +19,7 @@ from socketchat.errors import LogError, LogUnavailable
 
 __all__ = ["Followed", "Place", "Waiting", "settle"]
 
+_BEHIND = "Redis does not tell what was said before"
 _AFRESH = "the log is not the one that it was: it was restored, or has lost its end"
 
 
@@ -30,11 +31,12 @@ class Place(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """An append that is committed, and behind which entry its author is told."""
+    """An append that is committed, behind which entry its author is told, and until when."""
 
     last: int
     mark: int
     done: asyncio.Future[int]
+    deadline: float
 
 
 class Followed:
@@ -60,6 +62,7 @@ class Followed:
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._watchers: list[tuple[Watcher, Diverged | None]] = []
         self._waiting: deque[Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     # Watching
 
@@ -146,6 +149,7 @@ class Followed:
                 self._waiting.append(one)
             else:
                 settle(one.done, one.mark)
+        self._set_timer()
 
     def found(self, entries: Sequence[Entry]) -> bool:
         """Tell of what the reader has found behind the place, or behind an older one.
@@ -183,6 +187,18 @@ class Followed:
                 return
             waiting = self._waiting.popleft()
             settle(waiting.done, waiting.mark)
+
+    def _set_timer(self) -> None:
+        if self._waiting and self._timer is None:
+            self._timer = self._loop.call_at(self._waiting[0].deadline, self._look_at_the_time)
+
+    def _look_at_the_time(self) -> None:
+        """Give up what has waited for too long: the reader does not get what goes before it."""
+        self._timer = None
+        now = self._loop.time()
+        while self._waiting and self._waiting[0].deadline <= now:
+            settle(self._waiting.popleft().done, LogUnavailable(_BEHIND))
+        self._set_timer()
 
     # Starting afresh
 
