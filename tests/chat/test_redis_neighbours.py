@@ -31,12 +31,13 @@ from socketchat import (
 from socketchat.chat import ChatServer
 from socketchat.chat.inviter import Inviter
 from socketchat.chat.member import Member
-from socketchat.chat.neighbours import Came, News, Seat, ShowOut, pack
+from socketchat.chat.neighbours import Came, News, Place, Seat, ShowOut, pack
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_neighbours import RedisNeighbours
 from socketchat.chat.registry import Registry
 from socketchat.testing import MemoryLink
+from socketchat.trust.invites import Further, Invite
 from tests.chat.chatting import FREE, unread
 from tests.chat.redis_logs import ask, prefixes, redis_is_missing, running
 from tests.redis_server import RedisServer
@@ -78,6 +79,8 @@ class Town:
         """Start a server."""
         url, prefix = self._redis.url, self._prefix
         neighbours = RedisNeighbours(url, prefix=prefix, beat=BEAT)
+        if invites is not None:
+            neighbours.place = Place(invites.host, invites.port, invites.pin)
         operators = frozenset({OPERATOR.fingerprint})
         registry = Registry(RedisFacts(url, prefix=prefix), operators=operators, **options)
         log = RedisLog(url, prefix=prefix)
@@ -479,6 +482,35 @@ async def test_an_invite_is_used_once_at_all_servers(
         with pytest.raises(HandshakeRefused, match="used already"):
             await it.call(two, "eve", device=EVE, invite=token)
         assert (await it.call(two, "ada", device=ADA)).nick == "ada"
+
+
+@logs
+async def test_an_operators_invite_is_good_at_all_servers_that_live(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    inviters = [Inviter(Identity.generate(), name, 7625) for name in ("maple", "oak", "elm")]
+    async with town(monkeypatch, redis_server) as it:
+        one, two, three = [await it.open(each, private=True) for each in inviters]
+        root = await it.call(one, "root", device=OPERATOR)
+        await until(lambda: len(it.neighbours(one).places()) == 2)
+        invites = [
+            Invite.parse((await root.command("invite", "60 tea")).partition("\n")[0])
+            for _ in range(2)
+        ]
+        places = [Further(each.host, each.port, each.pin) for each in inviters]
+        assert invites[0].servers[0] == places[0]
+        assert sorted(invites[0].servers) == sorted(places)
+        await it.die(one)
+        with pytest.raises(HandshakeRefused, match="for the room tea"):
+            await it.call(two, "ada", device=ADA, invite=invites[0].token)
+        await it.call(two, "ada", device=ADA, invite=invites[0].token, room="tea")
+        with pytest.raises(HandshakeRefused, match="used already"):
+            await it.call(three, "eve", device=EVE, invite=invites[0].token, room="tea")
+        await it.call(three, "eve", device=EVE, invite=invites[1].token, room="tea")
+        boss = await it.call(two, "boss", device=OPERATOR)
+        await until(lambda: len(it.neighbours(two).places()) == 1)
+        url = (await boss.command("invite")).partition("\n")[0]
+        assert Invite.parse(url).servers == (places[1], places[2])
 
 
 async def test_of_two_who_show_an_invite_at_once_one_comes_in(redis_server: RedisServer) -> None:

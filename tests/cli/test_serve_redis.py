@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from socketchat import Session, SessionState, connect
+from socketchat import Device, Session, SessionState, connect
 from socketchat.file_outbox import FileOutbox
 from socketchat.receipt import Receipt
+from socketchat.trust.invites import Invite
 from tests.cli.processes import Server, Stage, stage, status
 from tests.proxy import FaultyProxy
 from tests.redis_server import RedisServer, executable, serving
@@ -169,6 +170,33 @@ async def test_an_outbox_is_sent_at_the_other_server_and_nothing_is_said_twice(
             bodies = await said(two.port, 200 + more)
             assert bodies == [f"line {number}" for number in range(200 + more)]
         left.close()
+
+
+@pytest.mark.may_block("processes are started and killed")
+async def test_who_is_invited_by_an_operator_comes_in_when_its_server_is_killed(
+    tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOCKETCHAT_DATA", str(tmp_path / "client"))
+    root = Device.generate()
+    options = "--redis", redis_server.url, "--private", "--operator", root.fingerprint
+    with stage(tmp_path) as it:
+        one = it.serve(*options, data="one")
+        two = it.serve(*options, data="two", env={"SOCKETCHAT_ADDRESS": "localhost"})
+        three = it.serve(*options, data="three", env={"SOCKETCHAT_ADDRESS": "localhost:1"})
+        async with await call(one.port, "root", device=root) as operator:
+            await (await operator.send("I am seated"))
+            invite, others = "", 0
+            while others < 2:  # they tell where they are with each sign of life
+                invite, _, _ = (await operator.command("invite")).partition("\n")
+                others = len(Invite.parse(invite).others)
+                await asyncio.sleep(0.1)  # each is logged, and a pipe holds so much
+        places = {(server.host, server.port, server.pin) for server in Invite.parse(invite).others}
+        assert places == {("localhost", two.port, two.key), ("localhost", 1, three.key)}
+        one.signal(signal.SIGKILL)
+        ada = it.join(invite, "ada", env={"SOCKETCHAT_TRUST": "strict"})
+        assert f", at localhost:{two.port} (" in ada.err
+        ada.end_input()
+        assert ada.wait() == 0
 
 
 # What cannot be used

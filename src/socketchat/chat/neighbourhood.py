@@ -25,6 +25,7 @@ from socketchat.chat.neighbours import (
     Neighbours,
     News,
     NoNeighbours,
+    Place,
     Renamed,
     Seat,
     ShowOut,
@@ -100,6 +101,10 @@ class Neighbourhood(Listener):
             LogError: They are not told.
         """
         await self._neighbours.order(news)
+
+    def places(self) -> Sequence[Place]:
+        """Return where callers find the other servers, as far as those have told it."""
+        return self._neighbours.places()
 
     def find(self, room: str, nick: str) -> Seat | None:
         """Return who has a name in a room at another server, or one that looks like it."""

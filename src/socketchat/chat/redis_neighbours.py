@@ -18,7 +18,7 @@ import contextlib
 import itertools
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from socketchat.chat.neighbours import (
@@ -28,6 +28,7 @@ from socketchat.chat.neighbours import (
     Leaving,
     Listener,
     News,
+    Place,
     Seat,
     ShowOut,
     Whole,
@@ -68,6 +69,7 @@ class _Server:
         silent: Own signs of life that have come back since.
         is_known: Whether all that it tells was heard since it told the whole.
         parts: Those of the whole that were heard; None if it is not being told.
+        place: Where callers find it; None if it has not told.
     """
 
     def __init__(self) -> None:
@@ -75,6 +77,7 @@ class _Server:
         self.silent = 0
         self.is_known = False
         self.parts: list[Whole] | None = None
+        self.place: Place | None = None
 
 
 class RedisNeighbours:
@@ -89,6 +92,9 @@ class RedisNeighbours:
 
     Raises:
         ValueError: The URL is none of Redis.
+
+    Attributes:
+        place: See `Neighbours`.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class RedisNeighbours:
         self._channel = Keys(prefix).servers
         self._timeout = timeout
         self._beat = beat
+        self.place: Place | None = None
         self._name = uuid.uuid4().hex
         self._numbers = itertools.count(1)
         self._servers: dict[str, _Server] = {}
@@ -152,6 +159,10 @@ class RedisNeighbours:
         self._put(news, told)
         await told
 
+    def places(self) -> Sequence[Place]:
+        """See `Neighbours.places`."""
+        return [server.place for server in self._servers.values() if server.place is not None]
+
     # ---- telling ----
 
     def _put(self, news: News, told: asyncio.Future[None] | None = None) -> None:
@@ -200,7 +211,7 @@ class RedisNeighbours:
         while True:
             now = self._loop.time()
             if now >= next_beat:
-                self._queue.append((Alive(), None))
+                self._queue.append((Alive(self.place), None))
                 next_beat, beats = now + self._beat, beats + 1
                 self._whole_is_due |= beats % _UNASKED == 0
                 self._ask_again()
@@ -335,6 +346,8 @@ class RedisNeighbours:
         server.number = number
         server.silent = 0
         match news:
+            case Alive(place):
+                server.place = place
             case Ask(asked):
                 self._whole_is_due |= asked in ("", self._name)
                 self._some.set()
