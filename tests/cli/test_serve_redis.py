@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from socketchat import Device, Session, SessionState, connect
+from socketchat.chat.redis_scripts import Keys
 from socketchat.file_outbox import FileOutbox
 from socketchat.receipt import Receipt
 from socketchat.trust.invites import Invite
+from tests.chat.redis_logs import author, opened
 from tests.cli.processes import Server, Stage, stage, status
 from tests.proxy import FaultyProxy
 from tests.redis_server import RedisServer, executable, serving
@@ -197,6 +199,62 @@ async def test_who_is_invited_by_an_operator_comes_in_when_its_server_is_killed(
         assert f", at localhost:{two.port} (" in ada.err
         ada.end_input()
         assert ada.wait() == 0
+
+
+# Options
+
+
+def length(redis: RedisServer) -> int:
+    """Return how many entries the lobby has."""
+    count: int = redis.ask("XLEN", Keys("socketchat").room("lobby")[0])
+    return count
+
+
+def is_waiting(redis: RedisServer) -> bool:
+    """Tell whether somebody waits for replicas."""
+    clients = redis.ask("CLIENT", "LIST").decode().splitlines()
+    return any(" flags=b " in client and " cmd=wait " in client for client in clients)
+
+
+def test_what_is_older_than_retain_says_goes_at_the_start(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    async def say_long_ago() -> None:
+        async with opened(redis_server, clock=lambda: 1_000_000) as log:
+            await author(log, b"l" * 16, 3)
+
+    asyncio.run(say_long_ago())
+    with stage(tmp_path) as it:
+        server = it.serve("--redis", redis_server.url, "--retain", "90d")
+        it.until(lambda: length(redis_server) == 0)
+        asked = ("--nick", "ada", "--data", str(tmp_path / "client"))
+        assert it.start("send", server.address, "hello", *asked).wait() == 0
+        reader = it.start("tail", server.address, "--no-follow", "--json", *asked)
+        assert reader.wait() == 0
+        (message,) = reader.kinds("message")
+        assert (message["number"], message["text"]) == (4, "hello")
+
+
+def test_what_too_few_replicas_have_is_neither_acknowledged_nor_shown(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    with serving(tmp_path / "replica") as replica, stage(tmp_path) as it:
+        replica.ask("REPLICAOF", "127.0.0.1", redis_server.port)
+        url = redis_server.url
+        server = it.serve("--redis", url, env={"SOCKETCHAT_REDIS_WAIT": "1"})
+        other = it.serve("--redis", url, "--redis-wait", "1", data="other")
+        reader = it.join(other.address, "bob")
+        asked = (server.address, "--nick", "ada", "--data", str(tmp_path / "ada"))
+        assert it.start("send", *asked, "first").wait() == 0
+        reader.until(lambda: reader.lines == ["ada: first"])
+        replica.pause()
+        sender = it.start("send", *asked, "second")
+        it.until(lambda: length(redis_server) == 2 and is_waiting(redis_server))
+        assert sender.popen.poll() is None
+        assert reader.lines == ["ada: first"]
+        replica.resume()
+        assert sender.wait() == 0
+        reader.until(lambda: reader.lines == ["ada: first", "ada: second"])
 
 
 # What cannot be used
