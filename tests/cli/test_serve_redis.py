@@ -20,6 +20,7 @@ from socketchat.file_outbox import FileOutbox
 from socketchat.receipt import Receipt
 from socketchat.trust.invites import Invite
 from tests.chat.redis_logs import author, opened
+from tests.cli.pages import ask, figure, port_of
 from tests.cli.processes import Server, Stage, stage, status
 from tests.proxy import FaultyProxy
 from tests.redis_server import RedisServer, executable, serving
@@ -255,6 +256,38 @@ def test_what_too_few_replicas_have_is_neither_acknowledged_nor_shown(
         replica.resume()
         assert sender.wait() == 0
         reader.until(lambda: reader.lines == ["ada: first", "ada: second"])
+
+
+# Watching over it
+
+
+def test_a_redis_that_goes_away_and_comes_back_is_told_and_counted(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    redis_server.settings |= {"appendonly": "yes"}
+    redis_server.kill()
+    redis_server.start()
+    with stage(tmp_path) as it:
+        server = it.serve("--redis", redis_server.url, "--metrics", ":0")
+        ada, bob = it.join(server.address, "ada"), it.join(server.address, "bob")
+        ada.write("one\n")
+        bob.until(lambda: bob.lines == ["ada: one"])
+        redis_server.kill()
+        ada.write("two\n")
+        server.until(lambda: figure(server, "appends_under_way") == 1)
+        status, why = ask(port_of(server), "/healthz")
+        assert (status, why.startswith("the log ")) == (503, True)
+        assert figure(server, "healthy") == 0
+        assert figure(server, "members") == 2
+        # Ten seconds are what it tries: then their author is told, who says it again.
+        server.until(lambda: figure(server, "append_failures_total") == 1)
+        assert figure(server, "messages_total") == 1
+        redis_server.start()
+        bob.until(lambda: bob.lines == ["ada: one", "ada: two"])
+        assert ask(port_of(server), "/healthz") == (200, "ok\n")
+        assert figure(server, "appends_under_way") == 0
+        assert figure(server, "messages_total") == 2
+        assert figure(server, "healthy") == 1
 
 
 # What cannot be used
