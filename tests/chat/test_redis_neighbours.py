@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,25 @@ class Town:
 
         neighbours._put = lose  # type: ignore[method-assign]
 
+    @contextmanager
+    def deaf(self, *servers: MemoryServer) -> Iterator[None]:
+        """Have servers hear only at the end what is told meanwhile."""
+        with ExitStack() as stack:
+            for server in servers:
+                stack.enter_context(self._deaf(self._neighbours[server]))
+            yield
+
+    @staticmethod
+    @contextmanager
+    def _deaf(neighbours: RedisNeighbours) -> Iterator[None]:
+        told: list[tuple[Any, ...]] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(neighbours, "_heard", lambda *news: told.append(news))
+            patch.setattr(neighbours, "_heard_myself", lambda _news: None)
+            yield
+        for news in told:
+            neighbours._heard(*news)
+
     def cut(self, session: Session) -> None:
         """Cut a session's link."""
         self._links[session].cut()
@@ -235,6 +254,41 @@ async def test_a_name_is_not_given_at_two_servers(
         await ada.close()
         await until(lambda: not it.is_known(two, "ada"))
         assert (await it.call(two, "ada")).nick == "ada"
+
+
+async def test_of_two_who_get_a_name_at_the_same_moment_the_first_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        servers = await it.open(), await it.open()
+        with it.deaf(*servers):
+            first = await it.call(servers[0], "ada")
+            second = await it.call(servers[1], "Ada")
+            assert (first.nick, second.nick) == ("ada", "Ada")
+            receipt = await second.send("hello")
+        await until(lambda: second.nick == "Ada-2")
+        await receipt
+        for server in servers:
+            await until(lambda: it.names(server) == ["Ada-2", "ada"])  # noqa: B023
+        assert first.nick == "ada"
+        told = await it.all_told(first, 1)
+        assert [one.text for one in told if isinstance(one, Message)] == ["hello"]
+
+
+async def test_who_owns_a_name_keeps_it_though_a_stranger_got_it_a_moment_before(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        with it.deaf(one, two):
+            stranger = await it.call(one, "ada")
+            owner = await it.call(two, "ada", device=ADA)
+            assert (stranger.nick, owner.nick) == ("ada", "ada")
+            it.network.server = one
+        await until(lambda: stranger.nick == "ada-2")
+        for server in (one, two):
+            await until(lambda: it.names(server) == ["ada", "ada-2"])  # noqa: B023
+        assert owner.nick == "ada"
 
 
 async def test_sessions_of_one_device_at_two_servers_are_one(

@@ -49,12 +49,23 @@ class Seat(Struct, array_like=True, frozen=True):
         identity: Who that is: the device's key, or the lane of one that has none.
         public: The device's key, or empty.
         address: Where it calls from; empty if it sits at its server itself.
+        since: When it got the name, in microseconds since the epoch, by its server's clock.
     """
 
     nick: _Name
     identity: _Identity
     public: _Identity = b""
     address: Annotated[str, Meta(max_length=64)] = ""
+    since: int = 0
+
+    @property
+    def claim(self) -> tuple[bool, bool, int, bytes]:
+        """What the lowest of is the best claim to a name that several have at once.
+
+        It is the same at all servers, whatever their clocks. A host goes before its callers, who
+        has a key before those who own nothing, and then who was first.
+        """
+        return bool(self.address), not self.public, self.since, self.identity
 
 
 class Place(Struct, array_like=True, frozen=True):
