@@ -35,7 +35,7 @@ from socketchat.chat.neighbours import Came, News, Place, Seat, ShowOut, pack
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_neighbours import RedisNeighbours
-from socketchat.chat.registry import Registry
+from socketchat.chat.registry import MAX_NAMES, Registry
 from socketchat.testing import MemoryLink
 from socketchat.trust.invites import Further, Invite
 from tests.chat.chatting import FREE, unread
@@ -519,6 +519,20 @@ async def test_an_order_that_cannot_be_told_is_not_said_to_be_done(
         with pytest.raises(CommandFailed, match="cannot be told"):
             await root.command("kick", "eve")
         it.neighbours(two)._is_linked = True
+
+
+async def test_a_key_has_so_many_names_at_all_servers_together(redis_server: RedisServer) -> None:
+    prefix = next(prefixes)
+    doors = [Registry(RedisFacts(redis_server.url, prefix=prefix)) for _ in range(2)]
+    for door in doors:
+        await door.open()
+    names = ["x" * (number + 1) for number in range(MAX_NAMES + 3)]
+    for number, name in enumerate(names):
+        assert await doors[number % 2].claim(name, ADA.public, "")
+    owners = [await doors[0].owner(name) for name in names]
+    assert owners == [ADA.fingerprint] * MAX_NAMES + [""] * 3
+    for door in doors:
+        await door.close()
 
 
 # Invites

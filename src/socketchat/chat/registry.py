@@ -41,6 +41,8 @@ MAX_ISSUED: Final = 1000
 MAX_REASON: Final = 200
 
 _NAME, _KNOWN, _OPERATOR = "name", "known", "operator"
+#: A kind for each key that owns names.
+_NAMES_OF: Final = "names of "
 _TOPIC, _ISSUED = "topic", "issued invite"
 _BANNED_KEY, _BANNED_ADDRESS, _MUTED, _INVITE = "banned key", "banned address", "muted", "invite"
 #: What stands between the parts of a value; no name holds it.
@@ -108,9 +110,7 @@ class Registry:
         self._clock = clock
         # Held from what is read to what is written because of it.
         self._order = asyncio.Lock()
-        # How many names each key owns.
-        self._owned: Counter[str] = Counter()
-        # How many came to be owned from each network since a time.
+        # How many names came to be owned from each network since a time: at this server alone.
         self._claims: Counter[str] = Counter()
         self._counted_from = clock()
 
@@ -121,7 +121,6 @@ class Registry:
             OSError: The facts cannot be opened.
         """
         await self._facts.open()
-        self._owned = Counter((await self._facts.all(_NAME)).values())
 
     async def close(self) -> None:
         """Let everything go."""
@@ -243,7 +242,8 @@ class Registry:
             # Another server may have been quicker.
             if await self._facts.add(_NAME, name_key(nick), mine) != mine:
                 return False
-            self._owned[mine] += 1
+            # Where all servers can count them.
+            await self._facts.add(_NAMES_OF + mine, name_key(nick), "")
             self._claims[network_of(address)] += 1
         return True
 
@@ -269,7 +269,7 @@ class Registry:
             self._claims.clear()
             self._counted_from = self._clock()
         return (
-            self._owned[key] < MAX_NAMES
+            await self._facts.count(_NAMES_OF + key) < MAX_NAMES
             and await self._facts.count(_NAME) < MAX_ALL_NAMES
             and self._claims[network] < MAX_CLAIMS
         )
