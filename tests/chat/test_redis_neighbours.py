@@ -19,6 +19,7 @@ from socketchat import (
     Identity,
     Joined,
     Left,
+    LogUnavailable,
     Message,
     MessageRejected,
     Present,
@@ -31,10 +32,10 @@ from socketchat import (
 from socketchat.chat import ChatServer
 from socketchat.chat.inviter import Inviter
 from socketchat.chat.member import Member
-from socketchat.chat.neighbours import Came, News, Place, Seat, ShowOut, pack
+from socketchat.chat.neighbours import Came, News, Place, Seat, ShowOut, Went, pack
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
-from socketchat.chat.redis_neighbours import RedisNeighbours
+from socketchat.chat.redis_neighbours import _MAX_QUEUE, RedisNeighbours
 from socketchat.chat.registry import MAX_NAMES, Registry
 from socketchat.testing import MemoryLink
 from socketchat.trust.invites import Further, Invite
@@ -414,6 +415,71 @@ async def test_many_people_are_told_in_parts(
         two = await it.open()
         await it.call(two, "bob")
         assert it.names(two) == ["ada0", "ada1", "ada2", "ada3", "ada4", "bob"]
+
+
+# Bounds
+
+
+async def test_of_a_server_with_ever_so_many_people_the_first_are_known(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    monkeypatch.setattr("socketchat.chat.redis_neighbours._PART", 2)
+    monkeypatch.setattr("socketchat.chat.redis_neighbours._MAX_WHOLE", 3)
+    async with town(monkeypatch, redis_server) as it:
+        one = await it.open()
+        for number in range(6):
+            await it.call(one, f"ada{number}")
+        two = await it.open()
+        await it.call(two, "bob")
+        assert it.names(two) == ["ada0", "ada1", "ada2", "bob"]
+        # What it says from now on is heard as ever, and it is not asked again and again.
+        bob = await it.call(two, "cyd")
+        await it.call(one, "dan")
+        await it.told(bob, Present(("bob", "ada0", "ada1", "ada2")), Joined("dan"))
+
+
+async def test_of_ever_so_many_servers_some_are_heard_and_others_when_those_are_gone(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    monkeypatch.setattr("socketchat.chat.redis_neighbours._MAX_SERVERS", 1)
+    async with town(monkeypatch, redis_server) as it:
+        one = await it.open()
+        two = await it.open()
+        await it.call(two, "bob")
+        await until(lambda: it.is_known(one, "bob"))
+        three = await it.open()
+        await it.call(three, "cyd")
+        # Of the two one is heard, the first.
+        await it.call(two, "dan")
+        await until(lambda: it.is_known(one, "dan"))
+        assert not it.is_known(one, "cyd")
+        await it.die(two)
+        await until(lambda: it.is_known(one, "cyd"))
+        assert not it.is_known(one, "bob")
+
+
+@logs
+async def test_what_is_too_much_to_be_told_is_given_up_and_the_whole_is_told_instead(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as redis, town(monkeypatch, redis) as it:
+        one, two = await it.open(), await it.open()
+        await it.call(one, "ada")
+        await until(lambda: it.is_known(two, "ada"))
+        full = it.neighbours(one)
+        redis.pause()
+        full.tell(Went("lobby", "ada"))
+        await until(lambda: not full._queue)  # it is on its way, and the next must wait
+        order = asyncio.create_task(full.order(ShowOut("", b"", "nobody")))
+        await turns()
+        for number in range(_MAX_QUEUE + 10):
+            full.tell(Went("lobby", f"{number}"))
+            assert len(full._queue) <= _MAX_QUEUE
+        with pytest.raises(LogUnavailable, match="too much is to be told"):
+            await order
+        redis.resume()
+        await it.call(one, "cyd")
+        await until(lambda: it.is_known(two, "cyd") and it.is_known(two, "ada"))
 
 
 # Talking to one, and moderation
