@@ -132,6 +132,13 @@ function packInteger(value) {
   return bytes;
 }
 
+function packFloat(value) {
+  const bytes = Buffer.alloc(9);
+  bytes[0] = 0xcb;
+  bytes.writeDoubleBE(value, 1);
+  return bytes;
+}
+
 function packText(value) {
   if (!value.isWellFormed()) throw new TypeError("half a surrogate pair is no text");
   const bytes = Buffer.from(value, "utf8");
@@ -140,7 +147,7 @@ function packText(value) {
   return Buffer.concat([mark, bytes]);
 }
 
-/** Write an integer, a string, bytes, nil (null), a boolean, or an array of these. */
+/** Write an integer, a string, bytes, nil (null), a boolean, a fraction, or an array or Map of these. */
 export function pack(value) {
   if (value === null) return Buffer.from([0xc0]);
   switch (typeof value) {
@@ -148,8 +155,13 @@ export function pack(value) {
     case "bigint": return packInteger(value);
     case "string": return packText(value);
     case "number":
-      if (!Number.isSafeInteger(value)) throw new TypeError(`no integer: ${value}`);
-      return packInteger(value);
+      if (Number.isSafeInteger(value)) return packInteger(value);
+      if (Number.isInteger(value)) throw new TypeError(`not exact: ${value}`);
+      return packFloat(value);
+  }
+  if (value instanceof Map) {
+    if (value.size > 15) throw new RangeError("no such map is needed");
+    return Buffer.concat([Buffer.from([0x80 | value.size]), ...[...value].flat().map(pack)]);
   }
   if (Array.isArray(value)) {
     const size = value.length;
