@@ -2,7 +2,7 @@
 // socket and no clock, and outlives its links.
 //
 // News, in the order in which they came: {type: "welcome", ...}, {type: "post", number, body, ...},
-// {type: "rejected", number, code}, {type: "message", message} for what passes, {type: "closed", code}.
+// {type: "acknowledged", number}, {type: "rejected", number, code}, {type: "message", message} for what passes, {type: "closed", code}.
 
 import { randomBytes } from "node:crypto";
 import { TooLong, Frames } from "./frames.mjs";
@@ -227,7 +227,9 @@ export class Client {
 
   #acknowledged(number) {
     if (number > this.sent) throw new Malformed(1002, `Ack ${number}, of ${this.sent}`);
-    this.unacknowledged = this.unacknowledged.filter((entry) => entry.number > number);
+    while (this.unacknowledged.length && this.unacknowledged[0].number <= number) {
+      this.news.push({ type: "acknowledged", number: this.unacknowledged.shift().number });
+    }
   }
 
   #rejected({ number, code, reason }) {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from socketchat.chat import ChatServer, MemoryLog, Rules
 from tests.processes import start
 
 __all__ = ["Address", "all_servers", "room"]
+
+#: Without asyncio's debug mode, which takes half as long again and is on in most other tests.
+PYTHON = (sys.executable, "-W", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ async def room(directory: Path, *options: str) -> AsyncIterator[Address]:
     """Run `socketchat serve --headless`, and stop it by SIGTERM, which must do."""
     at = ("--host", "127.0.0.1", "--port", "0", "--data", "data")
     command = ("-m", "socketchat", "serve", "--headless", *at, *options)
-    async with start(*command, cwd=directory) as program:
+    async with start(*command, cwd=directory, python=PYTHON) as program:
         port = int((await program.prints(r"^listening on 127.0.0.1 port (\d+)"))[1])
         pin = (await program.prints("^key (SHA256:.*)"))[1]
         yield Address(port, pin)

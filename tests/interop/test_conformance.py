@@ -4,52 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import shutil
-from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
 from tests.interop.conformance import CASES, DOCS, TABLES, operator, run
+from tests.interop.peer import HERE, needs_node, node, reports
 from tests.interop.servers import Address, all_servers
-from tests.processes import DEADLINE
-
-HERE = Path(__file__).parent
-NODE = shutil.which("node")
 
 pytestmark = pytest.mark.may_block("log lines are written, and certificates made")
-
-#: CI must have it: see `.ci/run`.
-needs_node = pytest.mark.skipif(
-    NODE is None and not os.environ.get("SOCKETCHAT_TEST_FAULTS"), reason="there is no node"
-)
-
-
-async def node(*args: str | Path) -> list[str]:
-    """Run one of the peer's programs, and return the lines that it prints."""
-    assert NODE is not None, "node is not here: apt-get install -y nodejs"
-    process = await asyncio.create_subprocess_exec(NODE, *map(str, args), stdout=PIPE, stderr=PIPE)
-    try:
-        async with asyncio.timeout(DEADLINE):
-            out, complaints = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, complaints.decode()
-    return out.decode().splitlines()
-
-
-def reports(lines: list[str]) -> tuple[set[tuple[str, str]], list[str]]:
-    """Return which vectors or cases were looked at, and what is wrong with them."""
-    read = [json.loads(line) for line in lines]
-    wrong = [f"{one['file']}: {one['name']}: {one['error']}" for one in read if one["error"]]
-    return {(one["file"], one["name"]) for one in read}, wrong
-
-
-# ---- the cases ----
 
 
 def test_each_case_is_about_a_section_of_the_protocol() -> None:
