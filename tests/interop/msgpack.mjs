@@ -140,7 +140,7 @@ function packFloat(value) {
 }
 
 function packText(value) {
-  if (!value.isWellFormed()) throw new TypeError("half a surrogate pair is no text");
+  if (/\p{Surrogate}/u.test(value)) throw new TypeError("half a surrogate pair is no text");
   const bytes = Buffer.from(value, "utf8");
   const size = bytes.length;
   const mark = size < 32 ? Buffer.from([0xa0 | size]) : head(size, [[0xd9, 1], [0xda, 2], [0xdb, 4]]);
