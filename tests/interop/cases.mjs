@@ -3,8 +3,8 @@
 //     node cases.mjs DOCS echo=HOST:PORT,PIN room=HOST:PORT, ...
 //
 // DOCS is the directory of the documents; PIN is empty for a server without TLS. A file is left out
-// whose server is not named. Prints a line of JSON for each case, {file, name, error}; error is null
-// if all is well. docs/conformance.md defines what a case is.
+// whose server is not named. Prints a line of JSON for each case, {file, name, error}; error is
+// null if all is well. docs/conformance.md defines what a case is.
 
 import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
@@ -48,7 +48,8 @@ class Run {
     const link = await this.call(enter);
     await link.hear({ type: "Greeting", fields: { version: VERSION, nonce: { save: "nonce" } } });
     const [lane, nonce] = [{ var: "lane" }, { var: "nonce" }];
-    const proof = device ? { key: { public: device }, signature: { proof: device, lane, nonce } } : {};
+    const signature = { proof: device, lane, nonce };
+    const proof = device ? { key: { public: device }, signature } : {};
     const fields = { version: VERSION, lane, room: { var: "room" }, ...proof, ...hello };
     await link.say([{ type: "Hello", fields }]);
     if (refused) {

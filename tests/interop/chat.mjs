@@ -2,9 +2,9 @@
 //
 //     node chat.mjs HOST:PORT,PIN ROOM NICK [CUTS]
 //
-// It says each line of stdin, and at its end, once all is acknowledged, goodbye. What happens it prints as
-// a line of JSON each. It cuts the link itself so many times, wherever it happens to be, and takes the
-// session up again. The device's key is made anew.
+// It says each line of stdin, and at its end, once all is acknowledged, goodbye. What happens it
+// prints as a line of JSON each. It cuts the link itself so many times, wherever it happens to be,
+// and takes the session up again. The device's key is made anew.
 
 import { createInterface } from "node:readline";
 import { Client } from "./client.mjs";
@@ -28,7 +28,7 @@ function write() {
   if (bytes.length && socket) socket.write(bytes);
 }
 
-/** Be connected once; resolves when the connection is over. */
+/** Be connected once; resolves when the connection is over, to whether it was let in. */
 async function link() {
   const own = await call({ host, port: Number(port), pin });
   socket = own;
@@ -55,14 +55,16 @@ async function link() {
     own.on("close", resolve);
   });
   socket = null;
+  return client.wasIn;
 }
 
 async function main() {
   for (let delay = 200; !client.over; delay = Math.min(delay * 2, 20000)) {
     const before = cutsLeft;
-    await link();
-    if (cutsLeft < before) delay = 100;
-    else if (!client.over) await new Promise((resolve) => { setTimeout(resolve, delay * Math.random()); });
+    const wasIn = await link();
+    if (wasIn) delay = 100;
+    if (client.over || cutsLeft < before) continue;
+    await new Promise((resolve) => { setTimeout(resolve, delay * Math.random()); });
   }
   if (client.unacknowledged.length) process.exitCode = 1;
 }

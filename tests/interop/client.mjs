@@ -1,8 +1,9 @@
-// The client's end of a session, as docs/protocol.md has it: bytes in, bytes and news out. It reads no
-// socket and no clock, and outlives its links.
+// The client's end of a session, as docs/protocol.md has it: bytes in, bytes and news out. It reads
+// no socket and no clock, and outlives its links.
 //
 // News, in the order in which they came: {type: "welcome", ...}, {type: "post", number, body, ...},
-// {type: "acknowledged", number}, {type: "rejected", number, code}, {type: "message", message} for what passes, {type: "closed", code}.
+// {type: "acknowledged", number}, {type: "rejected", number, code}, {type: "message", message} for
+// what passes, {type: "closed", code}.
 
 import { randomBytes } from "node:crypto";
 import { TooLong, Frames } from "./frames.mjs";
@@ -28,11 +29,11 @@ const COMES_BACK = [1012, 1013];
 
 export class Client {
   /**
-   * @param {object} options What stands in Hello: `nick`, `room`, `history`, `lane`; `device`, a key;
-   *   `maxSize`, the longest body that is taken; `answers`: whether a goodbye is answered at once.
+   * @param {object} options What stands in Hello: `nick`, `room`, `history`, `lane`; `device`, a
+   *   key; `maxSize`, the longest body that is taken.
    */
-  constructor({ nick = "", room = "", history = 0, lane, device, maxSize = 1048576, answers = true } = {}) {
-    Object.assign(this, { nick, room, history, device, maxSize, answers });
+  constructor({ nick = "", room = "", history = 0, lane, device, maxSize = 1048576 } = {}) {
+    Object.assign(this, { nick, room, history, device, maxSize });
     this.lane = lane ?? randomBytes(16);
     this.session = NONE;
     /** Number and time of the last post that is held. */
@@ -58,6 +59,8 @@ export class Client {
     this.written = [];
     this.news = [];
     this.saidBye = false;
+    /** Whether the server has let us in, on this link. */
+    this.wasIn = false;
     /** The code of our complaint about this link, or null. */
     this.complaint = null;
     this.ping = 0;
@@ -209,6 +212,7 @@ export class Client {
       gap = [Math.max(this.held, this.shownGap) + 1, welcome.floor - 1];
       this.shownGap = gap[1];
     }
+    this.wasIn = true;
     this.received = this.held;
     this.frames.limit = this.maxSize;
     this.news.push({ type: "welcome", goesOn, isFirst, gap, ...welcome });
@@ -247,7 +251,7 @@ export class Client {
 
   #byeHeard({ code, reason }) {
     this.#ended({ code, reason });
-    if (this.state === "SERVER_LEFT" && this.answers) {
+    if (this.state === "SERVER_LEFT") {
       // Behind what was accepted, all of which is written already.
       if (this.over) this.bye ??= { code, reason: "" };
       this.saidBye = true;

@@ -21,7 +21,7 @@ export class Frames {
     return this.#pieces[0];
   }
 
-  /** The next body, or null if it is not whole yet. Throws `TooLong` as soon as the length says so. */
+  /** The next body, or null if it is not whole. Throws `TooLong` as soon as the length says so. */
   next() {
     if (this.#size < 4) return null;
     const length = this.#joined().readUInt32BE();

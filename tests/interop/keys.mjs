@@ -1,21 +1,20 @@
 // Keys as docs/protocol.md tells of them: pins of servers, keys of devices and what they sign.
 
-import { X509Certificate, createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign }
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign }
   from "node:crypto";
 
-const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest();
 const SPKI = Buffer.from("302a300506032b6570032100", "hex");
 const PKCS8 = Buffer.from("302e020100300506032b657004220420", "hex");
 
 /** How a SubjectPublicKeyInfo in DER is spelled for people. */
 export function fingerprint(spki) {
-  return `SHA256:${sha256(spki).toString("base64").replace(/=+$/, "")}`;
+  const digest = createHash("sha256").update(spki).digest("base64");
+  return `SHA256:${digest.replace(/=+$/, "")}`;
 }
 
-/** The pin of a certificate in DER. */
-export function pinOf(certificate) {
-  const key = new X509Certificate(certificate).publicKey;
-  return fingerprint(key.export({ type: "spki", format: "der" }));
+/** The SubjectPublicKeyInfo of an X509Certificate, in DER. */
+export function spkiOf(certificate) {
+  return certificate.publicKey.export({ type: "spki", format: "der" });
 }
 
 /** What a device signs; `pin` is the pin of the server's key as seen, empty without TLS. */

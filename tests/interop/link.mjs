@@ -2,7 +2,7 @@
 
 import net from "node:net";
 import tls from "node:tls";
-import { fingerprint } from "./keys.mjs";
+import { fingerprint, spkiOf } from "./keys.mjs";
 
 /** The server shows another key than the one that is expected. */
 export class WrongKey extends Error {}
@@ -16,10 +16,10 @@ export function call({ host, port, pin }) {
   return new Promise((resolve, reject) => {
     const ready = () => {
       if (pin) {
-        const spki = socket.getPeerX509Certificate().publicKey.export({ type: "spki", format: "der" });
-        if (fingerprint(spki) !== pin) {
+        const shown = fingerprint(spkiOf(socket.getPeerX509Certificate()));
+        if (shown !== pin) {
           socket.destroy();
-          reject(new WrongKey(`expected ${pin}, was shown ${fingerprint(spki)}`));
+          reject(new WrongKey(`expected ${pin}, was shown ${shown}`));
           return;
         }
       }

@@ -26,8 +26,8 @@ function wrong(why) {
   throw new Malformed(1002, why);
 }
 
-// What may stand in a field. Each type takes a value as msgpack.mjs has read it, and returns what the
-// message has; and takes what the message has, and returns what msgpack.mjs writes.
+// What may stand in a field. Each type takes a value as msgpack.mjs has read it, and returns what
+// the message has; and takes what the message has, and returns what msgpack.mjs writes.
 
 function integer(least, most) {
   return {
@@ -119,7 +119,10 @@ function post(body) {
 /** By type: the kind, and the fields: name, type, default (none: the field must be there). */
 const TABLE = {
   Greeting: [1, [
-    ["version", count], ["nonce", bytes(16, 64)], ["server", text(64), ""], ["limits", limits, USUAL],
+    ["version", count],
+    ["nonce", bytes(16, 64)],
+    ["server", text(64), ""],
+    ["limits", limits, USUAL],
   ]],
   Hello: [2, [
     ["version", count],

@@ -1,8 +1,8 @@
-// msgpack as far as docs/protocol.md needs it: everything can be read, and what messages are made of
-// can be written, in its shortest form.
+// msgpack as far as docs/protocol.md needs it: everything can be read, and what messages are made
+// of can be written, in its shortest form.
 //
-// Texts are read as `Text`, bytes that nobody has looked at yet: in what is skipped they need not be
-// UTF-8. Integers are numbers where these are exact, else BigInts. It knows no messages.
+// Texts are read as `Text`, bytes that nobody has looked at yet: in what is skipped they need not
+// be UTF-8. Integers are numbers where these are exact, else BigInts. It knows no messages.
 
 /** What is no msgpack, or not one whole value. */
 export class Broken extends Error {}
@@ -88,7 +88,8 @@ class Reader {
       case 0xd0: case 0xd1: case 0xd2: case 0xd3: return this.signed(1 << (mark - 0xd0));
       case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8:
         return this.extension(1 << (mark - 0xd4));
-      case 0xd9: case 0xda: case 0xdb: return new Text(this.take(this.unsigned(1 << (mark - 0xd9))));
+      case 0xd9: case 0xda: case 0xdb:
+        return new Text(this.take(this.unsigned(1 << (mark - 0xd9))));
       case 0xdc: case 0xdd: return this.array(this.unsigned(2 << (mark - 0xdc)), depth);
       case 0xde: case 0xdf: return this.map(this.unsigned(2 << (mark - 0xde)), depth);
       default: throw new Broken("a byte that msgpack does not use");
@@ -143,11 +144,12 @@ function packText(value) {
   if (/\p{Surrogate}/u.test(value)) throw new TypeError("half a surrogate pair is no text");
   const bytes = Buffer.from(value, "utf8");
   const size = bytes.length;
-  const mark = size < 32 ? Buffer.from([0xa0 | size]) : head(size, [[0xd9, 1], [0xda, 2], [0xdb, 4]]);
+  const short = size < 32;
+  const mark = short ? Buffer.from([0xa0 | size]) : head(size, [[0xd9, 1], [0xda, 2], [0xdb, 4]]);
   return Buffer.concat([mark, bytes]);
 }
 
-/** Write an integer, a string, bytes, nil (null), a boolean, a fraction, or an array or Map of these. */
+/** Write a number, a string, bytes, nil (null), a boolean, or an array or Map of these. */
 export function pack(value) {
   if (value === null) return Buffer.from([0xc0]);
   switch (typeof value) {

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.may_block("log lines are written"), needs_node]
 async def test_the_peer_reads_and_writes_what_the_vectors_say() -> None:
     seen, wrong = reports(await node(HERE / "vectors.mjs", DOCS / "vectors"))
     assert wrong == []
-    wanted = ["messages", "accepted", "malformed", "streams", "pins", "proofs"]
+    wanted = ["messages", "accepted", "malformed", "streams", "pins", "proofs", "invites"]
     assert seen >= {
         (f"{name}.json", vector["name"])
         for name in wanted

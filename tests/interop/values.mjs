@@ -1,5 +1,5 @@
-// The values of docs/conformance: what a step says is made at run time, and what it expects is compared.
-// docs/conformance.md defines each form.
+// The values of docs/conformance: what a step says is made at run time, and what it expects is
+// compared. docs/conformance.md defines each form.
 
 import { randomBytes } from "node:crypto";
 import { same } from "./data.mjs";
@@ -21,7 +21,10 @@ const isObject = (value) => value !== null && typeof value === "object" && !Arra
   && !Buffer.isBuffer(value);
 
 export class Values {
-  /** @param {string} pin The server's pin; empty without TLS. @param devices Private keys, in hex. */
+  /**
+   * @param {string} pin The server's pin; empty without TLS.
+   * @param {object} devices Private keys, in hex, by name.
+   */
   constructor(pin, devices = {}) {
     this.pin = pin;
     this.variables = { lane: randomBytes(16), room: `room-${randomBytes(4).toString("hex")}` };
@@ -78,7 +81,9 @@ export class Values {
   /** Throw `Mismatch` if a value is not what is expected. */
   check(found, expected, where) {
     if (Array.isArray(expected)) {
-      if (!Array.isArray(found) || found.length !== expected.length) this.#miss(found, expected, where);
+      if (!Array.isArray(found) || found.length !== expected.length) {
+        this.#miss(found, expected, where);
+      }
       expected.forEach((item, i) => this.check(found[i], item, `${where}[${i}]`));
     } else if (!isObject(expected)) {
       if (!same(found, expected)) this.#miss(found, expected, where);

@@ -7,7 +7,8 @@ import { X509Certificate } from "node:crypto";
 import { Client } from "./client.mjs";
 import { Frames, TooLong } from "./frames.mjs";
 import { parse, same } from "./data.mjs";
-import { Device, fingerprint, pinOf, whatIsSigned } from "./keys.mjs";
+import { Device, fingerprint, spkiOf, whatIsSigned } from "./keys.mjs";
+import { NoInvite, Refused, checkToken, parseInvite } from "./invites.mjs";
 import { Malformed, complete, decode, encode } from "./messages.mjs";
 
 const directory = process.argv[2];
@@ -53,14 +54,7 @@ function checkAccepted({ frame, type, fields }) {
 }
 
 function checkMalformed({ frame, code }) {
-  try {
-    decode(bodyOf(frame));
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-    mustBe(error.code, code, "code");
-    return;
-  }
-  throw new Error("was taken for a message");
+  mustBe(mustThrow(() => decode(bodyOf(frame)), Malformed).code, code, "code");
 }
 
 /** A server's half of a greeting, as far as these vectors go: the Hello is not answered. */
@@ -94,16 +88,14 @@ function checkStream({ listener, stream, code, posts }) {
     client.begin("");
     for (let at = 0; at < all.length; at += size) client.hear(all.subarray(at, at + size));
     mustBe(client.complaint, code, `code, in pieces of ${size}`);
-    const taken = client.takeNews().filter(({ type }) => type === "post").map(({ number }) => number);
-    mustBe(taken, posts, `posts, in pieces of ${size}`);
+    const taken = client.takeNews().filter(({ type }) => type === "post");
+    mustBe(taken.map(({ number }) => number), posts, `posts, in pieces of ${size}`);
   }
 }
 
 function checkPin({ certificate, spki, pin }) {
-  const der = new X509Certificate(hex(certificate)).publicKey.export({ type: "spki", format: "der" });
-  mustBe(der.toString("hex"), spki, "spki");
-  mustBe(fingerprint(hex(spki)), pin, "pin of the key");
-  mustBe(pinOf(hex(certificate)), pin, "pin of the certificate");
+  mustBe(spkiOf(new X509Certificate(hex(certificate))).toString("hex"), spki, "spki");
+  mustBe(fingerprint(hex(spki)), pin, "pin");
 }
 
 function checkProof(vector) {
@@ -113,6 +105,30 @@ function checkProof(vector) {
   mustBe(device.fingerprint, vector.fingerprint, "fingerprint");
   mustBe(whatIsSigned(vector.pin, lane, nonce).toString("hex"), vector.signed, "what is signed");
   mustBe(device.prove(vector.pin, lane, nonce).toString("hex"), vector.signature, "signature");
+}
+
+function checkInvite({ url, invite, certificate, now, grant, refused }) {
+  if (refused === "url") {
+    mustThrow(() => parseInvite(url), NoInvite);
+    return;
+  }
+  const { host, port, pin, room, token, others = [] } = invite;
+  const further = others.map(([name, at, key]) => ({ host: name, port: at, pin: key }));
+  const wanted = { servers: [{ host, port, pin }, ...further], room, token };
+  mustBe(parseInvite(url), wanted, "the invite");
+  const check = () => checkToken(hex(certificate), token, now);
+  if (refused) mustBe(mustThrow(check, Refused).message, refused, "refused");
+  else mustBe(check(), valued(grant), "the grant");
+}
+
+function mustThrow(action, kind) {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof kind) return error;
+    throw error;
+  }
+  throw new Error("nothing is wrong with it");
 }
 
 /** Play the client of a conversation: what it says must be what is written there. */
@@ -165,6 +181,7 @@ const CHECKS = {
   "streams.json": checkStream,
   "pins.json": checkPin,
   "proofs.json": checkProof,
+  "invites.json": checkInvite,
 };
 const CONVERSATIONS = ["conversation.json", "resume.json", "restart.json", "room.json"];
 

@@ -44,8 +44,12 @@ export class Wire {
     const bytes = Buffer.concat(what.map((message) => this.#bytesOf(message)));
     const size = pieces ?? bytes.length;
     for (let at = 0; at < bytes.length; at += size) {
-      await new Promise((resolve) => { this.socket.write(bytes.subarray(at, at + size), resolve); });
+      await this.#write(bytes.subarray(at, at + size));
     }
+  }
+
+  #write(bytes) {
+    return new Promise((resolve) => { this.socket.write(bytes, resolve); });
   }
 
   #bytesOf(message) {
@@ -86,17 +90,18 @@ export class Wire {
   }
 
   async #pass(message, answer, passing = []) {
-    if (!PASSING.has(message.type) && !passing.includes(message.type)) throw new Mismatch(`heard ${show(message)}`);
+    if (!PASSING.has(message.type) && !passing.includes(message.type)) {
+      throw new Mismatch(`heard ${show(message)}`);
+    }
     this.passed.push(message);
     if (message.type === "Ping" && answer) {
-      await new Promise((resolve) => {
-        this.socket.write(encode("Pong", { number: message.fields.number }), resolve);
-      });
+      await this.#write(encode("Pong", { number: message.fields.number }));
     }
   }
 
   async hear({ type, fields, before_ack: beforeAck, unanswered = false, passing }) {
-    const already = this.passed.findIndex((message) => this.#mismatch(message, type, fields) === null);
+    const fits = (message) => this.#mismatch(message, type, fields) === null;
+    const already = this.passed.findIndex(fits);
     if (already >= 0) {
       this.passed.splice(already, 1);
       return;
@@ -114,7 +119,9 @@ export class Wire {
   }
 
   async hearEnd({ unanswered = false }) {
-    for (let message; (message = await this.#next()) !== null;) await this.#pass(message, !unanswered);
+    for (let message; (message = await this.#next()) !== null;) {
+      await this.#pass(message, !unanswered);
+    }
   }
 
   /** Find out that nothing but what passes is on its way. */
