@@ -38,7 +38,7 @@ class Planted(NamedTuple):
 
 def _log(kind: type[SimulatedLog]) -> Callable[[pytest.MonkeyPatch], None]:
     """Return what has servers use another log."""
-    return lambda patch: patch.setattr("tests.simulation.machine.SimulatedLog", kind)
+    return lambda patch: patch.setattr("tests.simulation.stores.SimulatedLog", kind)
 
 
 def _acknowledge_before_commit(patch: pytest.MonkeyPatch) -> None:
