@@ -8,24 +8,29 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 from socketchat.chat.log import Entry
 from tests.simulation.history import (
     Accepted,
+    Afresh,
     Committed,
     Died,
     Ended,
     Fate,
+    Followed,
+    Heard,
     Joined,
     Record,
+    Rewound,
     Settled,
     Shown,
     ToldGap,
     ToldRestart,
     Trimmed,
+    Unfollowed,
 )
 
 __all__ = ["Kind", "Violation", "check"]
@@ -54,6 +59,10 @@ class Kind(Enum):
     OVERHEARD = "overheard"
     #: A member was told of a gap or a restart that was none.
     FALSE_ALARM = "false alarm"
+    #: A log has lost its end, and a member that had been shown it was not told so.
+    NOT_TOLD = "not told that the log is another one"
+    #: A server was told of something else, or in another order, than is in the log.
+    DISAGREES = "told to a server in another order"
     #: The run found something by itself: an error in the code, a session that ended unasked, a
     #: world that does not come to rest.
     BROKEN = "broken"
@@ -75,26 +84,56 @@ def check(records: Sequence[Record]) -> list[Violation]:
     checker.check_log()
     checker.check_fates()
     checker.check_members()
+    checker.check_servers()
     return checker.found
 
 
 class _RoomTruth:
-    """What is true of a room's log, and since when."""
+    """What is true of a room's log, and since when.
+
+    A log that loses its end and goes on is another one from there: an era begins. What is in the
+    log of an era is what was in the one before, up to where that was cut off, and what was
+    committed since.
+
+    Attributes:
+        committed: Everything that ever was, in its order.
+        eras: By number, the log of each.
+        lost: What was committed, and is in the log no more.
+    """
 
     def __init__(self) -> None:
         self.committed: list[Committed] = []
-        self.by_number: dict[int, Committed] = {}
+        self.eras: list[dict[int, Committed]] = [{}]
+        self.lost: set[tuple[bytes, int]] = set()
+        self._begun = [0.0]
         self._trims: list[tuple[float, int]] = [(0.0, 1)]
+
+    @property
+    def now(self) -> dict[int, Committed]:
+        """The log as it is in the end."""
+        return self.eras[-1]
 
     def add(self, committed: Committed) -> None:
         self.committed.append(committed)
-        self.by_number[committed.entry.number] = committed
+        self.now[committed.entry.number] = committed
+        self.lost.discard((committed.entry.lane, committed.entry.lane_number))
 
     def trim(self, when: float, floor: int) -> None:
         self._trims.append((when, floor))
 
+    def rewind(self, when: float, head: int, floor: int) -> None:
+        gone = [one.entry for number, one in self.now.items() if number > head]
+        self.lost.update((entry.lane, entry.lane_number) for entry in gone)
+        self.eras.append({number: one for number, one in self.now.items() if number <= head})
+        self._begun.append(when)
+        self._trims.append((when, floor))  # perhaps what had been let go of is there again
+
+    def era_at(self, when: float) -> int:
+        return bisect_right(self._begun, when) - 1
+
     def head_at(self, when: float) -> int:
-        return bisect_right(self.committed, when, key=lambda one: one.when)
+        era = self.eras[self.era_at(when)]
+        return max((number for number, one in era.items() if one.when <= when), default=0)
 
     def floor_at(self, when: float) -> int:
         return self._trims[bisect_right(self._trims, when, key=lambda trim: trim[0]) - 1][1]
@@ -112,6 +151,14 @@ class _Member:
         return not entry.to or self.joined.lane in (entry.lane, entry.to_id)
 
 
+class _Server:
+    """What a server was told by its log of a room, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[Heard | Afresh] = []
+        self.ended = False
+
+
 class _Checker:
     def __init__(self, records: Iterable[Record]) -> None:
         self.found: list[Violation] = []
@@ -121,6 +168,7 @@ class _Checker:
         self._rooms: defaultdict[str, _RoomTruth] = defaultdict(_RoomTruth)
         self._members: dict[str, _Member] = {}
         self._said: dict[tuple[bytes, int], Committed] = {}
+        self._servers: dict[tuple[str, str], _Server] = {}
         for record in records:
             self._sort_in(record)
 
@@ -144,6 +192,15 @@ class _Checker:
                 self._rooms[room].add(record)
             case Trimmed(when, room, floor):
                 self._rooms[room].trim(when, floor)
+            case Rewound(when, room, head, floor):
+                self._rooms[room].rewind(when, head, floor)
+            case Followed(_, server, room):
+                self._servers[server, room] = _Server()
+            case Heard(_, server, room) | Afresh(_, server, room):
+                self._servers[server, room].told.append(record)
+            case Unfollowed(_, server):
+                for (name, _), followed in self._servers.items():
+                    followed.ended |= name == server
 
     def _complain(self, kind: Kind, text: str) -> None:
         self.found.append(Violation(kind, text))
@@ -154,7 +211,7 @@ class _Checker:
         """Hold what is in the log to what was sent."""
         for room, truth in self._rooms.items():
             last: dict[bytes, int] = {}
-            for committed in truth.committed:
+            for committed in truth.now.values():
                 entry = committed.entry
                 self._check_entry(room, committed, last.get(entry.lane, 0))
                 last[entry.lane] = max(entry.lane_number, last.get(entry.lane, 0))
@@ -177,8 +234,14 @@ class _Checker:
             if missing is not None and not self._may_be_missing(missing):
                 self._complain(Kind.LOST, f"{_tell(missing)} is not in the log before {place}")
 
+    def _is_gone(self, key: tuple[bytes, int]) -> bool:
+        """Tell whether it was committed, and the log has lost its end since."""
+        return any(key in truth.lost for truth in self._rooms.values())
+
     def _may_be_missing(self, post: Accepted) -> bool:
         told = self._fates.get((post.lane, post.number))
+        if told is not None and told.fate is Fate.ACKNOWLEDGED:
+            return self._is_gone((post.lane, post.number))
         if told is None or told.fate is Fate.UNKNOWN:
             return post.refusable
         return told.fate is Fate.REJECTED
@@ -206,9 +269,19 @@ class _Checker:
         return post.kept or (told is None and post.lane not in self._dead)
 
     def _check_acknowledged(self, post: Accepted, told: Settled, said: Committed | None) -> None:
+        key = post.lane, post.number
         if said is None:
-            self._complain(Kind.LOST, f"{_tell(post)} was acknowledged, and is not in the log")
-        elif told.when < said.when:
+            if not self._is_gone(key):
+                self._complain(Kind.LOST, f"{_tell(post)} was acknowledged, and is not in the log")
+            return
+        times = [
+            one
+            for truth in self._rooms.values()
+            for one in truth.committed
+            if (one.entry.lane, one.entry.lane_number) == key
+        ]
+        said = next((one for one in times if told.entry in (0, one.entry.number)), said)
+        if told.when < said.when:
             text = f"{_tell(post)} at {told.when:.6f}, committed at {said.when:.6f}"
             self._complain(Kind.ACKNOWLEDGED_EARLY, text)
         elif told.entry not in (0, said.entry.number):
@@ -224,18 +297,27 @@ class _Checker:
 
     def _check_member(self, name: str, member: _Member, truth: _RoomTruth) -> None:
         joined = member.joined
+        era = truth.era_at(joined.when)
         # It was let in before it knew that it was: the log may have grown since, but not shrunk.
         head, floor = truth.head_at(joined.when), truth.floor_at(joined.when)
         place = max(head - joined.history, floor - 1)
         begun = False
         for told in member.told:
             match told:
-                case Shown(_, _, number):
-                    self._check_shown(name, member, told, truth)
+                case Shown(when, _, number):
+                    found = self._check_shown(name, member, told, truth, era)
+                    if found is None:
+                        continue
+                    if begun and not _goes_on(truth, era, found, place):
+                        text = f"{name} was shown {number} of another log behind {place}"
+                        self._complain(Kind.NOT_TOLD, text)
+                        begun = False
+                    same, era = begun or found == era, found
                     if begun and number <= place:
                         self._complain(Kind.DOUBLED, f"{name} was shown {number} behind {place}")
                         continue
-                    self._check_skipped(name, member, truth, place + 1, number)
+                    if same:
+                        self._check_skipped(name, member, truth.eras[era], place + 1, number)
                     # Where it began it was not told; from here on it is known.
                     place, begun = number, True
                 case ToldGap(when, _, first, last):
@@ -246,19 +328,36 @@ class _Checker:
                         text = f"{name} was told that {first} to {last} are gone, behind {place}"
                         self._complain(Kind.FALSE_ALARM, text)
                     place, begun = max(place, last), True
+                    if last not in truth.eras[era]:
+                        era = truth.era_at(when)
                 case ToldRestart(when):
-                    self._complain(Kind.FALSE_ALARM, f"{name} was told of a restart")
-                    place, begun = truth.floor_at(when) - 1, False
+                    now = truth.era_at(when)
+                    if now == 0 or (begun and _goes_on(truth, era, now, place)):
+                        self._complain(Kind.FALSE_ALARM, f"{name} was told of a restart")
+                    place, begun, era = truth.floor_at(when) - 1, False, now
         if not member.ended:
-            end = len(truth.committed) + 1
-            self._check_skipped(name, member, truth, place + 1, end)
+            self._check_end(name, member, truth, (era, place, begun))
 
-    def _check_shown(self, name: str, member: _Member, shown: Shown, truth: _RoomTruth) -> None:
-        committed = truth.by_number.get(shown.number)
+    def _check_end(
+        self, name: str, member: _Member, truth: _RoomTruth, at: tuple[int, int, bool]
+    ) -> None:
+        """Hold what a member that is still there was shown to the log as it is in the end."""
+        era, place, begun = at
+        if begun and not _goes_on(truth, era, len(truth.eras) - 1, place):
+            self._complain(Kind.NOT_TOLD, f"{name} is behind {place} of another log")
+        elif begun or era == len(truth.eras) - 1:
+            self._check_skipped(name, member, truth.now, place + 1, max(truth.now, default=0) + 1)
+
+    def _check_shown(
+        self, name: str, member: _Member, shown: Shown, truth: _RoomTruth, era: int
+    ) -> int | None:
+        """Hold what a member was shown to the log; return of which era it is, if of any."""
         what = f"{name} was shown {_brief(shown.body)} as {shown.number}"
-        if committed is None:
+        found = _era_of(truth, shown.number, shown.said, era)
+        if found is None:
             self._complain(Kind.NEVER_SENT, f"{what}, which is not in the log")
-            return
+            return None
+        committed = truth.eras[found][shown.number]
         entry = committed.entry
         if (entry.at, entry.body) != (shown.said, shown.body):
             self._complain(Kind.DIFFERENT, f"{what}, which is {_brief(entry.body)}")
@@ -269,14 +368,65 @@ class _Checker:
         if shown.when < committed.when:
             text = f"{what} at {shown.when:.6f}, committed at {committed.when:.6f}"
             self._complain(Kind.SHOWN_EARLY, text)
+        return found
 
     def _check_skipped(
-        self, name: str, member: _Member, truth: _RoomTruth, first: int, end: int
+        self, name: str, member: _Member, log: Mapping[int, Committed], first: int, end: int
     ) -> None:
         for number in range(first, end):
-            committed = truth.by_number.get(number)
+            committed = log.get(number)
             if committed is not None and member.sees(committed.entry):
                 self._complain(Kind.SKIPPED, f"{name} was not shown {number}, but up to {end - 1}")
+
+    # ---- the servers ----
+
+    def check_servers(self) -> None:
+        """Hold what each server was told by its log to what the log holds: it is one order."""
+        for (server, room), followed in self._servers.items():
+            self._check_server(f"{server} in {room!r}", followed, self._rooms[room])
+
+    def _check_server(self, name: str, followed: _Server, truth: _RoomTruth) -> None:
+        place, era, begun = 0, 0, False
+        for told in followed.told:
+            if isinstance(told, Afresh):
+                begun = False
+                continue
+            found = _era_of(truth, told.number, told.said, era)
+            committed = truth.eras[found].get(told.number) if found is not None else None
+            if found is None or committed is None or committed.entry.lane != told.lane:
+                self._complain(Kind.DISAGREES, f"{name} was told of {told.number}, not in the log")
+                continue
+            if told.when < committed.when:
+                self._complain(Kind.SHOWN_EARLY, f"{name} was told early of {told.number}")
+            if begun and not _goes_on(truth, era, found, place):
+                self._complain(Kind.NOT_TOLD, f"{name} was told of {told.number} behind {place}")
+            elif begun and told.number != place + 1:
+                self._complain(Kind.DISAGREES, f"{name} was told of {told.number} behind {place}")
+            place, era, begun = told.number, found, True
+        if begun and not followed.ended:
+            last = len(truth.eras) - 1
+            if not _goes_on(truth, era, last, place):
+                self._complain(Kind.NOT_TOLD, f"{name} is behind {place} of another log")
+            elif place != max(truth.now, default=0):
+                self._complain(Kind.DISAGREES, f"{name} was told of nothing behind {place}")
+
+
+def _era_of(truth: _RoomTruth, number: int, at: int, era: int) -> int | None:
+    """Return the era in which an entry bears a time: one that was already there, if it can be.
+
+    A server may not have noticed yet that the log is another one: it shows what was in the one
+    before, even to one who was told so by now, and tells it again.
+    """
+    known = [index for index, log in enumerate(truth.eras) if number in log]
+    same = [index for index in known if truth.eras[index][number].entry.at == at]
+    if era in same:
+        return era
+    return max(same or known, default=None)
+
+
+def _goes_on(truth: _RoomTruth, era: int, other: int, place: int) -> bool:
+    """Tell whether a place means the same in two eras; that of no entry always does."""
+    return place <= 0 or truth.eras[era].get(place) is truth.eras[other].get(place)
 
 
 def _tell(post: Accepted) -> str:

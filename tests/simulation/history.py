@@ -144,10 +144,11 @@ class Trimmed(Record, frozen=True):
 
 
 class Rewound(Record, frozen=True):
-    """A room's log was replaced by what it had been when it ended with entry `head`."""
+    """A room's log was replaced by what it had been, from entry `floor` to entry `head`."""
 
     room: str
     head: int
+    floor: int = 1
 
 
 class Followed(Record, frozen=True):

@@ -29,11 +29,13 @@ class Planted(NamedTuple):
         plant: Plants it.
         kinds: What it leads to.
         first: The seed with which to begin, where the first ones are known not to show it.
+        servers: How many servers share a Redis; see `run_seed`.
     """
 
     plant: Callable[[pytest.MonkeyPatch], None]
     kinds: frozenset[Kind]
     first: int = 0
+    servers: int = 0
 
 
 def _log(kind: type[SimulatedLog]) -> Callable[[pytest.MonkeyPatch], None]:

@@ -95,7 +95,7 @@ class RedisFaults(Faults):
         await asyncio.sleep(self._rng.random() ** 2 * 4)
         if self._redis.is_up:
             self._strike(Fault.REDIS_REWOUND, "")
-            await self._away(lambda: self._store.restore(*snapshot))
+            await self._away(lambda: self._store.restore(snapshot))
 
     async def _stop(self) -> None:
         seconds = self._rng.random() ** 2 * 10

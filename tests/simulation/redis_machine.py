@@ -246,7 +246,10 @@ class RedisMachine:
 
     def timed_out(self, connection: _Connection) -> None:
         """Answer one for whom nothing has come."""
-        if connection.blocked is not None and self._connections.get(connection.number) is connection:
+        if (
+            connection.blocked is not None
+            and self._connections.get(connection.number) is connection
+        ):
             self._unblock(connection, None)
 
     def _unblock(self, connection: _Connection, reply: Any) -> None:
@@ -387,5 +390,3 @@ def _packed(reply: Any) -> bytes:
             return b"*%d\r\n%b" % (len(reply), b"".join(map(_packed, reply)))
         case _:
             raise TypeError(f"Redis has no such reply: {reply!r}")
-
-

@@ -12,7 +12,7 @@ import functools
 import itertools
 import random
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pytest
 
@@ -128,6 +128,13 @@ class _DiskHolding:
 # A Redis that several share
 
 
+class Snapshot(NamedTuple):
+    """What Redis held at a time, and from where to where each room's log reached."""
+
+    data: object
+    spans: dict[str, tuple[int, int]]
+
+
 class RedisStore:
     """A Redis, and what of its life is history.
 
@@ -148,7 +155,8 @@ class RedisStore:
         self.holdings: dict[str, _RedisHolding] = {}
         self._audited = rng.random() < 0.5
         self._processes = itertools.count(1)
-        self._heads: dict[str, int] = {}
+        #: From where to where each room's log reaches.
+        self._spans: dict[str, tuple[int, int]] = {}
 
     def hold(self, name: str) -> Holding:
         number = next(self._processes)
@@ -160,22 +168,19 @@ class RedisStore:
     def heal(self) -> None:
         self.machine.heal()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was ever said."""
-        return not self._heads
+    def snapshot(self) -> Snapshot:
+        """Return all that there is now."""
+        return Snapshot(self.machine.data.snapshot(), dict(self._spans))
 
-    def restore(self, snapshot: object, heads: dict[str, int]) -> None:
-        """Lose all that came after a snapshot, when the rooms ended at `heads`."""
-        self.machine.data.restore(snapshot)
-        for room, head in self._heads.items():
-            if heads.get(room, 0) < head:
-                self._history.add(Rewound(self._history.now(), room, heads.get(room, 0)))
-        self._heads = dict(heads)
-
-    def snapshot(self) -> tuple[object, dict[str, int]]:
-        """Return what `restore` takes."""
-        return self.machine.data.snapshot(), dict(self._heads)
+    def restore(self, snapshot: Snapshot) -> None:
+        """Lose all that came after a snapshot."""
+        self.machine.data.restore(snapshot.data)
+        for room, span in self._spans.items():
+            before = snapshot.spans.get(room, (1, 0))
+            if before != span:
+                floor, head = before
+                self._history.add(Rewound(self._history.now(), room, head, floor))
+        self._spans = dict(snapshot.spans)
 
     def _clock(self) -> int:
         return EPOCH + int(self._history.now() * 1_000_000)
@@ -185,12 +190,13 @@ class RedisStore:
         if room is not None:
             (entry,) = unpack(1, fields[fields.index(b"r") + 1])
             assert entry.number == place[0]
-            self._heads[room] = entry.number
+            self._spans[room] = self._spans.get(room, (1, 0))[0], entry.number
             self._history.add(Committed(self._history.now(), room, entry))
 
     def _trimmed(self, key: bytes, first: Id) -> None:
         room = _room_of(key)
         if room is not None:
+            self._spans[room] = first[0], self._spans[room][1]
             self._history.add(Trimmed(self._history.now(), room, first[0]))
 
 

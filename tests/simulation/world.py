@@ -217,9 +217,7 @@ class World:
 
     def _are_calm(self, people: list[Person]) -> bool:
         up = all(machine.up for machine in self._machines)
-        return up and all(
-            person.process is not None and person.process.calm for person in people
-        )
+        return up and all(person.process is not None and person.process.calm for person in people)
 
     async def _tear_down(self) -> None:
         """End everything, and complain of what failed or does not end."""
