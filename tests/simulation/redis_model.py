@@ -84,7 +84,27 @@ class RedisData:
         self._trimmed = trimmed
         self._keys: dict[bytes, Any] = {}
         self._commands: dict[str, Callable[..., Reply]] = {
-            name[1:].upper(): getattr(self, name) for name in dir(self) if name in _COMMANDS
+            "EVALSHA": self._evalsha,
+            "EXPIRE": self._expire,
+            "GET": self._get,
+            "HDEL": self._hdel,
+            "HGET": self._hget,
+            "HGETALL": self._hgetall,
+            "HLEN": self._hlen,
+            "HMGET": self._hmget,
+            "HSCAN": self._hscan,
+            "HSET": self._hset,
+            "HSETNX": self._hsetnx,
+            "SADD": self._sadd,
+            "SCRIPT": self._script,
+            "SET": self._set,
+            "SETNX": self._setnx,
+            "SSCAN": self._sscan,
+            "TIME": self._time,
+            "XADD": self._xadd,
+            "XRANGE": self._xrange,
+            "XREAD": self._xread,
+            "XTRIM": self._xtrim,
         }
         self._scripts: dict[bytes, Any] = {}
         self._lua = LuaRuntime(encoding=None, register_eval=False)
@@ -165,7 +185,7 @@ class RedisData:
     def _get(self, key: bytes) -> Reply:
         return self._get_as(key, bytes) if key in self._keys else None
 
-    def _set(self, key: bytes, value: bytes) -> Reply:
+    def _set(self, key: bytes, value: bytes, *expiry: bytes) -> Reply:
         self._keys[key] = value
         return Status("OK")
 
@@ -264,12 +284,6 @@ class RedisData:
             if items:
                 found.append([key, items])
         return found or None
-
-
-_COMMANDS: Final = frozenset(
-    "_evalsha _expire _get _hdel _hget _hgetall _hlen _hmget _hscan _hset _hsetnx _sadd _script"
-    " _set _setnx _sscan _time _xadd _xrange _xread _xtrim".split()
-)
 
 
 def streams_of(args: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[bytes]]:

@@ -10,6 +10,8 @@ A room has four keys, all with the room's name as their hash tag:
   and the key of its first one.
 - `news`, a stream of one entry, whose id is `held`: what servers wait for.
 
+Beside them each lane has a key, for an hour: the server at which its author was let in last.
+
 Besides there are `rooms`, a set of the rooms' names, `version`, and `touch`, which is written only
 so that something is, and the facts about people (`redis_facts.py`). Lua's numbers are exact up to
 2**53: marks, which may be greater, are compared as texts of 19 digits.
@@ -39,6 +41,8 @@ __all__ = [
     "PUBLISH",
     "SCRIPTS",
     "SPAN",
+    "TAKE",
+    "TAKEN",
     "VERSION",
     "Keys",
     "Script",
@@ -92,6 +96,10 @@ class Keys:
         tag = name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D") or "%"
         stem = f"{self._prefix}:{{{tag}}}"
         return f"{stem}:log", f"{stem}:head", f"{stem}:lanes", f"{stem}:news"
+
+    def taken(self, room: str, lane: bytes) -> str:
+        """Return the key of the server that has a lane."""
+        return f"{self.room(room)[2]}:{lane.hex()}"
 
     def facts(self, kind: str) -> str:
         """Return the key of all facts of a kind."""
@@ -179,18 +187,24 @@ local function last_older(log, floor, held, at) -- number of the last entry olde
 end
 """
 
+#: What an append is told whose lane another server has taken over.
+TAKEN: Final = b"taken"
+
 #: Appends what an author says.
 #:
-#: Keys: log, head, lanes, news. Arguments: 1 if it may be seen at once; the time, or nothing for
-#: that of Redis; the mark that must be there; the lane; its key; and of each draft the number, the
-#: body's size, the record. Returns nothing if the mark is not there, else, as a text: the mark, the
+#: Keys: log, head, lanes, news, and that of the server that has the lane. Arguments: 1 if it may be
+#: seen at once; the time, or nothing for that of Redis; the mark that must be there; the lane; its
+#: key; the server; and of each draft the number, the body's size, the record. Returns `TAKEN` if
+#: another server has the lane, nothing if the mark is not there, else, as a text: the mark, the
 #: number of the lane's last entry; the first new number or 0, its time, and the time of the entry
 #: before it; and the last number that may be seen.
 APPEND: Final = Script(f"""
 {_EFFECTS}
 {_PLACE}
 {_NOW}
-local log, head, lanes, news = unpack(KEYS)
+local log, head, lanes, news, taken = unpack(KEYS)
+local server = redis.call('GET', taken)
+if server and server ~= ARGV[6] then return '{TAKEN.decode()}' end
 local known = redis.call('HGET', lanes, ARGV[4])
 local mark, last, owner = '0000000000000000000', 0, ARGV[5]
 if known then
@@ -199,7 +213,7 @@ end
 if mark < ARGV[3] then return '' end
 local number, at, held = place(head)
 local before, first = at, 0
-for i = 6, #ARGV, 3 do
+for i = 7, #ARGV, 3 do
   if ARGV[i] > mark then
     if first == 0 then
       first = number + 1
@@ -224,6 +238,17 @@ if first > 0 then
   end
 end
 return table.concat({{mark, text(last), text(first), text(at), text(before), text(held)}}, ' ')
+""")
+
+#: Takes a lane over: other servers append nothing to it any more.
+#:
+#: Keys: head, lanes, and that of the server that has the lane. Arguments: the lane; the server; the
+#: seconds for which that is kept. Returns what is kept of the lane, if anything is, and the number
+#: of the last entry that may be seen.
+TAKE: Final = Script("""
+local head, lanes, taken = unpack(KEYS)
+if redis.call('GET', taken) ~= ARGV[2] then redis.call('SET', taken, ARGV[2], 'EX', ARGV[3]) end
+return {redis.call('HGET', lanes, ARGV[1]) or '', redis.call('HGET', head, 'held') or '0'}
 """)
 
 #: Lets entries be seen.
@@ -366,4 +391,4 @@ if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then return ARGV[2] end
 return redis.call('HGET', KEYS[1], ARGV[1])
 """)
 
-SCRIPTS: Final = (APPEND, PUBLISH, SPAN, AT, BEFORE, PAGE, PRUNE, FORGET, ADD)
+SCRIPTS: Final = (APPEND, TAKE, PUBLISH, SPAN, AT, BEFORE, PAGE, PRUNE, FORGET, ADD)

@@ -25,10 +25,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from socketchat.chat.log import Draft, Span
+from socketchat.chat.log import Draft, LaneTaken, Span
 from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, delays
 from socketchat.chat.redis_rooms import settle
-from socketchat.chat.redis_scripts import APPEND, PUBLISH, SPAN, Keys, as_digits
+from socketchat.chat.redis_scripts import APPEND, PUBLISH, SPAN, TAKEN, Keys, as_digits
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = ["Append", "Committed", "Look", "Writer", "span_of"]
@@ -150,6 +150,7 @@ class Writer:
     Args:
         store: Where to connect to.
         keys: The names of keys.
+        server: The name of this server, which no other has.
         wait: How many replicas must have what is acknowledged and seen.
         patience: Seconds for which an append is tried.
         clock: Tells the time, in microseconds since the epoch; None has Redis tell it.
@@ -162,6 +163,7 @@ class Writer:
         store: RedisStore,
         keys: Keys,
         *,
+        server: str,
         wait: int,
         patience: float,
         clock: Callable[[], int] | None,
@@ -170,6 +172,7 @@ class Writer:
     ) -> None:
         self._store = store
         self._keys = keys
+        self._server = server
         self._wait = wait
         self._patience = patience
         self._clock = clock
@@ -385,12 +388,13 @@ class Writer:
         for draft, record in zip(item.drafts, item.records, strict=True):
             drafts += (as_digits(draft.number), len(draft.body), record)
         return APPEND(
-            self._keys.room(item.room),
+            (*self._keys.room(item.room), self._keys.taken(item.room, item.lane)),
             0 if self._wait else 1,
             "" if self._clock is None else self._clock(),
             as_digits(item.after),
             item.lane,
             item.drafts[0].key if item.drafts else b"",
+            self._server,
             *drafts,
         )
 
@@ -438,6 +442,8 @@ class Writer:
             if item.publishes and head > span.head:
                 batch.note(item.room, head)
             return span
+        if reply == TAKEN:
+            return LaneTaken("the author has gone on at another server")
         if not reply:
             return LogUnavailable(f"message {item.after} is not in the log")
         committed = Committed(*map(int, reply.split()))
