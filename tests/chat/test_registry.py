@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from socketchat import HandshakeRefused
+from socketchat import HandshakeRefused, LogUnavailable
 from socketchat.chat.facts import FileFacts, MemoryFacts
 from socketchat.chat.registry import (
     CLAIM_TIME,
@@ -75,6 +76,15 @@ async def test_what_is_known_outlives_the_process(tmp_path: Path) -> None:
     assert not await second.redeem("an invite", BOB, "")
     assert await second.bans() == [Ban(fingerprint_of(BOB), "bob", "spam")]
     await second.close()
+
+
+async def test_facts_that_go_away_while_it_opens_are_an_error_of_opening() -> None:
+    class Gone(MemoryFacts):
+        async def all(self, kind: str) -> Mapping[str, str]:
+            raise LogUnavailable("Redis is away")
+
+    with pytest.raises(OSError, match="Redis is away"):
+        await Registry(Gone()).open()
 
 
 async def test_names_are_counted_anew_at_each_start() -> None:

@@ -8,6 +8,7 @@ The facts are kept by a store (`facts.py`); what is in the room just now is `ros
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ from typing import Final
 
 from socketchat.chat.facts import Facts, MemoryFacts
 from socketchat.chat.names import candidates, name_key
-from socketchat.errors import CloseCode, HandshakeRefused
+from socketchat.errors import CloseCode, HandshakeRefused, LogError
 from socketchat.fingerprint import fingerprint_of, is_pin
 from socketchat.quota import network_of
 
@@ -117,7 +118,11 @@ class Registry:
             OSError: The facts cannot be opened.
         """
         await self._facts.open()
-        self._owned = Counter((await self._facts.all(_NAME)).values())
+        try:
+            self._owned = Counter((await self._facts.all(_NAME)).values())
+        except LogError as exc:
+            await self._facts.close()
+            raise OSError(errno.EIO, str(exc.args[0])) from exc
 
     async def close(self) -> None:
         """Let everything go."""
