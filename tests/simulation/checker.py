@@ -6,11 +6,10 @@ end; how anything came about it does not ask.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from socketchat.chat.log import Entry
 from tests.simulation.history import (
@@ -32,6 +31,7 @@ from tests.simulation.history import (
     Trimmed,
     Unfollowed,
 )
+from tests.simulation.truth import RoomTruth
 
 __all__ = ["Kind", "Violation", "check"]
 
@@ -88,57 +88,6 @@ def check(records: Sequence[Record]) -> list[Violation]:
     return checker.found
 
 
-class _RoomTruth:
-    """What is true of a room's log, and since when.
-
-    A log that loses its end and goes on is another one from there: an era begins. What is in the
-    log of an era is what was in the one before, up to where that was cut off, and what was
-    committed since.
-
-    Attributes:
-        committed: Everything that ever was, in its order.
-        eras: By number, the log of each.
-        lost: What was committed, and is in the log no more.
-    """
-
-    def __init__(self) -> None:
-        self.committed: list[Committed] = []
-        self.eras: list[dict[int, Committed]] = [{}]
-        self.lost: set[tuple[bytes, int]] = set()
-        self._begun = [0.0]
-        self._trims: list[tuple[float, int]] = [(0.0, 1)]
-
-    @property
-    def now(self) -> dict[int, Committed]:
-        """The log as it is in the end."""
-        return self.eras[-1]
-
-    def add(self, committed: Committed) -> None:
-        self.committed.append(committed)
-        self.now[committed.entry.number] = committed
-        self.lost.discard((committed.entry.lane, committed.entry.lane_number))
-
-    def trim(self, when: float, floor: int) -> None:
-        self._trims.append((when, floor))
-
-    def rewind(self, when: float, head: int, floor: int) -> None:
-        gone = [one.entry for number, one in self.now.items() if number > head]
-        self.lost.update((entry.lane, entry.lane_number) for entry in gone)
-        self.eras.append({number: one for number, one in self.now.items() if number <= head})
-        self._begun.append(when)
-        self._trims.append((when, floor))  # perhaps what had been let go of is there again
-
-    def era_at(self, when: float) -> int:
-        return bisect_right(self._begun, when) - 1
-
-    def head_at(self, when: float) -> int:
-        era = self.eras[self.era_at(when)]
-        return max((number for number, one in era.items() if one.when <= when), default=0)
-
-    def floor_at(self, when: float) -> int:
-        return self._trims[bisect_right(self._trims, when, key=lambda trim: trim[0]) - 1][1]
-
-
 class _Member:
     """What a member was shown and told, in order."""
 
@@ -149,6 +98,30 @@ class _Member:
 
     def sees(self, entry: Entry) -> bool:
         return not entry.to or self.joined.lane in (entry.lane, entry.to_id)
+
+
+class _Place:
+    """Where a member is in its room's log.
+
+    Attributes:
+        number: The number of the last entry that it was shown, or that it need not be.
+        era: Of which log that is.
+        begun: Whether it knows that it is there.
+    """
+
+    def __init__(self, number: int, era: int, *, begun: bool = False) -> None:
+        self.set(number, era, begun=begun)
+
+    @classmethod
+    def of(cls, joined: Joined, truth: RoomTruth) -> Self:
+        """Return where one is that was let in."""
+        # It was let in before it knew that it was: the log may have grown since, but not shrunk.
+        head, floor = truth.head_at(joined.when), truth.floor_at(joined.when)
+        return cls(max(head - joined.history, floor - 1), truth.era_at(joined.when))
+
+    def set(self, number: int, era: int, *, begun: bool) -> None:
+        """Be there."""
+        self.number, self.era, self.begun = number, era, begun
 
 
 class _Server:
@@ -165,7 +138,7 @@ class _Checker:
         self._posts: dict[tuple[bytes, int], Accepted] = {}
         self._fates: dict[tuple[bytes, int], Settled] = {}
         self._dead: set[bytes] = set()
-        self._rooms: defaultdict[str, _RoomTruth] = defaultdict(_RoomTruth)
+        self._rooms: defaultdict[str, RoomTruth] = defaultdict(RoomTruth)
         self._members: dict[str, _Member] = {}
         self._said: dict[tuple[bytes, int], Committed] = {}
         self._servers: dict[tuple[str, str], _Server] = {}
@@ -188,6 +161,11 @@ class _Checker:
                 self._members[member].told.append(record)
             case Ended(_, member):
                 self._members[member].ended = True
+            case _:
+                self._sort_in_log(record)
+
+    def _sort_in_log(self, record: Record) -> None:
+        match record:
             case Committed(_, room):
                 self._rooms[room].add(record)
             case Trimmed(when, room, floor):
@@ -295,69 +273,52 @@ class _Checker:
         for name, member in self._members.items():
             self._check_member(name, member, self._rooms[member.joined.room])
 
-    def _check_member(self, name: str, member: _Member, truth: _RoomTruth) -> None:
-        joined = member.joined
-        era = truth.era_at(joined.when)
-        # It was let in before it knew that it was: the log may have grown since, but not shrunk.
-        head, floor = truth.head_at(joined.when), truth.floor_at(joined.when)
-        place = max(head - joined.history, floor - 1)
-        begun = False
+    def _check_member(self, name: str, member: _Member, truth: RoomTruth) -> None:
+        place = _Place.of(member.joined, truth)
         for told in member.told:
             match told:
-                case Shown(when, _, number):
-                    found = self._check_shown(name, member, told, truth, era)
-                    if found is None:
-                        continue
-                    if begun and not _goes_on(truth, era, found, place):
-                        text = f"{name} was shown {number} of another log behind {place}"
-                        self._complain(Kind.NOT_TOLD, text)
-                        begun = False
-                    same, era = begun or found == era, found
-                    if begun and number <= place:
-                        self._complain(Kind.DOUBLED, f"{name} was shown {number} behind {place}")
-                        continue
-                    if same:
-                        self._check_skipped(name, member, truth.eras[era], place + 1, number)
-                    # Where it began it was not told; from here on it is known.
-                    place, begun = number, True
-                case ToldGap(when, _, first, last):
-                    if last >= truth.floor_at(when):
-                        text = f"{name} was told that {first} to {last} are gone, at {when:.6f}"
-                        self._complain(Kind.FALSE_ALARM, text)
-                    if begun and first <= place:
-                        text = f"{name} was told that {first} to {last} are gone, behind {place}"
-                        self._complain(Kind.FALSE_ALARM, text)
-                    place, begun = max(place, last), True
-                    if last not in truth.eras[era]:
-                        era = truth.era_at(when)
+                case Shown():
+                    self._check_shown(name, member, told, truth, place)
+                case ToldGap():
+                    self._check_gap(name, told, truth, place)
                 case ToldRestart(when):
                     now = truth.era_at(when)
-                    if now == 0 or (begun and _goes_on(truth, era, now, place)):
+                    if now == 0 or (place.begun and truth.goes_on(place.era, now, place.number)):
                         self._complain(Kind.FALSE_ALARM, f"{name} was told of a restart")
-                    place, begun, era = truth.floor_at(when) - 1, False, now
-        if not member.ended:
-            self._check_end(name, member, truth, (era, place, begun))
-
-    def _check_end(
-        self, name: str, member: _Member, truth: _RoomTruth, at: tuple[int, int, bool]
-    ) -> None:
-        """Hold what a member that is still there was shown to the log as it is in the end."""
-        era, place, begun = at
-        if begun and not _goes_on(truth, era, len(truth.eras) - 1, place):
-            self._complain(Kind.NOT_TOLD, f"{name} is behind {place} of another log")
-        elif begun or era == len(truth.eras) - 1:
-            self._check_skipped(name, member, truth.now, place + 1, max(truth.now, default=0) + 1)
+                    place.set(truth.floor_at(when) - 1, now, begun=False)
+        if member.ended:
+            return
+        last = len(truth.eras) - 1
+        if place.begun and not truth.goes_on(place.era, last, place.number):
+            self._complain(Kind.NOT_TOLD, f"{name} is behind {place.number} of another log")
+        elif place.begun or place.era == last:
+            end = max(truth.now, default=0) + 1
+            self._check_skipped(name, member, truth.now, place.number + 1, end)
 
     def _check_shown(
-        self, name: str, member: _Member, shown: Shown, truth: _RoomTruth, era: int
-    ) -> int | None:
-        """Hold what a member was shown to the log; return of which era it is, if of any."""
-        what = f"{name} was shown {_brief(shown.body)} as {shown.number}"
-        found = _era_of(truth, shown.number, shown.said, era)
-        if found is None:
+        self, name: str, member: _Member, shown: Shown, truth: RoomTruth, place: _Place
+    ) -> None:
+        number = shown.number
+        era = truth.era_of(number, shown.said, place.era)
+        what = f"{name} was shown {_brief(shown.body)} as {number}"
+        if era is None:
             self._complain(Kind.NEVER_SENT, f"{what}, which is not in the log")
-            return None
-        committed = truth.eras[found][shown.number]
+            return
+        self._check_entry_shown(what, member, shown, truth.eras[era][number])
+        begun = place.begun
+        if begun and not truth.goes_on(place.era, era, place.number):
+            self._complain(Kind.NOT_TOLD, f"{what} of another log behind {place.number}")
+        elif begun and number <= place.number:
+            self._complain(Kind.DOUBLED, f"{name} was shown {number} behind {place.number}")
+            return
+        elif begun or place.era == era:
+            self._check_skipped(name, member, truth.eras[era], place.number + 1, number)
+        # Where it began it was not told; from here on it is known.
+        place.set(number, era, begun=True)
+
+    def _check_entry_shown(
+        self, what: str, member: _Member, shown: Shown, committed: Committed
+    ) -> None:
         entry = committed.entry
         if (entry.at, entry.body) != (shown.said, shown.body):
             self._complain(Kind.DIFFERENT, f"{what}, which is {_brief(entry.body)}")
@@ -368,7 +329,15 @@ class _Checker:
         if shown.when < committed.when:
             text = f"{what} at {shown.when:.6f}, committed at {committed.when:.6f}"
             self._complain(Kind.SHOWN_EARLY, text)
-        return found
+
+    def _check_gap(self, name: str, gap: ToldGap, truth: RoomTruth, place: _Place) -> None:
+        what = f"{name} was told that {gap.first} to {gap.last} are gone"
+        if gap.last >= truth.floor_at(gap.when):
+            self._complain(Kind.FALSE_ALARM, f"{what}, at {gap.when:.6f}")
+        if place.begun and gap.first <= place.number:
+            self._complain(Kind.FALSE_ALARM, f"{what}, behind {place.number}")
+        era = place.era if gap.last in truth.eras[place.era] else truth.era_at(gap.when)
+        place.set(max(place.number, gap.last), era, begun=True)
 
     def _check_skipped(
         self, name: str, member: _Member, log: Mapping[int, Committed], first: int, end: int
@@ -385,48 +354,30 @@ class _Checker:
         for (server, room), followed in self._servers.items():
             self._check_server(f"{server} in {room!r}", followed, self._rooms[room])
 
-    def _check_server(self, name: str, followed: _Server, truth: _RoomTruth) -> None:
+    def _check_server(self, name: str, followed: _Server, truth: RoomTruth) -> None:
         place, era, begun = 0, 0, False
         for told in followed.told:
             if isinstance(told, Afresh):
                 begun = False
                 continue
-            found = _era_of(truth, told.number, told.said, era)
+            found = truth.era_of(told.number, told.said, era)
             committed = truth.eras[found].get(told.number) if found is not None else None
             if found is None or committed is None or committed.entry.lane != told.lane:
                 self._complain(Kind.DISAGREES, f"{name} was told of {told.number}, not in the log")
                 continue
             if told.when < committed.when:
                 self._complain(Kind.SHOWN_EARLY, f"{name} was told early of {told.number}")
-            if begun and not _goes_on(truth, era, found, place):
+            if begun and not truth.goes_on(era, found, place):
                 self._complain(Kind.NOT_TOLD, f"{name} was told of {told.number} behind {place}")
             elif begun and told.number != place + 1:
                 self._complain(Kind.DISAGREES, f"{name} was told of {told.number} behind {place}")
             place, era, begun = told.number, found, True
         if begun and not followed.ended:
             last = len(truth.eras) - 1
-            if not _goes_on(truth, era, last, place):
+            if not truth.goes_on(era, last, place):
                 self._complain(Kind.NOT_TOLD, f"{name} is behind {place} of another log")
             elif place != max(truth.now, default=0):
                 self._complain(Kind.DISAGREES, f"{name} was told of nothing behind {place}")
-
-
-def _era_of(truth: _RoomTruth, number: int, at: int, era: int) -> int | None:
-    """Return the era in which an entry bears a time: one that was already there, if it can be.
-
-    A server may not have noticed yet that the log is another one: it shows what was in the one
-    before, even to one who was told so by now, and tells it again.
-    """
-    known = [index for index, log in enumerate(truth.eras) if number in log]
-    same = [index for index in known if truth.eras[index][number].entry.at == at]
-    if era in same:
-        return era
-    return max(same or known, default=None)
-
-
-def _goes_on(truth: _RoomTruth, era: int, other: int, place: int) -> bool:
-    """Tell whether a place means the same in two eras; that of no entry always does."""
-    return place <= 0 or truth.eras[era].get(place) is truth.eras[other].get(place)
 
 
 def _tell(post: Accepted) -> str:

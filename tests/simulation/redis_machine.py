@@ -16,7 +16,7 @@ import asyncio
 import errno
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -187,7 +187,11 @@ class RedisMachine:
 
     def _carry_out(self, connection: _Connection, command: Command) -> None:
         name = command[0].upper()
-        own = {b"CLIENT": self._client, b"INFO": self._info, b"PUBLISH": self._publish}
+        own: dict[bytes, Callable[..., Any]] = {
+            b"CLIENT": self._client,
+            b"INFO": self._info,
+            b"PUBLISH": self._publish,
+        }
         if name == b"SUBSCRIBE":
             connection.channel = command[1]
             connection.reply([b"subscribe", command[1], 1])

@@ -109,7 +109,7 @@ class _Task(asyncio.Task[Any]):
 
 
 class _Loop(VirtualTimeLoop):
-    """A loop that knows no threads: what they do is done at once, in the same order at every run."""
+    """A loop without threads: what they would do is done at once, in the same order every time."""
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts

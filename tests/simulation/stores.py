@@ -40,25 +40,25 @@ from tests.simulation.redis_model import Id, RedisData
 
 __all__ = ["DiskStore", "Holding", "RedisStore", "Store"]
 
-#: What the keys of the logs begin with.
-_PREFIX = "socketchat"
 #: Seconds without an answer after which a connection to Redis is lost; for which anything is tried;
 #: and between two signs of life of a server.
 _TIMEOUT, _PATIENCE, _BEAT = 2.0, 4.0, 1.0
 
 
 class Holding(Protocol):
-    """What one server process has of a store.
+    """What one server process has of a store."""
 
-    Attributes:
-        log: The log.
-        registry: What is known about people.
-        neighbours: The other servers; None if there are none.
-    """
+    @property
+    def log(self) -> Log:
+        """The log."""
 
-    log: Log
-    registry: Registry
-    neighbours: Neighbours | None
+    @property
+    def registry(self) -> Registry:
+        """What is known about people."""
+
+    @property
+    def neighbours(self) -> Neighbours | None:
+        """The other servers; None if there are none."""
 
     def opened(self) -> None:
         """Take notice that the process takes callers from now on."""
@@ -209,11 +209,10 @@ def _room_of(key: bytes) -> str | None:
 class _RedisHolding:
     def __init__(self, store: RedisStore, name: str, auditor: Auditor | None) -> None:
         url = f"redis://{name}{DOMAIN}:6379"
-        patience = {"timeout": _TIMEOUT, "patience": _PATIENCE}
-        self.log = RedisLog(url, retain=store.retain, prefix=_PREFIX, **patience)
-        self.facts = RedisFacts(url, prefix=_PREFIX, **patience)
+        self.log = RedisLog(url, retain=store.retain, timeout=_TIMEOUT, patience=_PATIENCE)
+        self.facts = RedisFacts(url, timeout=_TIMEOUT, patience=_PATIENCE)
         self.registry = Registry(self.facts)
-        self.neighbours = RedisNeighbours(url, prefix=_PREFIX, timeout=_TIMEOUT, beat=_BEAT)
+        self.neighbours = RedisNeighbours(url, timeout=_TIMEOUT, beat=_BEAT)
         self._name = name
         self._store = store
         self._auditor = auditor
