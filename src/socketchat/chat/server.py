@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 from socketchat.chat.attendant import Attendant
-from socketchat.chat.log import Log
+from socketchat.chat.log import LaneTaken, Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator
@@ -409,6 +409,9 @@ class ChatServer:
 
     def log_failed(self, member: Member, error: BaseException) -> None:
         """Turn a member away, with whose message or place the log could do nothing."""
+        if isinstance(error, LaneTaken):
+            member.session.turn_away(CloseCode.TRY_AGAIN_LATER, str(error))
+            return
         if isinstance(error, LogUnavailable):
             self._blocked_until = asyncio.get_running_loop().time() + LOG_PAUSE
             _log.warning("%s is turned away: %s", member.nick, error)

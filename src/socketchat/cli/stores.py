@@ -38,7 +38,7 @@ class Stores:
 
     def failure(self, exc: OSError) -> Failure:
         """Say why it cannot be opened, and what may help."""
-        if not self.redis or exc.filename != self.redis:
+        if not self.redis or exc.filename not in (None, self.redis):
             return file_failure(exc)
         what = f"{self.redis}: {exc.strerror}; see --redis"
         is_wrong = exc.errno == errno.ENOTSUP
