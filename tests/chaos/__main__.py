@@ -18,11 +18,14 @@ import dataclasses
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.checker import Kind
-from tests.chaos.harness import Outcome, Plan, run
+from tests.chaos.harness import run
+from tests.chaos.plan import Outcome, Plan
+from tests.proxy import Fault
 
 #: Seconds from the last fault until everything must be at rest.
 TO_REST = 10.0
@@ -48,26 +51,47 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def table(plan: Plan, outcome: Outcome) -> list[str]:
     """Put into words what has happened."""
-    links = ", ".join(f"{count} {fault.value}" for fault, count in outcome.faults.most_common())
     rows = [
         ("seed", plan.seed),
         ("clients, processes, rooms", f"{plan.clients}, {processes(plan)}, {plan.rooms}"),
-        ("server killed", f"{outcome.server_kills}, of these {outcome.young_kills} while starting"),
+        (
+            "servers killed",
+            f"{outcome.server_kills}, of these {outcome.young_kills} while starting",
+        ),
         ("client processes killed", f"{outcome.client_kills}, {plan.per_process} clients each"),
-        ("links harmed", f"{outcome.faults.total()}: {links}"),
+        ("links harmed", counted(outcome.faults)),
         ("links lost, as clients noticed", outcome.links),
         ("commits held up", plan.slow_commits),
+        *(redis_rows(plan, outcome) if plan.servers else ()),
         ("messages accepted", outcome.accepted),
         ("messages in the log", outcome.logged),
         ("messages shown", outcome.shown),
         ("delivered from outboxes of killed clients", outcome.leftovers),
         *((kind.value, sum(one.kind is kind for one in outcome.violations)) for kind in Kind),
-        ("integrity of the database", outcome.integrity),
+        ("clients told that the log is another one", outcome.told),
+        ("integrity of the log", outcome.integrity),
         ("seconds", f"{outcome.seconds:.1f}"),
         ("seconds from the last fault to rest", f"{outcome.to_rest:.2f}"),
     ]
     width = max(len(name) for name, _ in rows)
     return [f"{name:<{width}}  {value}" for name, value in rows]
+
+
+def redis_rows(plan: Plan, outcome: Outcome) -> list[tuple[str, object]]:
+    """Say what has happened to the Redis of several servers."""
+    return [
+        ("servers over one Redis", plan.servers),
+        ("Redis killed", f"{outcome.redis_kills}, away for {plan.outage:g} s at most"),
+        ("Redis killed, and its replica promoted", outcome.failovers),
+        ("replicas waited for", plan.redis_wait),
+        ("links to Redis harmed", counted(outcome.redis_faults)),
+    ]
+
+
+def counted(faults: Counter[Fault]) -> str:
+    """Say how often which fault has struck."""
+    kinds = ", ".join(f"{count} {fault.value}" for fault, count in faults.most_common())
+    return f"{faults.total()}: {kinds}" if kinds else "0"
 
 
 async def _run(plan: Plan, directory: Path) -> Outcome:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.harness import Plan, run
+from tests.chaos.harness import run
+from tests.chaos.plan import Plan
 from tests.proxy import Cut, Delay
 
 

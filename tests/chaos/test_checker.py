@@ -167,13 +167,15 @@ def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     third = Journal(tmp_path, 7, 3)
     third.write("leftovers", 2)
     third.write("lost")
+    third.write("back")
+    third.write("lost")
     third.write("ready")
     third.close()
     history.read()
     assert history.incarnations == [
         Incarnation([1, 2], [1], {1: 12}, shown=[Shown(12, 1000, Tag(7, 1, 1))]),
         Incarnation(),  # it was killed before it could write
-        Incarnation(leftovers=2, links=1, ready=True),
+        Incarnation(leftovers=2, links=2, is_away=True, ready=True),
     ]
     assert (history.accepted, history.tried, history.last) == (1, 2, Shown(12, 1000, Tag(7, 1, 1)))
 
