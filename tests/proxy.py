@@ -233,12 +233,16 @@ class FaultyProxy:
     async def __aexit__(self, *_: object) -> None:
         for server in self._servers:
             server.close()
+        await self.hang_up()
+        for server in self._servers:
+            await server.wait_closed()
+
+    async def hang_up(self) -> None:
+        """End all links, those too of which one end believes that they go on."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for server in self._servers:
-            await server.wait_closed()
 
     @property
     def deceives_anybody(self) -> bool:

@@ -162,6 +162,7 @@ class Chaos:
             for process in self.processes:
                 process.end()
             await asyncio.wait(living)
+            await proxy.hang_up()  # else a server waits for those who are at another one by now
             for server in self.servers:
                 server.program.end(signal.SIGTERM)
         return self.outcome(proxy, rested - started, rested - self.last_fault)
