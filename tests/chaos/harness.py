@@ -158,7 +158,9 @@ class Chaos:
             rested = time.monotonic()
             reading.cancel()
             heads = self.store.heads()
-            self.views = [await view(each.port, each.pin, heads) for each in self.servers]
+            for server in self.servers:
+                await server.program.there.wait()  # its clients may have found another one
+                self.views.append(await view(server.port, server.pin, heads))
             for process in self.processes:
                 process.end()
             await asyncio.wait(living)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,10 +24,12 @@ __all__ = ["RedisStore"]
 
 #: What is acknowledged is on the disk.
 SETTINGS = {"appendonly": "yes", "appendfsync": "always"}
-#: Seconds for which a master is held up before it is killed, at most; and for which its replica
-#: gets nothing any more, every other time that it is replaced.
+#: Seconds for which it is held up before it is killed, at most.
 MAX_HELD = 0.5
-MAX_APART = 1.0
+#: How many entries a replica lacks that was cut off, when its master is killed; few if servers
+#: wait for it. And the seconds for which they are waited for, if perhaps nobody speaks.
+LACKING = 20
+MAX_APART = 20.0
 
 
 class RedisStore:
@@ -125,7 +127,7 @@ class RedisStore:
             is_cut_off = self.failovers % 2 == 0
             if is_cut_off:
                 await self._ask(self._replica, "REPLICAOF", "NO", "ONE")
-                await asyncio.sleep(self._rng.uniform(MAX_APART / 2, MAX_APART))
+                await self._run_ahead()
             await asyncio.to_thread(self._master.kill)
             await asyncio.sleep(self._rng.uniform(0, self._outage))
             if not is_cut_off:
@@ -135,6 +137,15 @@ class RedisStore:
             await self._attach()
             self.failovers += 1
             self._note()
+
+    async def _run_ahead(self) -> None:
+        """Wait until the master has what the replica lacks."""
+        before = sum((await asyncio.to_thread(self.heads)).values())
+        enough = before + (1 if self._wait else LACKING)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MAX_APART):
+                while sum((await asyncio.to_thread(self.heads)).values()) < enough:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
 
     def _note(self) -> None:
         self.last_fault = asyncio.get_running_loop().time()
@@ -167,7 +178,7 @@ class RedisStore:
 
     def heads(self) -> dict[str, int]:
         """See `Store.heads`."""
-        return {room: int(self._head(room)[b"head"]) for room in self._rooms()}
+        return {room: int(self._head(room).get(b"head", 0)) for room in self._rooms()}
 
     def logs(self) -> dict[str, list[Shown]]:
         """See `Store.logs`."""
@@ -196,8 +207,7 @@ class RedisStore:
         times = [entry.at for entry in entries.values()]
         if times != sorted(times):
             return "time goes back"
-        places = {head[name] for name in (b"head", b"held")}
-        if places != {b"%d" % len(entries)}:
+        if {int(head.get(name, 0)) for name in (b"head", b"held")} != {len(entries)}:
             return f"{len(entries)} entries, and the head is {head}"
         last = {entry.lane: entry for entry in entries.values()}
         marks = self._fields("HGETALL", self._keys.room(room)[2])
