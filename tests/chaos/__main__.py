@@ -6,6 +6,12 @@ Run from the top of the repository, on Linux or macOS. The long one takes twelve
         --slow-commits 200 --clients 50 --per-process 5 --rooms 4 \
         --messages 50000 --seconds 700 --seed 1
 
+With ``--servers`` several servers share a Redis, which is killed too, or replaced by its replica::
+
+    python -m tests.chaos --servers 2 --redis-kills 2 --redis-cuts 10
+    python -m tests.chaos --servers 2 --failovers 5 --redis-wait 1 --seconds 30
+    python -m tests.chaos --servers 2 --failovers 1  # finds what a failover loses: exit status 1
+
 Exit status: 0 if every promise was kept, 1 if one was broken, 2 for wrong usage, 130 if
 interrupted.
 """
@@ -46,7 +52,13 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
             help="default: %(default)s",
         )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and journals there")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    asked = (given.redis_kills, given.redis_cuts, given.failovers, given.redis_wait)
+    if any(asked) and not given.servers:
+        parser.error("what is done to Redis goes with --servers")
+    if given.redis_wait not in (0, 1):
+        parser.error("--redis-wait is 0 or 1: there is one replica")
+    return given
 
 
 def table(plan: Plan, outcome: Outcome) -> list[str]:

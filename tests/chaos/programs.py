@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -123,8 +124,11 @@ class Program:
         self._killed = True
         self.kills += 1
         self.young += not self.there.is_set()
-        with contextlib.suppress(ProcessLookupError):  # it has ended by itself, which `run` tells
-            self._process.kill()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself: `run` tells
+                # Not its own `kill`, which may wait for the end of one that has just ended (since
+                # `Popen.send_signal` polls), before asyncio does: it would be told 255.
+                os.kill(self._process.pid, signal.SIGKILL)
 
     def end(self, number: signal.Signals | None = None) -> None:
         """Tell it to end: by a signal, or by the end of its input."""

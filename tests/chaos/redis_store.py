@@ -29,7 +29,7 @@ MAX_HELD = 0.5
 #: How many entries a replica lacks that was cut off, when its master is killed; few if servers
 #: wait for it. And the seconds for which they are waited for, if perhaps nobody speaks.
 LACKING = 20
-MAX_APART = 20.0
+MAX_APART = 10.0
 
 
 class RedisStore:

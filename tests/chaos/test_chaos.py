@@ -73,8 +73,8 @@ def failovers(times: int, *, wait: int) -> Plan:
         delays=0,
         slow_commits=0,
         outage=0.5,
-        messages=600,
-        seconds=4.0,
+        messages=400,
+        seconds=2.0,
     )
 
 
@@ -86,7 +86,7 @@ async def test_nor_when_replicas_take_the_place_of_masters_that_waited_for_them(
     assert outcome.violations == []
     assert outcome.integrity == "ok"
     assert outcome.failovers == 2
-    assert outcome.logged == 600
+    assert outcome.logged == 400
     assert outcome.told == 0
 
 
