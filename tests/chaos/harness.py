@@ -46,7 +46,7 @@ MAX_SLOWNESS = 0.5
 #: is away, even by a call to that very port. Those above are for Redis (`tests/redis_server.py`).
 PORTS = range(12_000, 20_000)
 #: Seconds after which another link to Redis is harmed than one over which nothing passes.
-PATIENCE = 1.0
+PATIENCE = 0.5
 #: The status of a server that was started while Redis was away; who runs it starts it again.
 CANNOT_REACH = 3
 #: The clients come from many addresses, as they would; all of 127.0.0.0/8 is there on Linux.
@@ -261,8 +261,9 @@ class Chaos:
 
         return [
             ("redis kills", plan.redis_kills, kill),
-            ("redis cuts", plan.redis_cuts, harm_a_link),
             ("failovers", plan.failovers, fail_over),
+            # Each by itself: while a server is away, so are its links.
+            *((f"redis cut {number}", 1, harm_a_link) for number in range(plan.redis_cuts)),
         ]
 
     async def at_random_times(

@@ -26,10 +26,10 @@ __all__ = ["RedisStore"]
 SETTINGS = {"appendonly": "yes", "appendfsync": "always"}
 #: Seconds for which it is held up before it is killed, at most.
 MAX_HELD = 0.5
-#: How many entries a replica lacks that was cut off, when its master is killed; few if servers
-#: wait for it. And the seconds for which they are waited for, if perhaps nobody speaks.
-LACKING = 20
-MAX_APART = 10.0
+#: How many entries a replica lacks that was cut off, when its master is killed, and the seconds
+#: for which it is waited for them, as perhaps nobody speaks: without `wait`, and with it.
+LACKING = 20, 1
+MAX_APART = 50.0, 5.0
 
 
 class RedisStore:
@@ -141,9 +141,9 @@ class RedisStore:
     async def _run_ahead(self) -> None:
         """Wait until the master has what the replica lacks."""
         before = sum((await asyncio.to_thread(self.heads)).values())
-        enough = before + (1 if self._wait else LACKING)
+        enough = before + LACKING[self._wait]
         with suppress(TimeoutError):
-            async with asyncio.timeout(MAX_APART):
+            async with asyncio.timeout(MAX_APART[self._wait]):
                 while sum((await asyncio.to_thread(self.heads)).values()) < enough:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
 
