@@ -289,9 +289,8 @@ class Chaos:
         programs = [server.program for server in self.servers]
         if len(programs) == 1 or rng.random() < ANY:
             return rng.choice(programs)
-        while len(there := [each for each in programs if each.there.is_set()]) < 2:
-            await asyncio.sleep(0.1)
-        return rng.choice(there)
+        await until(lambda: sum(program.there.is_set() for program in programs) > 1)
+        return rng.choice([program for program in programs if program.there.is_set()])
 
     async def kill(self, program: Program) -> None:
         await program.kill()
