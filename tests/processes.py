@@ -128,7 +128,9 @@ async def start(
         await program.kill()
 
 
-async def run(*args: str | Path, cwd: Path, **more: str) -> tuple[int, Program]:
+async def run(
+    *args: str | Path, cwd: Path, python: Sequence[str] = PYTHON, **more: str
+) -> tuple[int, Program]:
     """Run a Python program to its end, and return its exit status and what it printed."""
-    async with start(*args, cwd=cwd, **more) as program:
+    async with start(*args, cwd=cwd, python=python, **more) as program:
         return await program.ends(), program
