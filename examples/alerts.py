@@ -43,7 +43,9 @@ async def alert(
         else:
             text = line.decode(errors="replace").strip()[:LONGEST]
             if text and pattern.search(text):
-                due = due or loop.time() + seconds
+                if due is None:
+                    due = loop.time() + seconds
+                    print("gathering", flush=True)
                 if len(shown) < SHOWN:
                     shown.append(text)
                 else:
@@ -65,9 +67,12 @@ async def main(args: argparse.Namespace) -> None:
     async with socketchat.connect(
         args.host, args.port, room=args.room, nick=args.nick, trust=trust
     ) as session:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+        pipe, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+        )
         reading = asyncio.create_task(ignore(session))
         await alert(lines, session, re.compile(args.match), args.seconds)
+        pipe.close()
         async with asyncio.timeout(30):
             await session.flush()
     await reading
