@@ -138,8 +138,8 @@ class WebsocketMember:
 
     @classmethod
     async def enter(cls, port: int, nick: str, folder: Path) -> Self:
-        """Connect."""
-        return cls(await websockets.connect(f"ws://{HOST}:{port}"))
+        """Connect; what is compressed could not be looked for on the way."""
+        return cls(await websockets.connect(f"ws://{HOST}:{port}", compression=None))
 
     async def say(self, text: str) -> None:
         """Send it."""

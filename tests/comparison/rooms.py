@@ -39,20 +39,25 @@ __all__ = ["Process", "Room", "Tap", "rooms", "tapped"]
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A server, and how to be in its room."""
+    """A server, how to be in its room, and what starts its usual client; IRC has many.
+
+    Attributes:
+        client: Given a port, returns the command; it is empty if there is none.
+    """
 
     server: Contestant
     member: type[Member]
+    client: Callable[[int], Sequence[str]] = lambda _: ()
 
 
 def rooms() -> list[Room]:
     """Return all of them."""
     ours, library = (partial(version, name) for name in ("socketchat", "websockets"))
     return [
-        Room(_contestant("socketchat", ours, _socketchat), SocketchatMember),
-        Room(_contestant("ncat --chat", _ncat_version, _ncat), LineMember),
+        Room(_contestant("socketchat", ours, _socketchat), SocketchatMember, _socketchat_client),
+        Room(_contestant("ncat --chat", _ncat_version, _ncat), LineMember, _ncat_client),
         Room(benchmarked()["ngircd"], IrcMember),
-        Room(_contestant("websockets", library, _websockets), WebsocketMember),
+        Room(_contestant("websockets", library, _websockets), WebsocketMember, _websockets_client),
     ]
 
 
@@ -65,6 +70,19 @@ def _contestant(
 def _socketchat(folder: Path, port: int) -> Sequence[str]:
     serve = (sys.executable, "-m", "socketchat", "serve", "--headless", "--no-lan", "--rate", "0")
     return (*serve, "--host", HOST, "--port", str(port), "--data", str(folder))
+
+
+def _socketchat_client(port: int) -> Sequence[str]:
+    call = (sys.executable, "-m", "socketchat", "connect", f"{HOST}:{port}")
+    return (*call, "--nick", "ada", "--trust", "accept-new")
+
+
+def _ncat_client(port: int) -> Sequence[str]:
+    return "ncat", HOST, str(port)
+
+
+def _websockets_client(port: int) -> Sequence[str]:
+    return sys.executable, "-m", "websockets", f"ws://{HOST}:{port}"
 
 
 def _ncat_version() -> str:

@@ -15,13 +15,15 @@ from typing import Any
 
 from tests.comparison.members import Gone, Member
 from tests.comparison.rooms import Process, Room, tapped
+from tests.comparison.terminals import on_a_terminal
 
 __all__ = ["TRIALS"]
 
 #: Seconds without a line after which a room stands still.
 PATIENCE = 10.0
-#: What is said while one does not read: 40 MB, more than the system's own buffers hold.
-SLOW_LINES, SLOW_LENGTH = 100_000, 400
+#: What is said while one does not read: 20 MB, more than the system's own buffers hold. Those who
+#: read have no more than a window of it on their way.
+SLOW_LINES, SLOW_LENGTH, SLOW_WINDOW = 50_000, 400, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,20 +171,23 @@ async def has_history(trial: Trial) -> str:
 
 
 async def bears_a_slow_member(trial: Trial) -> str:
-    """Have one not read while 40 MB are said, and then read on."""
+    """Have one not read while 20 MB are said, no faster than another reads; then it reads on."""
     async with trial.enter("ada") as ada, trial.enter("bob") as bob, trial.enter("carol") as carol:
         await meet(ada, bob, "hello bob")
         await meet(ada, carol, "hello carol")
 
+        window = asyncio.Semaphore(SLOW_WINDOW)
+
         async def say_all() -> None:
             for number in range(SLOW_LINES):
+                await window.acquire()
                 await ada.say(f"{number} ".ljust(SLOW_LENGTH, "x"))
             await ada.say("that was all")
 
         # A sender must read too: socketchat's hears itself.
         tasks = [asyncio.create_task(say_all()), asyncio.create_task(collect(ada, []))]
         try:
-            carols, how = await count_lines(carol)
+            carols, how = await count_lines(carol, window)
         finally:
             memory = trial.server.peak_memory()
             for task in tasks:
@@ -195,7 +200,7 @@ async def bears_a_slow_member(trial: Trial) -> str:
     )
 
 
-async def count_lines(member: Member) -> tuple[int, str]:
+async def count_lines(member: Member, window: asyncio.Semaphore | None = None) -> tuple[int, str]:
     """Count what is heard, until all of it is, nothing more comes, or the link is lost."""
     count = 0
     while True:
@@ -208,11 +213,34 @@ async def count_lines(member: Member) -> tuple[int, str]:
             return count, ", then its link was cut"
         if text == "that was all":
             return count, ""
-        count += text.endswith("x")
+        if text.endswith("x"):
+            count += 1
+            if window is not None:
+                window.release()
+
+
+async def keeps_typed_lines_apart(trial: Trial) -> str:
+    """Type half a line in the usual client, and hear something meanwhile."""
+    if not (command := trial.room.client(trial.server.port)):
+        return "its clients are not part of it"
+    async with trial.enter("bob") as bob, on_a_terminal(command, trial.folder) as screen:
+        while True:  # until it is in the room
+            await bob.say("are you there?")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await screen.shows("are you there?")
+                    break
+        screen.type("half a line")
+        await screen.shows("half a line")
+        await bob.say("hello from bob")
+        await screen.shows("hello from bob")
+        mixed = [row for row in screen.rows if "half a line" in row and "hello" in row]
+        return f"no: {mixed[0]!r} is one row" if mixed else "yes"
 
 
 TRIALS: dict[str, Callable[[Trial], Coroutine[Any, Any, str]]] = {
     "encrypted": is_encrypted,
+    "typed lines": keeps_typed_lines_apart,
     "one order": is_heard_by_its_sender,
     "history": has_history,
     "a cut link": survives_a_cut,
