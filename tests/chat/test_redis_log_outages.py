@@ -135,9 +135,11 @@ async def test_a_server_that_is_busy_for_a_while_has_everything_once(
     forgetful: RedisServer,
 ) -> None:
     async with opened(forgetful, **QUICK) as log:
-        sleeping = asyncio.create_task(ask(forgetful, "DEBUG", "SLEEP", "1.5"))
+        forgetful.pause()
         authors = [asyncio.create_task(author(log, lane, 20)) for lane in (ADA, BOB, CYD)]
-        await asyncio.gather(sleeping, *authors)
+        await until(lambda: bool(log._writer._why))  # its connection was given up
+        forgetful.resume()
+        await asyncio.gather(*authors)
         entries = await everything(log)
         assert numbers(entries) == list(range(1, 61))
 
@@ -180,6 +182,32 @@ async def test_an_append_behind_one_that_was_given_up_is_refused(
             await behind
         have_patience(60, log)
         assert await log.mark("lobby", ADA) == 1
+
+
+async def test_an_author_waits_so_long_for_what_others_said_before_to_be_told(
+    forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(forgetful) as one, opened(forgetful, **QUICK) as two:
+        seen = await watched(two)
+        goes_on = asyncio.Event()
+
+        async def follow(*_: object) -> None:
+            await goes_on.wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(two._reader, "_follow", follow)
+            await say(one, 1)
+            behind = two.append("lobby", BOB, drafts(1, 1))
+            await until(lambda: len(two._rooms["lobby"].waiting) == 1)
+            have_patience(0.1, two)
+            with pytest.raises(LogUnavailable, match="said before"):
+                await behind
+            assert seen.numbers == []
+        have_patience(60, two)
+        goes_on.set()
+        await until(lambda: seen.numbers == [1, 2])
+        assert await two.append("lobby", BOB, drafts(1, 2)) == 2
+        assert seen.numbers == [1, 2, 3]
 
 
 async def test_what_waits_is_bounded(
