@@ -213,7 +213,7 @@ async def _serve_websockets(port: int) -> None:
         connections.add(connection)
         try:
             async for text in connection:
-                broadcast(connections - {connection}, text)
+                broadcast(connections, text)
         finally:
             connections.discard(connection)
 

@@ -176,6 +176,7 @@ async def bears_a_slow_member(trial: Trial) -> str:
         await meet(ada, bob, "hello bob")
         await meet(ada, carol, "hello carol")
 
+        before = trial.server.peak_memory()
         window = asyncio.Semaphore(SLOW_WINDOW)
 
         async def say_all() -> None:
@@ -196,7 +197,7 @@ async def bears_a_slow_member(trial: Trial) -> str:
         bobs, bobs_how = await count_lines(bob)
     return (
         f"the others: {carols} of {SLOW_LINES} lines{how}; the slow one, reading on: {bobs}"
-        f"{bobs_how}; the server's memory: {memory} MB at most"
+        f"{bobs_how}; the server's memory: {before} MB, then {memory}"
     )
 
 
