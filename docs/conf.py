@@ -31,7 +31,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
-# Links lead to what is on this site. Types of others, and those of ours that are named in signatures
+# Links lead to what is on this site. Types of others, and those of ours that signatures name
 # alone, have no page here, so that a build needs no network; a name that is in neither is a
 # warning.
 _OTHERS = r"(_?asyncio|collections|concurrent|datetime|logging|pathlib|random|socket|ssl)\..+"

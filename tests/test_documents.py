@@ -25,6 +25,7 @@ from socketchat.cli.main import cli
 from tests.documents.pages import (
     Script,
     Shell,
+    blocks_of,
     commands_in,
     read_page,
 )
@@ -33,8 +34,10 @@ from tests.processes import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-#: What is not run is a promise that nobody keeps: no page gets one more without a reason to.
-MOST_NOT_RUN = 40
+#: Pages whose shell blocks no test can run, and how many more blocks are not run: what is not run is
+#: a promise that nobody keeps.
+NOT_RUN = {"benchmarks.md", "operating.md", "scaling.md", "testing.md"}
+MOST_NOT_RUN = 20
 
 
 def ids(path: Path) -> str:
@@ -67,9 +70,9 @@ async def test_what_a_page_shows_runs_and_prints_what_it_says(path: Path, tmp_pa
 
 
 def test_little_is_not_run() -> None:
-    shells = [shell for path in PAGES for shell in read_page(text_of(path)).shells]
-    not_run = [shell for shell in shells if shell.not_run]
-    assert len(not_run) <= MOST_NOT_RUN
+    assert {path.name for path in PAGES if "<!-- sh is not run:" in text_of(path)} == NOT_RUN
+    marks = [block.comment for path in PAGES for block in blocks_of(text_of(path))]
+    assert sum(mark.startswith("not run:") for mark in marks) <= MOST_NOT_RUN
 
 
 @pytest.mark.parametrize("path", RUN, ids=ids)

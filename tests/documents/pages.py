@@ -40,6 +40,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -49,7 +50,8 @@ __all__ = ["SHOWN", "Block", "Page", "Script", "Shell", "blocks_of", "commands_i
 SHOWN = {"", "json", "text", "toml", "yaml", "{click}", "{eval-rst}", "{toctree}"}
 
 _BLOCK = re.compile(
-    r"^(?:<!-- *(?P<comment>[^\n]*?) *-->\n)?^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```$",
+    r"^(?: *<!-- *(?P<comment>[^\n]*?) *-->\n)?"
+    r"^(?P<indent> *)```(?P<kind>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 _NO_SHELL = re.compile(r"^<!-- sh is not run: (.+) -->$", re.MULTILINE)
@@ -126,7 +128,7 @@ def blocks_of(text: str) -> list[Block]:
         Block(
             text.count("\n", 0, found.start("body")),
             found["kind"].split(" ")[0],
-            found["body"],
+            textwrap.dedent(found["body"]) if found["indent"] else found["body"],
             found["comment"] or "",
         )
         for found in _BLOCK.finditer(text)
