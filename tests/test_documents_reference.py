@@ -98,7 +98,7 @@ UNITS = {
 def value_of(text: str) -> float:
     """Return the value that a cell gives: `1 MiB`, `10,000`, `0.2 s`, `2^63 - 1`."""
     if found := re.fullmatch(r"2\^(\d+) - 1", text):
-        return 2 ** int(found[1]) - 1
+        return (1 << int(found[1])) - 1
     number, _, unit = text.partition(" ")
     value = float(number.replace(",", "")) * UNITS[unit]
     return int(value) if value.is_integer() else value

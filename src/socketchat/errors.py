@@ -110,8 +110,8 @@ class SessionClosed(SocketChatError):
         self, first: Close, *, received: Close | None = None, sent: Close | None = None
     ) -> None:
         super().__init__(first, received, sent)
-        self.code = first.code
-        self.reason = first.reason
+        self.code: int = first.code
+        self.reason: str = first.reason
         self.received = received
         self.sent = sent
 
