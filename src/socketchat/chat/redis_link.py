@@ -266,7 +266,7 @@ class RedisStore:
     def __init__(self, url: str, *, timeout: float = 5.0) -> None:
         self._timeout = timeout
         try:
-            self.shown = shown(url)
+            self.shown: str = shown(url)
             options: dict[str, Any] = dict(parse_url(url))
         except ValueError:
             # Not its text: there may be a password in it.

@@ -95,7 +95,7 @@ class RedisLog:
         clock: Callable[[], int] | None = None,
     ) -> None:
         self.error: LogFailed | None = None
-        self.commits = 0
+        self.commits: int = 0
         self._store = RedisStore(url, timeout=timeout)
         self._keys = Keys(prefix)
         self._server = uuid.uuid4().hex

@@ -56,7 +56,7 @@ class Followed:
     def __init__(self, name: str) -> None:
         self.name = name
         self.place: Place | None = None
-        self.known = 0
+        self.known: int = 0
         self.unseen = 0
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()

@@ -66,8 +66,8 @@ class Script:
     """
 
     def __init__(self, source: str) -> None:
-        self.source = source.strip()
-        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self.source: str = source.strip()
+        self.sha: str = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(
         self, keys: Sequence[str], *args: str | bytes | int
@@ -85,10 +85,10 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self.rooms = f"{prefix}:rooms"
-        self.servers = f"{prefix}:servers"
-        self.touch = f"{prefix}:touch"
-        self.version = f"{prefix}:version"
+        self.rooms: str = f"{prefix}:rooms"
+        self.servers: str = f"{prefix}:servers"
+        self.touch: str = f"{prefix}:touch"
+        self.version: str = f"{prefix}:version"
 
     def room(self, name: str) -> tuple[str, str, str, str]:
         """Return `log`, `head`, `lanes` and `news` of a room."""

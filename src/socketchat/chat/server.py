@@ -111,9 +111,9 @@ class ChatServer:
         invites: Invites | None = None,
         neighbours: Neighbours | None = None,
     ) -> None:
-        self.default_room = checked_room_name(room)
+        self.default_room: str = checked_room_name(room)
         self.log: Log = log if log is not None else MemoryLog()
-        self.tally = Tally()
+        self.tally: Tally = Tally()
         self._rules = rules or Rules()
         self._registry = registry or Registry()
         self._invites = invites
