@@ -6,8 +6,14 @@ import json
 import re
 from pathlib import Path
 
-from tests.interop.conformance import CASES, DOCS, TABLES, operator
+import msgspec
+import pytest
+
+import socketchat
+from socketchat import messages
+from tests.interop.conformance import CASES, DOCS, TABLES, operator, run
 from tests.interop.peer import HERE, needs_node, node, reports
+from tests.interop.plain import echo
 from tests.interop.servers import KINDS, PYTHON, Address, all_servers
 from tests.processes import ROOT, start
 
@@ -50,6 +56,25 @@ async def test_the_server_answers_the_cases_as_a_second_peer_says_them(tmp_path:
         seen, wrong = reports(await node(HERE / "cases.mjs", DOCS, *named(servers)))
     assert wrong == []
     assert seen == ALL
+
+
+@pytest.mark.may_block("log lines are written")
+async def test_a_server_that_breaks_the_protocol_does_not_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forgetful(message: messages.WireMessage) -> bytes:
+        if isinstance(message, messages.Welcome):
+            message = msgspec.structs.replace(message, mark=0)
+        return messages.encode(message)
+
+    (case,) = (it for it in CASES if it.name == "a session goes on behind what is held")
+    # Sessions whose clients are gone are not waited for.
+    serving = socketchat.serve(echo, "127.0.0.1", 0, tls=False, close_timeout=0.1)
+    async with serving as server:
+        address = Address(server.port, "")
+        assert await run(case, address) == ""
+        monkeypatch.setattr("socketchat.protocol.encode", forgetful)
+        assert "Welcome.mark is 0, not 2" in await run(case, address)
 
 
 def named(servers: dict[str, Address]) -> list[str]:
