@@ -100,6 +100,7 @@ REDIS_PLANTED = {
     "script without marks": Planted(
         _script("socketchat.chat.redis_writer.APPEND", APPEND, "if ARGV[i] > mark then", "do"),
         frozenset({Kind.DOUBLED}),
+        first=80,
         servers=2,
     ),
     "script ignores after": Planted(
@@ -132,6 +133,7 @@ REDIS_PLANTED = {
             "",
         ),
         frozenset({Kind.NOT_TOLD, Kind.SKIPPED}),
+        first=115,
         servers=2,
     ),
 }
