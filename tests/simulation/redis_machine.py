@@ -76,6 +76,12 @@ class RedisMachine:
             link.resume()
         self.thaw()
 
+    def close(self) -> None:
+        """End all connections, for good."""
+        self.is_up = False
+        for _, link in self._links:
+            link.__exit__()
+
     # ---- the network ----
 
     async def _open(self, host: str, port: int, **_: object) -> Streams:

@@ -96,6 +96,7 @@ REDIS_PLANTED = {
     "script without marks": Planted(
         _script("socketchat.chat.redis_writer.APPEND", APPEND, "if ARGV[j] > mark then", "do"),
         frozenset({Kind.DOUBLED}),
+        first=80,
         servers=2,
     ),
     "script ignores after": Planted(
@@ -128,6 +129,7 @@ REDIS_PLANTED = {
             "",
         ),
         frozenset({Kind.NOT_TOLD, Kind.SKIPPED}),
+        first=115,
         servers=2,
     ),
 }

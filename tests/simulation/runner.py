@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib.metadata
 import itertools
 import logging
 import os
@@ -86,6 +88,8 @@ def _tame(patch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop, seed: int)
     patch.setattr(os, "urandom", rng.randbytes)
     patch.setattr("socketchat.client.random.uniform", rng.uniform)
     patch.setattr("time.time_ns", lambda: EPOCH * 1000 + int(loop.time() * 1_000_000_000))
+    # The package redis reads it from the disk for every connection.
+    patch.setattr("importlib.metadata.version", _version)
     # Nothing is gained by waiting for a lock that somebody in this very process holds.
     patch.setattr("socketchat.file_outbox._PATIENCE", 0.0)
     # So that few messages are enough to clog a link, and to be more than a room remembers.
@@ -93,6 +97,9 @@ def _tame(patch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop, seed: int)
     patch.setattr("socketchat.chat.room.MAX_RECENT", 8)
     # Servers do not last long here: hardly anything for somebody who is not there would be refused.
     patch.setattr("socketchat.chat.server.RETURNING", rng.choice([0.0, 0.5, 10.0]))
+
+
+_version = functools.cache(importlib.metadata.version)
 
 
 class _Task(asyncio.Task[Any]):

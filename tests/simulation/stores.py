@@ -85,6 +85,9 @@ class Store(Protocol):
     def heal(self) -> None:
         """Work well."""
 
+    def close(self) -> None:
+        """Let everything go."""
+
 
 # One server's own disk
 
@@ -100,6 +103,9 @@ class DiskStore:
 
     def heal(self) -> None:
         self._disk.heal()
+
+    def close(self) -> None:
+        pass
 
 
 class _DiskHolding:
@@ -167,6 +173,9 @@ class RedisStore:
 
     def heal(self) -> None:
         self.machine.heal()
+
+    def close(self) -> None:
+        self.machine.close()
 
     def snapshot(self) -> Snapshot:
         """Return all that there is now."""

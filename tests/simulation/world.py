@@ -234,6 +234,7 @@ class World:
                 await person.buried()
             except Exception as exc:  # noqa: BLE001 - whatever it is, it is a complaint
                 self.complaints.append(repr(exc))
+        self._store.close()
         me = asyncio.current_task()
         left = [task for task in asyncio.all_tasks() if task is not me]
         if left:
