@@ -182,6 +182,32 @@ async def test_an_append_behind_one_that_was_given_up_is_refused(
         assert await log.mark("lobby", ADA) == 1
 
 
+async def test_an_author_waits_so_long_for_what_others_said_before_to_be_told(
+    forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(forgetful) as one, opened(forgetful, **QUICK) as two:
+        seen = await watched(two)
+        goes_on = asyncio.Event()
+
+        async def follow(*_: object) -> None:
+            await goes_on.wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(two._reader, "_follow", follow)
+            await say(one, 1)
+            behind = two.append("lobby", BOB, drafts(1, 1))
+            await until(lambda: len(two._rooms["lobby"].waiting) == 1)
+            have_patience(0.1, two)
+            with pytest.raises(LogUnavailable, match="said before"):
+                await behind
+            assert seen.numbers == []
+        have_patience(60, two)
+        goes_on.set()
+        await until(lambda: seen.numbers == [1, 2])
+        assert await two.append("lobby", BOB, drafts(1, 2)) == 2
+        assert seen.numbers == [1, 2, 3]
+
+
 async def test_what_waits_is_bounded(
     forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

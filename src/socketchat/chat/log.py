@@ -146,10 +146,10 @@ class Log(Protocol):
         """Append what an author says to a room, all of it or nothing.
 
         The entries and the lane's mark are committed in one transaction. A draft whose number is
-        not above the lane's mark is a repeat, and left out. Appends are committed in the order of
-        the calls. If the lane's mark is below `after` in that transaction, an append before this
-        one has failed, and this one fails with `LogUnavailable`: so no author's 6 is ever
-        committed without the 5.
+        not above the lane's mark is a repeat, and left out. Appends to one room are committed in
+        the order of the calls. If the lane's mark is below `after` in that transaction, an append
+        before this one has failed, and this one fails with `LogUnavailable`: so no author's 6 is
+        ever committed without the 5.
 
         Those who watch the room are called first, then the future is done.
 

@@ -22,10 +22,11 @@ from typing import Any, Final
 import msgspec
 
 from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
+from socketchat.chat.redis_batch import Append, Committed, Look, span_of
 from socketchat.chat.redis_chores import Chores
 from socketchat.chat.redis_link import Caller, RedisStore
 from socketchat.chat.redis_reader import Reader
-from socketchat.chat.redis_rooms import Followed, Place, settle
+from socketchat.chat.redis_rooms import Followed, Place, Waiting, settle
 from socketchat.chat.redis_scripts import (
     AT,
     BEFORE,
@@ -37,7 +38,7 @@ from socketchat.chat.redis_scripts import (
     pack,
     unpack,
 )
-from socketchat.chat.redis_writer import Append, Committed, Look, Writer, span_of
+from socketchat.chat.redis_writer import Writer
 from socketchat.chat.words import matcher
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
@@ -265,23 +266,28 @@ class RedisLog:
             self._writer.ask(Append(room, lane, drafts, records, after, done))
         return done
 
-    def _committed(self, append: Append, outcome: Committed) -> None:
-        """Tell those who watch, and the author, of what was appended here."""
-        self.commits += bool(outcome.first)  # one script is one transaction
-        room = self._rooms.get(append.room)
+    def _committed(self, committed: Committed) -> None:
+        """Tell those who watch, and the authors, of what was appended here."""
+        self.commits += bool(committed.first)  # one script is one transaction
+        waiting = [
+            Waiting(last, mark, append.done, append.deadline)
+            for append, mark, last, _ in committed.made
+        ]
+        room = self._rooms.get(committed.room)
         if room is None:
-            settle(append.done, outcome.mark)
+            for one in waiting:
+                settle(one.done, one.mark)
             return
         entries: list[Entry] = []
-        if outcome.first:
-            # The last ones: those before them were repeats.
-            new = append.drafts[-(outcome.last - outcome.first + 1) :]
-            entries = [
-                draft.entry(number, outcome.at, append.lane)
-                for number, draft in enumerate(new, outcome.first)
-            ]
-        before = Place(outcome.first - 1, outcome.before)
-        room.committed(entries, before, outcome.last, outcome.mark, append.done)
+        for append, _, last, first in committed.made:
+            if first:
+                # The last ones: those before them were repeats.
+                new = append.drafts[-(last - first + 1) :]
+                entries += [
+                    draft.entry(number, committed.at, append.lane)
+                    for number, draft in enumerate(new, first)
+                ]
+        room.committed(entries, Place(committed.first - 1, committed.before), waiting)
 
     def watch(
         self, room: str, watcher: Watcher, diverged: Diverged | None = None

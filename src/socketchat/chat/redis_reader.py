@@ -20,10 +20,10 @@ from typing import Final
 import msgspec
 
 from socketchat.chat.log import READ_SIZE
+from socketchat.chat.redis_batch import span_of
 from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, delays
 from socketchat.chat.redis_rooms import Followed, Place
 from socketchat.chat.redis_scripts import PAGE, SPAN, Keys, unpack
-from socketchat.chat.redis_writer import span_of
 from socketchat.errors import LogError, LogFailed
 
 __all__ = ["Reader"]

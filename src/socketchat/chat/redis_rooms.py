@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from socketchat.chat.log import Diverged, Entry, Watcher
 from socketchat.errors import LogError, LogUnavailable
 
-__all__ = ["Followed", "Place", "settle"]
+__all__ = ["Followed", "Place", "Waiting", "settle"]
 
+_BEHIND = "Redis does not tell what was said before"
 _AFRESH = "the log is not the one that it was: it was restored, or has lost its end"
 
 
@@ -29,12 +30,13 @@ class Place(NamedTuple):
     at: int
 
 
-class _Waiting(NamedTuple):
-    """An append that is committed, and behind which entry its author is told."""
+class Waiting(NamedTuple):
+    """An append that is committed, behind which entry its author is told, and until when."""
 
     last: int
     mark: int
     done: asyncio.Future[int]
+    deadline: float
 
 
 class Followed:
@@ -59,7 +61,8 @@ class Followed:
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._watchers: list[tuple[Watcher, Diverged | None]] = []
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     # Watching
 
@@ -128,27 +131,25 @@ class Followed:
         self,
         entries: Sequence[Entry],
         before: Place,
-        last: int,
-        mark: int,
-        done: asyncio.Future[int],
+        waiting: Sequence[Waiting],
     ) -> None:
-        """Tell of an append of this server's, and then its author.
+        """Tell of appends of this server's, and then their authors.
 
-        If it is not what follows the last that was told, the reader finds out what does.
+        If they are not what follows the last that was told, the reader finds out what does.
 
         Args:
             entries: What is new, which may be seen by now.
             before: The entry before the first of them.
-            last: The number of the author's last entry.
-            mark: What the author is told.
-            done: How.
+            waiting: The authors.
         """
         if entries and before == self.place:
             self._tell(entries)
-        if self.place is None or last > self.place.number:
-            self._waiting.append(_Waiting(last, mark, done))
-        else:
-            settle(done, mark)
+        for one in waiting:
+            if self.place is None or one.last > self.place.number:
+                self._waiting.append(one)
+            else:
+                settle(one.done, one.mark)
+        self._set_timer()
 
     def found(self, entries: Sequence[Entry]) -> bool:
         """Tell of what the reader has found behind the place, or behind an older one.
@@ -186,6 +187,18 @@ class Followed:
                 return
             waiting = self._waiting.popleft()
             settle(waiting.done, waiting.mark)
+
+    def _set_timer(self) -> None:
+        if self._waiting and self._timer is None:
+            self._timer = self._loop.call_at(self._waiting[0].deadline, self._look_at_the_time)
+
+    def _look_at_the_time(self) -> None:
+        """Give up what has waited for too long: the reader does not get what goes before it."""
+        self._timer = None
+        now = self._loop.time()
+        while self._waiting and self._waiting[0].deadline <= now:
+            settle(self._waiting.popleft().done, LogUnavailable(_BEHIND))
+        self._set_timer()
 
     # Starting afresh
 

@@ -179,41 +179,69 @@ local function last_older(log, floor, held, at) -- number of the last entry olde
 end
 """
 
-#: Appends what an author says.
+#: Appends what authors say to one room: of each append all drafts that are new, or nothing.
 #:
 #: Keys: log, head, lanes, news. Arguments: 1 if it may be seen at once; the time, or nothing for
-#: that of Redis; the mark that must be there; the lane; its key; and of each draft the number, the
-#: body's size, the record. Returns nothing if the mark is not there, else, as a text: the mark, the
-#: number of the lane's last entry; the first new number or 0, its time, and the time of the entry
-#: before it; and the last number that may be seen.
+#: that of Redis; and of each append the mark that must be there, the lane, its key, how many drafts
+#: there are, and of each the number, the body's size, the record. Returns, as a text: the time of
+#: the new entries, that of the entry before them, and the last number that may be seen; and of each
+#: append the mark, or `-` if the one that must be there is not, the number of the lane's last entry
+#: and the first new number, or 0.
 APPEND: Final = Script(f"""
 {_EFFECTS}
 {_PLACE}
 {_NOW}
 local log, head, lanes, news = unpack(KEYS)
-local known = redis.call('HGET', lanes, ARGV[4])
-local mark, last, owner = '0000000000000000000', 0, ARGV[5]
-if known then
-  mark, last, owner = known:sub(1, 19), tonumber(known:sub(20, 35)), known:sub(52)
+local names, known, changed, told = {{}}, {{}}, {{}}, {{}}
+local i = 3
+while i <= #ARGV do
+  names[#names + 1] = ARGV[i + 1]
+  i = i + 4 + 3 * ARGV[i + 3]
 end
-if mark < ARGV[3] then return '' end
+for n, lane in ipairs(redis.call('HMGET', lanes, unpack(names))) do known[names[n]] = lane end
 local number, at, held = place(head)
-local before, first = at, 0
-for i = 6, #ARGV, 3 do
-  if ARGV[i] > mark then
-    if first == 0 then
-      first = number + 1
-      at = math.max(at, now(ARGV[2]))
-    end
-    mark = ARGV[i]
-    number = number + 1
-    local place = '\\153\\207' .. struct.pack('>I8', number) .. '\\207' .. struct.pack('>I8', at)
-    redis.call('XADD', log, id(number), 's', ARGV[i + 1], 'r', place .. ARGV[i + 2])
+local before, stamp = at, nil
+i = 3
+while i <= #ARGV do
+  local lane, first = ARGV[i + 1], 0
+  local mark, last, owner = '0000000000000000000', 0, ARGV[i + 2]
+  if known[lane] then
+    local found = known[lane]
+    mark, last, owner = found:sub(1, 19), tonumber(found:sub(20, 35)), found:sub(52)
   end
+  local drafts = i + 4
+  i = drafts + 3 * ARGV[i + 3]
+  if mark < ARGV[drafts - 4] then
+    mark = '-'
+  else
+    for j = drafts, i - 1, 3 do
+      if ARGV[j] > mark then
+        if not stamp then
+          at = math.max(at, now(ARGV[2]))
+          stamp = '\\207' .. struct.pack('>I8', at)
+        end
+        mark = ARGV[j]
+        number = number + 1
+        if first == 0 then first = number end
+        local record = '\\153\\207' .. struct.pack('>I8', number) .. stamp .. ARGV[j + 2]
+        redis.call('XADD', log, id(number), 's', ARGV[j + 1], 'r', record)
+      end
+    end
+    if first > 0 then
+      last = number
+      known[lane] = mark .. string.format('%016.0f%016.0f', last, at) .. owner
+      changed[lane] = known[lane]
+    end
+  end
+  told[#told + 1] = mark .. ' ' .. text(last) .. ' ' .. text(first)
 end
-if first > 0 then
-  last = number
-  redis.call('HSET', lanes, ARGV[4], mark .. string.format('%016.0f%016.0f', last, at) .. owner)
+if stamp then
+  local fields = {{}}
+  for lane, value in pairs(changed) do
+    fields[#fields + 1] = lane
+    fields[#fields + 1] = value
+  end
+  redis.call('HSET', lanes, unpack(fields))
   if ARGV[1] == '1' then
     held = number
     redis.call('HSET', head, 'head', text(number), 'at', text(at), 'held', text(number),
@@ -223,7 +251,7 @@ if first > 0 then
     redis.call('HSET', head, 'head', text(number), 'at', text(at))
   end
 end
-return table.concat({{mark, text(last), text(first), text(at), text(before), text(held)}}, ' ')
+return table.concat({{text(at), text(before), text(held), unpack(told)}}, ' ')
 """)
 
 #: Lets entries be seen.
