@@ -135,9 +135,11 @@ async def test_a_server_that_is_busy_for_a_while_has_everything_once(
     forgetful: RedisServer,
 ) -> None:
     async with opened(forgetful, **QUICK) as log:
-        sleeping = asyncio.create_task(ask(forgetful, "DEBUG", "SLEEP", "1.5"))
+        forgetful.pause()
         authors = [asyncio.create_task(author(log, lane, 20)) for lane in (ADA, BOB, CYD)]
-        await asyncio.gather(sleeping, *authors)
+        await until(lambda: bool(log._writer._why))  # its connection was given up
+        forgetful.resume()
+        await asyncio.gather(*authors)
         entries = await everything(log)
         assert numbers(entries) == list(range(1, 61))
 

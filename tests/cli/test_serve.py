@@ -99,6 +99,7 @@ def settings(*, hosts: tuple[str, ...] = (), no_tls: bool = False, nick: str = "
         name="",
         private=False,
         operators=(),
+        address=None,
         headless=True,
         retain=None,
         redis="",

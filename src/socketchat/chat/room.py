@@ -215,6 +215,7 @@ class Room:
             member.read_on()
         else:
             _begin_afresh(member)
+        self.settle_name(member.nick)
         return member
 
     def leave(self, member: Member, *, lost: bool) -> None:
@@ -238,7 +239,7 @@ class Room:
         address = member.session.peer.address
         if not self.roster.seat(nick, address):
             return False
-        self._around.tell(Came(self.name, self._seat_of(member, nick)))
+        self._around.tell(Came(self.name, self.roster.seat_of(nick)))
         return self.roster.find_elsewhere(nick) is None
 
     def _leave_seat(self, nick: str, *, lost: bool) -> bool:
@@ -247,11 +248,6 @@ class Room:
             return False
         self._around.tell(Went(self.name, nick))
         return self.roster.find_elsewhere(nick) is None
-
-    @staticmethod
-    def _seat_of(member: Member, nick: str) -> Seat:
-        session = member.session
-        return Seat(nick, member.identity, session.key, session.peer.address)
 
     def vacate(self, nick: str) -> None:
         """Free a name that was reserved for a session which is not seated after all."""
@@ -295,7 +291,7 @@ class Room:
     def _tell_renamed(self, member: Member, old: str, *, came: bool, went: bool) -> None:
         """Tell that a member has another name, of which somebody may be here already."""
         given, key = member.nick, member.session.key
-        seat = self._seat_of(member, given)
+        seat = self.roster.seat_of(given)
         if came and went:
             self._around.tell(Renamed(self.name, old, seat))
         elif went:
@@ -312,6 +308,14 @@ class Room:
             self.announce("left", member, old)
         elif is_news:
             self.announce("joined", member)
+
+    def settle_name(self, nick: str) -> None:
+        """Have one come back, under another name, whose name is another's by the better claim."""
+        holder = self.roster.outdone(nick)
+        for member in self.sessions_of(holder.identity) if holder is not None else ():
+            if name_key(member.nick) == name_key(nick):
+                reason = f"somebody else came as {member.nick} at the same moment"
+                member.session.turn_away(CloseCode.TRY_AGAIN_LATER, reason)
 
     def set_topic(self, text: str, nick: str) -> None:
         """Tell everyone what the room is about now, at all servers."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from socketchat.cli.duration import seconds_of, time_of
-from socketchat.cli.endpoint import endpoint_of
+from socketchat.cli.endpoint import address_of, endpoint_of
 from socketchat.cli.outcome import ExitCode
 from socketchat.cli.parsing import Program, option, options
 from socketchat.cli.redis_url import redis_url
@@ -206,6 +206,13 @@ def _help_unless_asked(context: click.Context) -> None:
     help="The key of an operator, as socketchat identity shows it there; may be repeated.",
 )
 @_certificate
+@option(
+    "--address",
+    metavar="HOST[:PORT]",
+    callback=address_of,
+    default=None,
+    help="Where callers find this server, for invites, if not by its machine's name or --host.",
+)
 @option(
     "--max-callers",
     metavar="N",
