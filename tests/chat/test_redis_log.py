@@ -195,6 +195,19 @@ async def test_a_record_that_is_none_fails_the_log(redis_server: RedisServer) ->
         assert isinstance(await log.failed(), LogFailed)
 
 
+@pytest.mark.parametrize("which", ["Writer", "Reader", "Chores"])
+async def test_a_task_that_is_cancelled_while_the_log_is_open_fails_it(
+    redis_server: RedisServer, which: str
+) -> None:
+    async with opened(redis_server, prefix=next(prefixes)) as log:
+        (task,) = (each for each in log._tasks if f"{which}.run" in repr(each))
+        task.cancel()
+        async with asyncio.timeout(60):
+            assert isinstance(await log.failed(), LogFailed)
+        with pytest.raises(LogFailed):
+            await log.append("lobby", ADA, drafts(1, 1))
+
+
 async def test_a_closed_log_refuses(redis_server: RedisServer) -> None:
     async with opened(redis_server, prefix=next(prefixes)) as log:
         pass

@@ -241,7 +241,10 @@ class RedisLog:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
+        if task.cancelled():
+            if self._is_open:  # else it was for us to cancel it
+                self._fail(LogFailed("a task of the log was cancelled"))
+        elif (exc := task.exception()) is not None:
             self._loop.call_exception_handler(
                 {"message": "the log", "exception": exc, "task": task}
             )
@@ -377,7 +380,7 @@ class RedisLog:
         """Wait until all of a room is published, and return its span."""
         look = Look(room, publishes=True, done=self._loop.create_future())
         self._writer.ask(look)
-        span = await look.done
+        span = await asyncio.shield(look.done)  # it is the writer's as well
         (reply,) = await self._ask(SPAN(self._keys.room(room)[:2]))
         return max(span_of(reply)[0], span, key=lambda span: span.head)
 

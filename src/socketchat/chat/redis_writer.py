@@ -175,7 +175,7 @@ class Writer:
         item.is_given_up = True
         settle(item.done, LogUnavailable(why))
         if isinstance(item, Look):
-            item.done.exception()  # perhaps nobody waits
+            _need_not_be_heard(item.done)
 
     def _look_if_idle(self) -> None:
         if not self._queue and not self._under_way:
@@ -366,9 +366,15 @@ class Writer:
             settle(part.done, outcome)
             if isinstance(outcome, Span):
                 part.then(outcome)
-            part.done.exception()  # perhaps nobody waits
+            _need_not_be_heard(part.done)
         else:
             for append in part.appends:
                 settle(append.done, outcome)
         if isinstance(outcome, LogFailed):
             self._failed(outcome)
+
+
+def _need_not_be_heard(done: asyncio.Future[Span]) -> None:
+    """Have nobody complain if what was asked fails, and whoever asked is gone."""
+    if not done.cancelled():
+        done.exception()

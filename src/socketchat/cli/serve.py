@@ -54,7 +54,7 @@ from socketchat.trust.masking import mask
 
 __all__ = ["run_serve"]
 
-#: Seconds after which a host whose seat was lost, because the disk is full, takes it again.
+#: Seconds after which a host whose seat was lost takes it again.
 SEAT_PAUSE = 1.0
 #: The longest frame, in bytes: no message that the rules allow is as long, and whoever holds one
 #: back has the server hold as much of it.
@@ -319,11 +319,12 @@ async def _chat(
 ) -> None:
     """Have the host chat until it leaves, or one of `ends` is done.
 
-    A full disk turns away whoever says something, the host too; the server goes on, and so does its
-    host, once there may be room again.
+    A full disk turns away whoever says something, and a log that was replaced turns away everyone,
+    the host too; the server goes on, and so does its host, once it may.
     """
     over = False
     while not over:
+        code: int | None
         try:
             async with seat(server, settings.nick, hosting.device, history=HISTORY) as session:
                 front = Front(
@@ -344,12 +345,13 @@ async def _chat(
                     await front.run()
                 except SessionClosed as exc:
                     say(plain_notice(closing_words(exc.code, exc.reason)))
-                code = session.close_code
+                code = front.close_code
         except HandshakeRefused as exc:
             code = exc.code
         finally:
             hosting.chat.on_presence = hosting.chat.on_moderation = None
-        over = code != CloseCode.TRY_AGAIN_LATER or any(end.done() for end in ends)
+        has_left = code is None or not CloseCode.is_temporary(code)
+        over = has_left or any(end.done() for end in ends)
         if not over:
             say(plain_notice("the server goes on, and you are seated again as soon as can be"))
             await asyncio.wait(ends, timeout=SEAT_PAUSE, return_when=asyncio.FIRST_COMPLETED)
