@@ -187,7 +187,7 @@ async def test_an_append_behind_one_that_was_given_up_is_refused(
 async def test_an_author_waits_so_long_for_what_others_said_before_to_be_told(
     forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(forgetful) as one, opened(forgetful, **QUICK) as two:
+    async with opened(forgetful) as one, opened(forgetful, patience=60) as two:
         seen = await watched(two)
         goes_on = asyncio.Event()
 
