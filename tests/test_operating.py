@@ -26,7 +26,7 @@ from tests.chat.chatting import chat
 from tests.chat.test_metrics import page_of
 from tests.cli.processes import Server, Stage, stage
 from tests.processes import ROOT
-from tests.test_docs import parse
+from tests.test_documents import parse
 
 UNIT = ROOT / "examples" / "systemd" / "socketchat.service"
 COMPOSE = ROOT / "examples" / "compose.yaml"

@@ -46,7 +46,7 @@ class CloseCode(IntEnum):
     OK = 1000
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
-    #: Never on the wire: the link ended without a goodbye.
+    #: Never on the wire, since the link ended without a goodbye.
     ABNORMAL = 1006
     INVALID_DATA = 1007
     POLICY_VIOLATION = 1008
@@ -110,8 +110,8 @@ class SessionClosed(SocketChatError):
         self, first: Close, *, received: Close | None = None, sent: Close | None = None
     ) -> None:
         super().__init__(first, received, sent)
-        self.code = first.code
-        self.reason = first.reason
+        self.code: int = first.code
+        self.reason: str = first.reason
         self.received = received
         self.sent = sent
 
@@ -168,9 +168,9 @@ class UnsupportedVersion(HandshakeError):
 class UntrustedBecause(Enum):
     """Why a server is not trusted."""
 
-    #: It was never met here: its key may well be right, and nobody has said so.
+    #: It was never met here, so its key may well be right, and nobody has said so.
     UNKNOWN = "unknown"
-    #: It has another key than the one that it had before: it may be another server.
+    #: It has another key than the one that it had before, so it may be another server.
     CHANGED = "changed"
     #: It has another key than the one that was asked for.
     NOT_THE_PIN = "not the pin"

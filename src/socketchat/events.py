@@ -82,7 +82,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> str:
-        """The fingerprint of `public`, `SHA256:...`, or empty."""
+        """The fingerprint of `public`, or empty."""
         return fingerprint_of(self.public)
 
     @property

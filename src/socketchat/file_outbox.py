@@ -103,14 +103,17 @@ class FileOutbox(MemoryOutbox):
         """For `create` and `leftovers` alone; without bounds it is sealed."""
         super().__init__(*(bounds or (sys.maxsize, sys.maxsize)))
         self._db = db
-        self.path = path
+        self.path: Path = path
+        self.label: str
+        self.lane: bytes
+        self.made: int
         self.lane, self.label, self.made = lane
-        self.sent = 0
-        self.sealed = bounds is None
+        self.sent: int = 0
+        self.sealed: bool = bounds is None
         if self.sealed:
             # The file may be older than what was sent: the other side's mark may be anything.
             self.numbered = MAX_NUMBER
-        self.undelivered = 0
+        self.undelivered: int = 0
         self._complained = False
         self._closed = False
 

@@ -45,7 +45,7 @@ class FrameDecoder:
     __slots__ = ("_missing", "_partial", "max_size")
 
     def __init__(self, max_size: int = MAX_GREETING_SIZE) -> None:
-        self.max_size = max_size
+        self.max_size: int = max_size
         self._partial = bytearray()
         # Bytes to wait for before `_partial` can hold a whole header or frame: a long frame that
         # comes in many chunks is then copied once, not once a chunk.

@@ -35,8 +35,8 @@ class Inbox(Generic[T]):
     def __init__(self, high: int, low: int, on_room: Callable[[], object]) -> None:
         """Be full at `high` items; call `on_room` when so much was taken that `low` are left."""
         self.items: deque[T] = deque()
-        self.ended = False
-        self.waiting = False
+        self.ended: bool = False
+        self.waiting: bool = False
         self._high = high
         self._low = low
         self._waiter: asyncio.Future[None] | None = None

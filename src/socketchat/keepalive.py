@@ -38,10 +38,10 @@ class Keepalive:
         self._timeout = options.ping_timeout
         # The pings that are not answered yet, and when they were sent.
         self._sent: deque[tuple[int, float]] = deque()
-        self.heard = now
+        self.heard: float = now
         self.asked: float | None = None
-        self.paused = False
-        self.pings = 0
+        self.paused: bool = False
+        self.pings: int = 0
 
     @property
     def unanswered(self) -> int:

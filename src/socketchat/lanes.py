@@ -64,16 +64,18 @@ class Lanes:
     ) -> None:
         """Start both lanes at 0; `new_post` is what the posts in the outbox are made of."""
         self._new_post = new_post
-        self.lane = lane
-        self.session = session
-        self.outbox = outbox
+        self.lane: bytes = lane
+        self.session: bytes = session
+        self.outbox: MemoryOutbox = outbox
+        self.sent: int
+        self.written: int
         self.sent = self.written = outbox.numbered
-        self.received = 0
-        self.committed = 0
-        self.at = 0
-        self.missed = 0
-        self.owed = 0
-        self.links = 0
+        self.received: int = 0
+        self.committed: int = 0
+        self.at: int = 0
+        self.missed: int = 0
+        self.owed: int = 0
+        self.links: int = 0
 
     def post(
         self, body: Body, at: int, sender: str = "", to: str = "", max_size: int = 2**32

@@ -120,15 +120,15 @@ class SessionLifecycle:
             outbox: Where our posts wait to be acknowledged; None keeps them in memory.
         """
         self.side = side
-        self.state = SessionState.CONNECTING
-        self.nick = ""
-        self.room = ""
-        self.peer = Peer()
-        self.latency = 0.0
-        self.earlier = range(0)
-        self.has_log = False
-        self.head = 0
-        self.next_pin = ""
+        self.state: SessionState = SessionState.CONNECTING
+        self.nick: str = ""
+        self.room: str = ""
+        self.peer: Peer = Peer()
+        self.latency: float = 0.0
+        self.earlier: range = range(0)
+        self.has_log: bool = False
+        self.head: int = 0
+        self.next_pin: str = ""
         self.on_end: Callable[[], object] | None = None
         self._options = options
         self._resumable = resumable

@@ -85,7 +85,7 @@ class Link:
     ) -> None:
         self.protocol = protocol
         self.on_drained: Callable[[], object] | None = None
-        self.address = _describe(writer.get_extra_info("peername"))
+        self.address: str = _describe(writer.get_extra_info("peername"))
         self._reader = reader
         self._writer = writer
         # asyncio's writers have a transport; those of SSH libraries call it a channel.

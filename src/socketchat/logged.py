@@ -91,7 +91,7 @@ class LoggedSession(Session):
         """For `serve` alone."""
         super().__init__(Side.SERVER, options, lane=lane, resumable=False)
         self.place = place
-        self.key = b""
+        self.key: bytes = b""
         lanes = self._lanes
         lanes.session = place.session or os.urandom(16)
         lanes.received = lanes.committed = place.mark
@@ -243,7 +243,13 @@ class LoggedSession(Session):
         """
         raise LocalProtocolError("a log keeps what is said here: append to it, or call as a client")
 
-    send = flush = recv = events = command = ping = tell = _by_the_log
+    send: Callable[..., NoReturn] = _by_the_log
+    flush: Callable[..., NoReturn] = _by_the_log
+    recv: Callable[..., NoReturn] = _by_the_log
+    events: Callable[..., NoReturn] = _by_the_log
+    command: Callable[..., NoReturn] = _by_the_log
+    ping: Callable[..., NoReturn] = _by_the_log
+    tell: Callable[..., NoReturn] = _by_the_log
 
     # ---- the end ----
 

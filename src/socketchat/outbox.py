@@ -45,9 +45,9 @@ class MemoryOutbox:
         self._posts: deque[Outgoing] = deque()
         self._max_messages = max_messages
         self._max_size = max_size
-        self.numbered = 0
-        self.size = 0
-        self.full = False
+        self.numbered: int = 0
+        self.size: int = 0
+        self.full: bool = False
 
     def __len__(self) -> int:
         return len(self._posts)

@@ -119,7 +119,7 @@ class Protocol:
         assert (greeting is not None) is (side is Side.SERVER)
         assert (hello is not None and lanes is not None) is (side is Side.CLIENT)
         self.side = side
-        self.state = State.START
+        self.state: State = State.START
         # Whether lanes are attached and something may still pass: derived from the state, because
         # it is asked for every chunk.
         self._established = False
@@ -127,8 +127,8 @@ class Protocol:
         self._opened = False
         self.sent_bye: Close | None = None
         self.received_bye: Close | None = None
-        self.peer_max_size = 0
-        self.nonce = b""
+        self.peer_max_size: int = 0
+        self.nonce: bytes = b""
         self._options = options
         self._hello = hello
         self._prove = prove

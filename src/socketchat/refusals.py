@@ -156,7 +156,7 @@ class RefusalLog:
 
     def __init__(self) -> None:
         self._refusals = Refusals()
-        self.counts = self._refusals.counts
+        self.counts: Mapping[Refusal, int] = self._refusals.counts
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, kind: Refusal, address: str, why: str = "") -> None:

@@ -134,7 +134,7 @@ class Server:
         tls_timeout: float = TLS_TIMEOUT,
     ) -> None:
         """For `serve` alone."""
-        self.fingerprint = ""
+        self.fingerprint: str = ""
         self._handler = handler
         self._options = options
         self._name = name

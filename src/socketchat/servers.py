@@ -113,7 +113,7 @@ class Rota:
     """
 
     def __init__(self, places: tuple[Place, ...]) -> None:
-        self.current = places[0]
+        self.current: Place = places[0]
         self._places = places
         self._next = 0
         # What was told last of each: who refuses in ever other words must not fill the memory.

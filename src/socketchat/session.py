@@ -280,7 +280,7 @@ class Session(SessionLifecycle):
         """Tell the other side of something that passes; it is lost without harm.
 
         Returns:
-            Whether it was queued: False without a link, or if too much waits already.
+            Whether it was queued; not without a link, or if too much waits already.
 
         Raises:
             ValueError: Its name or its address is longer than 64 characters.
@@ -487,7 +487,7 @@ class Session(SessionLifecycle):
         """Have a new link opened at once, in place of the one that there is if there is one.
 
         Returns:
-            Whether that can be: a server's end, one from `from_streams` and one that does not
+            Whether that can be; a server's end, one from `from_streams` and one that does not
             reconnect wait for nothing and open nothing.
         """
         if not self._resumable or self.side is Side.SERVER or self._closing or self._error:

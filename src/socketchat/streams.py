@@ -34,7 +34,7 @@ class DirectReader(asyncio.StreamReader):
         """Hand everything to `sink` from now on; what has come so far must have been read."""
         self._sink = sink
         # In the way of the method of this name: a chunk costs one call less.
-        self.feed_data = sink.feed_data  # type: ignore[assignment]
+        vars(self)["feed_data"] = sink.feed_data
         if self.exception() is not None or self.at_eof():
             sink.feed_end(self.exception())
 

@@ -14,7 +14,7 @@ import pytest
 from redis.crc import key_slot
 
 from socketchat import LogFailed, LogUnavailable
-from socketchat.chat.log import Draft, Entry, Log, Span
+from socketchat.chat.log import Draft, Entry, LaneTaken, Log, Span
 from socketchat.chat.redis_chores import LANE_LIFETIME
 from socketchat.chat.redis_log import RedisLog
 from tests.chat.log_conformance import (
@@ -298,6 +298,25 @@ async def test_a_lane_goes_on_at_another_server(redis_server: RedisServer) -> No
         )
         with pytest.raises(LogUnavailable):
             await one.append("lobby", ADA, drafts(10, 10), after=9)
+
+
+async def test_what_a_server_still_says_for_a_lane_that_is_elsewhere_by_now_is_refused(
+    redis_server: RedisServer,
+) -> None:
+    prefix = next(prefixes)
+    async with (
+        opened(redis_server, prefix=prefix) as one,
+        opened(redis_server, prefix=prefix) as two,
+    ):
+        assert await one.mark("lobby", ADA) == 0
+        assert await one.append("lobby", ADA, drafts(1, 2)) == 2
+        assert await two.mark("lobby", ADA) == 2
+        with pytest.raises(LaneTaken):
+            await one.append("lobby", ADA, drafts(3, 3), after=2)  # two may refuse it
+        assert await one.append("lobby", BOB, drafts(1, 1)) == 1
+        assert await two.append("lobby", ADA, drafts(4, 4)) == 4
+        assert await one.mark("lobby", ADA) == 4
+        assert await one.append("lobby", ADA, drafts(5, 5), after=4) == 5
 
 
 async def test_rooms_that_are_added_while_it_waits_are_followed_too(

@@ -14,8 +14,8 @@ from socketchat.cli.main import cli
 from socketchat.cli.outcome import ExitCode
 from tests.cli.processes import stage, status
 from tests.cli.test_main import ALL, INVITE, TOKEN
+from tests.documents.pages import blocks_of
 from tests.processes import ROOT
-from tests.test_docs import blocks_of
 
 #: Commands, and what runs them.
 RUN = {
@@ -402,7 +402,7 @@ def test_the_options_of_all_commands_at_once_are_not_in_it() -> None:
     assert own == {"--version", "--config"}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/configuration.md"])
 def test_what_the_documents_show_is_understood(config: Config, page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     (shown,) = (block.body for block in blocks_of(text) if block.kind == "toml")

@@ -327,6 +327,7 @@ def test_a_redis_that_may_forget_is_refused(tmp_path: Path) -> None:
         "redis://:hushhush@localhost/0",
         "unix://me:hushhush@/run/redis",
         "redis://localhost/0?password=hushhush",
+        "redis+sentinel://localhost/master?sentinel_password=hushhush",
     ],
 )
 def test_a_password_on_the_command_line_is_refused_and_not_repeated(

@@ -307,7 +307,7 @@ async def run(case: Case, server: Address) -> str:
         for step in case.steps:
             await running.step(step)
     except (Mismatch, HungUp) as exc:
-        return f"{case.file}: {case.name}: {step}: {exc!r}"
+        return f"{step}: {exc!r}"
     finally:
         for link in running.links.values():
             await link.cut()

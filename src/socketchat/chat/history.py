@@ -29,7 +29,7 @@ class History:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.rooms = queries.room_names(connection)
+        self.rooms: list[str] = queries.room_names(connection)
 
     def find(
         self,

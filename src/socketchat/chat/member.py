@@ -70,15 +70,15 @@ class Member:
 
     def __init__(self, room: Room, session: LoggedSession, standing: Standing) -> None:
         self.session = session
-        self.lane = session.lane
-        self.identity = session.key or session.lane
-        self.standing = standing
+        self.lane: bytes = session.lane
+        self.identity: bytes = session.key or session.lane
+        self.standing: Standing = standing
         self.asked = 0
-        self.command_order = asyncio.Lock()
-        self.nick = session.nick
-        self.place = session.place.after[0]
+        self.command_order: asyncio.Lock = asyncio.Lock()
+        self.nick: str = session.nick
+        self.place: int = session.place.after[0]
         self.told = 0
-        self.renamed_at = float("-inf")
+        self.renamed_at: float = float("-inf")
         self._room = room
         self._loop = asyncio.get_running_loop()
         self._bucket = TokenBucket(room.rules.rate, self._loop.time())

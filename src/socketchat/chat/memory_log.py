@@ -71,7 +71,7 @@ class MemoryLog:
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         #: See `Log.commits`: every append is one.
-        self.commits = 0
+        self.commits: int = 0
         self._max_entries = max_entries
         self._max_size = max_size
         self._max_lanes = max_lanes

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from socketchat.chat.log import Draft, Span
+from socketchat.chat.log import Draft, LaneTaken, Span
 from socketchat.chat.redis_link import Command
+from socketchat.chat.redis_scripts import MISSING, TAKEN
+from socketchat.errors import LogUnavailable
 
 __all__ = ["Append", "Batch", "Call", "Committed", "Look", "Made", "committed_of", "span_of"]
 
@@ -80,7 +82,7 @@ class Committed:
     Attributes:
         room: The room's name.
         made: In the order in which they were asked for. Their new entries follow one another.
-        refused: Appends behind one that is not in the log.
+        refused: Those that were not made, and why.
         at: The time of the new entries.
         before: The time of the entry before them.
         held: The number of the last entry that could be seen.
@@ -88,7 +90,7 @@ class Committed:
 
     room: str
     made: list[Made]
-    refused: list[Append]
+    refused: list[tuple[Append, LogUnavailable]]
     at: int
     before: int
     held: int
@@ -162,11 +164,14 @@ def span_of(reply: bytes) -> tuple[Span, int]:
 def committed_of(call: Call, reply: bytes) -> Committed:
     """Return what the script tells of a call."""
     at, before, held, *told = reply.split()
-    made, refused = [], []
+    made: list[Made] = []
+    refused: list[tuple[Append, LogUnavailable]] = []
     places = iter(told)
     for append, mark, last, first in zip(call.appends, places, places, places, strict=True):
-        if mark == b"-":
-            refused.append(append)
+        if mark == TAKEN:
+            refused.append((append, LaneTaken("the author has gone on at another server")))
+        elif mark == MISSING:
+            refused.append((append, LogUnavailable(f"message {append.after} is not in the log")))
         else:
             made.append(Made(append, int(mark), int(last), int(first)))
     return Committed(call.room, made, refused, int(at), int(before), int(held))

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from socketchat.chat.redis_scripts import (
     MAX_NUMBER,
     PAGE,
     SPAN,
+    TAKE,
     VERSION,
     Keys,
     pack,
@@ -49,6 +51,9 @@ _log = logging.getLogger("socketchat")
 #: Entries that a search looks at, in all and between two looks at whether it has found enough.
 _MOST_SEARCHED: Final = 20_000
 _SEARCHED_AT_ONCE: Final = 500
+#: Seconds for which it is known at which server a lane's author was let in last: longer than what a
+#: server that lost it could still be about to append.
+_TAKEN_FOR: Final = 3600
 #: What 19 digits and the wire hold.
 _MAX_LANE_NUMBER: Final = 2**63 - 1
 
@@ -90,9 +95,10 @@ class RedisLog:
         clock: Callable[[], int] | None = None,
     ) -> None:
         self.error: LogFailed | None = None
-        self.commits = 0
+        self.commits: int = 0
         self._store = RedisStore(url, timeout=timeout)
         self._keys = Keys(prefix)
+        self._server = uuid.uuid4().hex
         self._wait = wait
         self._patience = patience
         self._clock = clock
@@ -128,6 +134,7 @@ class RedisLog:
         self._writer = Writer(
             self._store,
             self._keys,
+            server=self._server,
             wait=self._wait,
             patience=self._patience,
             clock=self._clock,
@@ -344,23 +351,21 @@ class RedisLog:
 
     async def mark(self, room: str, lane: bytes) -> int:
         """See `Log.mark`."""
-        return (await self._lane(room, lane))[0]
+        await self._writer.certain()
+        _, head, lanes, _ = self._keys.room(room)
+        keys = head, lanes, self._keys.taken(room, lane)
+        ((known, held),) = await self._ask(TAKE(keys, lane, self._server, _TAKEN_FOR))
+        if not known:
+            return 0
+        self._learn(room, int(known[19:35]), int(known[35:51]))
+        if int(known[19:35]) > int(held):
+            await self._published(room)  # else it may not be kept
+        return int(known[:19])
 
     async def owner(self, room: str, lane: bytes) -> bytes:
         """See `Log.owner`."""
-        return (await self._lane(room, lane))[1]
-
-    async def _lane(self, room: str, lane: bytes) -> tuple[int, bytes]:
-        """Return a lane's mark, which is known to be kept, and its owner."""
-        await self._writer.certain()
-        _, head, lanes, _ = self._keys.room(room)
-        known, held = await self._ask(("HGET", lanes, lane), ("HGET", head, "held"))
-        if known is None:
-            return 0, b""
-        self._learn(room, int(known[19:35]), int(known[35:51]))
-        if int(known[19:35]) > int(held or 0):
-            await self._published(room)
-        return int(known[:19]), known[51:]
+        (known,) = await self._ask(("HGET", self._keys.room(room)[2], lane))
+        return known[51:] if known else b""
 
     async def span(self, room: str) -> Span:
         """See `Log.span`."""

@@ -74,7 +74,7 @@ class Followed:
     def __init__(self, name: str) -> None:
         self.name = name
         self.place: Place | None = None
-        self.known = 0
+        self.known: int = 0
         self.unseen = 0
         self.is_torn = False
         #: Entries that this server acts on, of which watchers are not told yet: numbers and times.

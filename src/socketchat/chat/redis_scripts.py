@@ -10,6 +10,8 @@ A room has four keys, all with the room's name as their hash tag:
   and the key of its first one.
 - `news`, a stream of one entry, whose id is `held`: what servers wait for.
 
+Beside them each lane has a key, for an hour: the server at which its author was let in last.
+
 Besides there are `rooms`, a set of the rooms' names, `version`, and `touch`, which is written only
 so that something is, and the facts about people (`redis_facts.py`). Lua's numbers are exact up to
 2**53: marks, which may be greater, are compared as texts of 19 digits.
@@ -39,6 +41,8 @@ __all__ = [
     "PUBLISH",
     "SCRIPTS",
     "SPAN",
+    "TAKE",
+    "TAKEN",
     "VERSION",
     "Keys",
     "Script",
@@ -62,8 +66,8 @@ class Script:
     """
 
     def __init__(self, source: str) -> None:
-        self.source = source.strip()
-        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self.source: str = source.strip()
+        self.sha: str = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(
         self, keys: Sequence[str], *args: str | bytes | int
@@ -81,10 +85,10 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self.rooms = f"{prefix}:rooms"
-        self.servers = f"{prefix}:servers"
-        self.touch = f"{prefix}:touch"
-        self.version = f"{prefix}:version"
+        self.rooms: str = f"{prefix}:rooms"
+        self.servers: str = f"{prefix}:servers"
+        self.touch: str = f"{prefix}:touch"
+        self.version: str = f"{prefix}:version"
 
     def room(self, name: str) -> tuple[str, str, str, str]:
         """Return `log`, `head`, `lanes` and `news` of a room."""
@@ -92,6 +96,10 @@ class Keys:
         tag = name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D") or "%"
         stem = f"{self._prefix}:{{{tag}}}"
         return f"{stem}:log", f"{stem}:head", f"{stem}:lanes", f"{stem}:news"
+
+    def taken(self, room: str, lane: bytes) -> str:
+        """Return the key of the server that has a lane."""
+        return f"{self.room(room)[2]}:{lane.hex()}"
 
     def facts(self, kind: str) -> str:
         """Return the key of all facts of a kind."""
@@ -179,21 +187,27 @@ local function last_older(log, floor, held, at) -- number of the last entry olde
 end
 """
 
+#: The mark of an append that was not made, since the one that must be there is not.
+MISSING: Final = b"-"
+#: The mark of an append that was not made, since another server has taken the lane over.
+TAKEN: Final = b"taken"
+
 #: Appends what authors say to one room: of each append all drafts that are new, or nothing.
 #:
-#: Keys: log, head, lanes, news. Arguments: 1 if it may be seen at once; the time, or nothing for
-#: that of Redis; and of each append the mark that must be there, the lane, its key, how many drafts
-#: there are, and of each the number, the body's size, the record. Returns, as a text: the time of
-#: the new entries, that of the entry before them, and the last number that may be seen; and of each
-#: append the mark, or `-` if the one that must be there is not, the number of the lane's last entry
-#: and the first new number, or 0.
+#: Keys: log, head, lanes, news, and of each append that of the server that has the lane. Arguments:
+#: 1 if it may be seen at once; the time, or nothing for that of Redis; the server; and of each
+#: append the mark that must be there, the lane, its key, how many drafts there are, and of each the
+#: number, the body's size, the record. Returns, as a text: the time of the new entries, that of the
+#: entry before them, and the last number that may be seen; and of each append the mark, `MISSING`
+#: or `TAKEN`, the number of the lane's last entry and the first new number, or 0.
 APPEND: Final = Script(f"""
 {_EFFECTS}
 {_PLACE}
 {_NOW}
-local log, head, lanes, news = unpack(KEYS)
+local log, head, lanes, news = unpack(KEYS, 1, 4)
+local servers = redis.call('MGET', unpack(KEYS, 5))
 local names, known, changed, told = {{}}, {{}}, {{}}, {{}}
-local i = 3
+local i = 4
 while i <= #ARGV do
   names[#names + 1] = ARGV[i + 1]
   i = i + 4 + 3 * ARGV[i + 3]
@@ -201,7 +215,7 @@ end
 for n, lane in ipairs(redis.call('HMGET', lanes, unpack(names))) do known[names[n]] = lane end
 local number, at, held = place(head)
 local before, stamp = at, nil
-i = 3
+i = 4
 while i <= #ARGV do
   local lane, first = ARGV[i + 1], 0
   local mark, last, owner = '0000000000000000000', 0, ARGV[i + 2]
@@ -211,8 +225,11 @@ while i <= #ARGV do
   end
   local drafts = i + 4
   i = drafts + 3 * ARGV[i + 3]
-  if mark < ARGV[drafts - 4] then
-    mark = '-'
+  local server = servers[#told + 1]
+  if server and server ~= ARGV[3] then
+    mark = '{TAKEN.decode()}'
+  elseif mark < ARGV[drafts - 4] then
+    mark = '{MISSING.decode()}'
   else
     for j = drafts, i - 1, 3 do
       if ARGV[j] > mark then
@@ -252,6 +269,18 @@ if stamp then
   end
 end
 return table.concat({{text(at), text(before), text(held), unpack(told)}}, ' ')
+""")
+
+#: Takes a lane over: other servers append nothing to it any more.
+#:
+#: Keys: head, lanes, and that of the server that has the lane. Arguments: the lane; the server; the
+#: seconds for which that is kept. Returns what is kept of the lane, if anything is, and the number
+#: of the last entry that may be seen. It does not take it where there is no memory left: others can
+#: append nothing then either.
+TAKE: Final = Script("""
+local head, lanes, taken = unpack(KEYS)
+if redis.call('GET', taken) ~= ARGV[2] then redis.pcall('SET', taken, ARGV[2], 'EX', ARGV[3]) end
+return {redis.call('HGET', lanes, ARGV[1]) or '', redis.call('HGET', head, 'held') or '0'}
 """)
 
 #: Lets entries be seen.
@@ -394,4 +423,4 @@ if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then return ARGV[2] end
 return redis.call('HGET', KEYS[1], ARGV[1])
 """)
 
-SCRIPTS: Final = (APPEND, PUBLISH, SPAN, AT, BEFORE, PAGE, PRUNE, FORGET, ADD)
+SCRIPTS: Final = (APPEND, TAKE, PUBLISH, SPAN, AT, BEFORE, PAGE, PRUNE, FORGET, ADD)

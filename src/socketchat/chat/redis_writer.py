@@ -62,6 +62,7 @@ class Writer:
     Args:
         store: Where to connect to.
         keys: The names of keys.
+        server: The name of this server, which no other has.
         wait: How many replicas must have what is acknowledged and seen.
         patience: Seconds for which an append is tried.
         clock: Tells the time, in microseconds since the epoch; None has Redis tell it.
@@ -74,6 +75,7 @@ class Writer:
         store: RedisStore,
         keys: Keys,
         *,
+        server: str,
         wait: int,
         patience: float,
         clock: Callable[[], int] | None,
@@ -82,6 +84,7 @@ class Writer:
     ) -> None:
         self._store = store
         self._keys = keys
+        self._server = server
         self._wait = wait
         self._patience = patience
         self._clock = clock
@@ -290,6 +293,7 @@ class Writer:
     def _command(self, part: Call | Look) -> Command:
         if isinstance(part, Look):
             return SPAN(self._keys.room(part.room)[:2])
+        taken = [self._keys.taken(part.room, item.lane) for item in part.appends]
         appends: list[str | bytes | int] = []
         for item in part.appends:
             key = item.drafts[0].key if item.drafts else b""
@@ -297,7 +301,8 @@ class Writer:
             for draft, record in zip(item.drafts, item.records, strict=True):
                 appends += (as_digits(draft.number), len(draft.body), record)
         at = "" if self._clock is None else self._clock()
-        return APPEND(self._keys.room(part.room), 0 if self._wait else 1, at, *appends)
+        keys = (*self._keys.room(part.room), *taken)
+        return APPEND(keys, 0 if self._wait else 1, at, self._server, *appends)
 
     def _waiting(self) -> list[Command]:
         """Return what waits for replicas: for all that was written on the server before."""
@@ -354,8 +359,8 @@ class Writer:
     def _settle(self, part: Call | Look, outcome: Committed | Span | LogError) -> None:
         if isinstance(outcome, Committed):
             self._told(outcome)
-            for append in outcome.refused:
-                settle(append.done, LogUnavailable(f"message {append.after} is not in the log"))
+            for append, why in outcome.refused:
+                settle(append.done, why)
             return
         if isinstance(part, Look):
             settle(part.done, outcome)

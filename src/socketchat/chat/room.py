@@ -104,12 +104,12 @@ class Room:
         self.rules = rules
         self.host = host
         self.members: dict[bytes, Member] = {}
-        self.head = 0
-        self.topic = topic
-        self.restarts = 0
-        self.tally = tally or Tally()
+        self.head: int = 0
+        self.topic: tuple[str, str] = topic
+        self.restarts: int = 0
+        self.tally: Tally = tally or Tally()
         self._around = around or Neighbourhood()
-        self.roster = Roster(self._lingered, self._around.of(name))
+        self.roster: Roster = Roster(self._lingered, self._around.of(name))
         # The lanes of those who are seated, by who they are.
         self._lanes: dict[bytes, set[bytes]] = {}
         # The last append of each lane that has one on its way to the log.

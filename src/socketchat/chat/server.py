@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 from socketchat.chat.attendant import Attendant
-from socketchat.chat.log import Log
+from socketchat.chat.log import LaneTaken, Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator
@@ -111,9 +111,9 @@ class ChatServer:
         invites: Invites | None = None,
         neighbours: Neighbours | None = None,
     ) -> None:
-        self.default_room = checked_room_name(room)
+        self.default_room: str = checked_room_name(room)
         self.log: Log = log if log is not None else MemoryLog()
-        self.tally = Tally()
+        self.tally: Tally = Tally()
         self._rules = rules or Rules()
         self._registry = registry or Registry()
         self._invites = invites
@@ -409,6 +409,9 @@ class ChatServer:
 
     def log_failed(self, member: Member, error: BaseException) -> None:
         """Turn a member away, with whose message or place the log could do nothing."""
+        if isinstance(error, LaneTaken):
+            member.session.turn_away(CloseCode.TRY_AGAIN_LATER, str(error))
+            return
         if isinstance(error, LogUnavailable):
             self._blocked_until = asyncio.get_running_loop().time() + LOG_PAUSE
             _log.warning("%s is turned away: %s", member.nick, error)

@@ -75,7 +75,7 @@ class SQLiteLog:
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.error: LogFailed | None = None
-        self.commits = 0
+        self.commits: int = 0
         self._directory = directory
         self._path = directory / DATABASE
         self._retain = retain

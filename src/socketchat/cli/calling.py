@@ -171,7 +171,7 @@ class Call:
         self.kept = 0
         self._settings = settings
         self._nick = clean_name(settings.nick)[:MAX_NAME] if settings.nick else ""
-        self.directory = settings.data or default_directory()
+        self.directory: Path = settings.data or default_directory()
         self._known = KnownHosts(self.directory / "known_hosts")
         self._servers = _pinned(settings, target)
         self._device: Device | None = None

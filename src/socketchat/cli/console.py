@@ -94,12 +94,12 @@ class Console:
     ) -> None:
         self.zone = zone
         self.clock = clock
-        self.ignored = Ignored()
+        self.ignored: Ignored = Ignored()
         self.rooms = rooms
         self._input = input or make_input()
         self._output = output or make_output()
         self._leaving_words = leaving
-        self.keys = _KEYS.format(leaving=leaving)
+        self.keys: str = _KEYS.format(leaving=leaving)
         self._started = False
         self._running = False
         self._leaving = asyncio.Event()

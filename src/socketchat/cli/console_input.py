@@ -67,7 +67,7 @@ class ConsoleInput:
         self._is_putting = False
         self._editing: asyncio.Task[None] | None = None
         self._editor = Editor()
-        self.buffer = Buffer(
+        self.buffer: Buffer = Buffer(
             multiline=True,
             history=InMemoryHistory() if self._history is None else self._history,
             enable_history_search=True,

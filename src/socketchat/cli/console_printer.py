@@ -54,7 +54,7 @@ class Backlog:
     """
 
     def __init__(self, *, fold: bool) -> None:
-        self.rows = 0
+        self.rows: int = 0
         self._fold = fold
         self._folded = 0
         self._entries: deque[_Entry] = deque()

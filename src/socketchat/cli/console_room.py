@@ -161,16 +161,16 @@ class ConsoleRoom:
 
     def __init__(self, session: ChatSession, desk: Desk, *, seen: Place | None = None) -> None:
         self.session = session
-        self.held = Backlog(fold=True)
-        self.unread = 0
-        self.is_called = False
-        self.online = True
-        self.left = asyncio.Event()
-        self.shown = NOWHERE
+        self.held: Backlog = Backlog(fold=True)
+        self.unread: int = 0
+        self.is_called: bool = False
+        self.online: bool = True
+        self.left: asyncio.Event = asyncio.Event()
+        self.shown: Place = NOWHERE
         self.draft = ""
         self._desk = desk
-        self.presence = Presence(functools.partial(self._put_notice, may_fold=True))
-        self.sending = Sending(session, self._report, desk.redraw)
+        self.presence: Presence = Presence(functools.partial(self._put_notice, may_fold=True))
+        self.sending: Sending = Sending(session, self._report, desk.redraw)
         self._asking = Asking(self)
         self._loop = asyncio.get_running_loop()
         # What is new is what was said after this time, or is up to this number and not yet shown.

@@ -69,8 +69,9 @@ class ConsoleRooms:
         self._typed = typed
         self._rooms = rooms
         self._places = Places(directory / "places.json") if directory is not None else None
+        self.active: ConsoleRoom
         self._first = self.active = ConsoleRoom(session, host)
-        self.here = [self.active]
+        self.here: list[ConsoleRoom] = [self.active]
         #: Tasks of rooms, by the names that were asked for; that of the first by nothing.
         self._sitting: dict[str, asyncio.Task[None]] = {}
         #: The room that was asked for last.

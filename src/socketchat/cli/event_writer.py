@@ -56,7 +56,7 @@ class EventWriter:
     """
 
     def __init__(self, session: Session, output: LineOutput, *, as_json: bool) -> None:
-        self.ignored = Ignored()
+        self.ignored: Ignored = Ignored()
         self.people: dict[str, str] = {}
         self._session = session
         self._output = output

@@ -19,6 +19,7 @@ from socketchat.cli.commands import interpret
 from socketchat.cli.delivery import acknowledged, lines_were, seconds
 from socketchat.cli.event_writer import EventWriter, Hear, hear_all
 from socketchat.cli.failures import ExitCode, Failure, file_failure, session_exit_code
+from socketchat.cli.ignoring import Ignored
 from socketchat.cli.render import closing_words, dated
 from socketchat.cli.render_json import (
     connected_json,
@@ -85,14 +86,14 @@ class Lines:
         self._to = to
         self._hear = hear
         self._leaving_words = leaving
-        self.keys = f"Enter sends. Ctrl-D on an empty line {leaving}, and so does Ctrl-C."
+        self.keys: str = f"Enter sends. Ctrl-D on an empty line {leaving}, and so does Ctrl-C."
         # Somebody who types has commands, and wants to see that a line was sent; a pipe does not.
         self._typed = speaks and commands and said is None and sys.stdin.isatty()
         self._left = asyncio.Event()
         # Who only reads is over with its reader; who speaks has said what it had to say.
         self._output = LineOutput(sys.stdout.fileno(), watched=not speaks)
         self._writer = EventWriter(session, self._output, as_json=as_json)
-        self.ignored = self._writer.ignored
+        self.ignored: Ignored = self._writer.ignored
         self._asking = Asking(self)
         # What commands have to say, and to whom.
         self._sayings: deque[tuple[str, str]] = deque()

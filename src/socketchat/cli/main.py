@@ -318,11 +318,21 @@ def tail(**settings: Any) -> None:
     show_default=True,
     help="The last N messages; 0 is all.",
 )
+@option(
+    "--redis",
+    metavar="URL",
+    callback=redis_url,
+    default="",
+    help="Read the rooms that servers share in Redis.",
+)
 @_JSON
 @_DATA
 @_VERBOSE
 def history(**settings: Any) -> None:
-    """Read the log of this host's own server, whether or not it runs."""
+    """Read the log of this host's own server, whether or not it runs.
+
+    With --redis, as serve has it, read the rooms of all servers that keep them there.
+    """
     from socketchat.cli.history import run_history
 
     _start(run_history, settings)

@@ -112,14 +112,14 @@ class Command(click.Command):
 class Group(click.Group):
     """A group of such commands, and of groups like itself."""
 
-    command_class = Command
+    command_class: type[click.Command] | None = Command
     group_class: type[click.Group | type] | None = type
 
 
 class Program(Group):
     """All commands, and the file in which their options may be set."""
 
-    group_class = Group
+    group_class: type[click.Group | type] | None = Group
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse; what `--config` names is for the options of the commands to ask."""

@@ -48,12 +48,12 @@ def stream_pair(*, limit: int = 65536, high_water: int = 65536, latency: float =
     the link does it.
 
     Args:
-        limit: The `limit` of both `StreamReader`s, in bytes; above twice as many they stop reading.
+        limit: The `limit` of both readers, in bytes; above twice as many they stop reading.
         high_water: The high-water mark of both writers, in bytes; the low one is a quarter of it.
         latency: Seconds from a write to its arrival.
 
     Returns:
-        The link. It unpacks into its ends: `(reader, writer), (far_reader, far_writer) = link`.
+        The link, which unpacks into `(reader, writer), (far_reader, far_writer)`.
     """
     return MemoryLink(limit=limit, high_water=high_water, latency=latency)
 

@@ -46,7 +46,7 @@ class Wire:
     sink: MemoryTransport
 
     def __init__(self, loop: asyncio.AbstractEventLoop, latency: float) -> None:
-        self.size = 0
+        self.size: int = 0
         self.stalled = False
         self.sizes: Iterator[int] = iter(())
         self._loop = loop

@@ -100,7 +100,7 @@ class Device:
 
     @property
     def fingerprint(self) -> str:
-        """The key's fingerprint, `SHA256:...`."""
+        """The key's fingerprint, by which people know it."""
         return fingerprint_of(self.public)
 
     def prove(self, pin: str, nonce: bytes, lane: bytes) -> bytes:

@@ -31,6 +31,7 @@ from tests.benchmarks.rooms.processes import (
     generating,
     next_figures,
     pin,
+    resident_bytes,
 )
 from tests.benchmarks.rooms.surroundings import brief, say
 from tests.benchmarks.rooms.workload import Figures, Job, text
@@ -52,13 +53,14 @@ def generate(job: Job) -> Figures:
     crowd = Crowd(wires.load(job.wire), options["ports"], options["members"], senders)
     try:
         crowd.gather(text(0))
+        memory = max(map(resident_bytes, options["pids"]))
         latency = one_by_one(crowd, options["messages"])
         bursts = [
             _burst(crowd, job, window, count)
             for window in options["windows"]
             for count in options["senders"]
         ]
-        return {**latency, "bursts": bursts}
+        return {**latency, "bursts": bursts, "memory": memory}
     finally:
         crowd.close()
 
@@ -202,13 +204,14 @@ def _load(load: tuple[int, int]) -> str:
 def _rate_rows(
     setups: Sequence[_Setup], loads: Sequence[tuple[int, int]]
 ) -> Iterator[Sequence[str]]:
-    heads = ["servers", "to the last member, median ms", "p99 ms"]
+    heads = ["servers", "the biggest, MB", "to the last member, median ms", "p99 ms"]
     for load in loads:
         heads += [f"deliveries/s, {_load(load)}", "of SQLite's"]
     yield heads
     for setup in setups:
         took = [[round_[key] for round_ in setup.found] for key in ("median_ms", "p99_ms")]
-        row = [setup.name, *(brief(values, "{:.2f}") for values in took)]
+        memory = statistics.median(round_["memory"] for round_ in setup.found)
+        row = [setup.name, f"{memory / 1e6:.0f}", *(brief(values, "{:.2f}") for values in took)]
         for index in range(len(loads)):
             rates, base = (
                 [round_["bursts"][index]["rate"] for round_ in one.found]
