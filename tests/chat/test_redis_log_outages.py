@@ -393,6 +393,29 @@ async def test_an_author_is_not_told_of_an_entry_that_was_lost_before_those_who_
         assert await one.append("lobby", ADA, drafts(2, 2), after=1) == 2
 
 
+async def test_with_a_clock_that_is_behind_no_two_entries_have_the_same_number_and_time(
+    forgetful: RedisServer,
+) -> None:
+    future = 2**52
+    async with opened(forgetful) as log:
+        await say(log, 1)
+        await ask(forgetful, "HSET", log._keys.room("lobby")[1], "at", future, "held_at", future)
+        before = await asyncio.to_thread(kept, forgetful, log)
+        times: list[list[int]] = []
+        for _ in range(8):
+            seen = await watched(log)
+            await log.append("lobby", ADA, drafts(2, 2))
+            await log.append("lobby", ADA, drafts(3, 3))
+            times.append([entry.at for entry in seen.entries])
+            seen.stop()
+            await asyncio.to_thread(put_back, forgetful, log, before)
+        for one in times:
+            assert future < one[0] < one[1] <= future + 512
+        # A few times of eight may be the same by chance; not all.
+        assert len({one[0] for one in times}) > 2
+        assert len({tuple(one) for one in times}) > 2
+
+
 @pytest.mark.parametrize("asked", ["span", "at", "read", "mark"])
 @pytest.mark.parametrize("more", [1, 5])
 async def test_what_a_caller_was_told_and_was_lost_before_those_who_watch_heard_it_is_missed(
