@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -300,9 +301,10 @@ class Writer:
             appends += (as_digits(item.after), item.lane, key, len(item.drafts))
             for draft, record in zip(item.drafts, item.records, strict=True):
                 appends += (as_digits(draft.number), len(draft.body), record)
-        at = "" if self._clock is None else self._clock()
+        # Eight bits: however much is said, the time does not run away from Redis' clock.
+        at, later = ("", 1 + os.urandom(1)[0]) if self._clock is None else (self._clock(), 0)
         keys = (*self._keys.room(part.room), *taken)
-        return APPEND(keys, 0 if self._wait else 1, at, self._server, *appends)
+        return APPEND(keys, 0 if self._wait else 1, at, self._server, later, *appends)
 
     def _waiting(self) -> list[Command]:
         """Return what waits for replicas: for all that was written on the server before."""
