@@ -98,17 +98,22 @@ class Asker:
         rng = self._rng
         lane = rng.choice(LANES_OF_ALL)
         first = rng.randint(1, 40)
-        said = [draft(number, "x" * rng.randrange(99)) for number in range(first, first + 3)]
-        fields = [(as_digits(one.number), len(one.body), pack(lane, one)) for one in said]
+        asked: list[str | bytes | int] = []
+        for number in range(first, first + 3):
+            one = draft(number, "x" * rng.randrange(99))
+            asked += [as_digits(number), len(one.body), pack(lane, one)]
         keys = (LOG, HEAD, LANES, NEWS, KEYS.taken("lobby", lane))
-        after = as_digits(rng.choice([0, 0, first - 1]))
-        asked: list[str | bytes | int] = [each for field in fields for each in field]
-        server = rng.choice(["one", "two"])
-        return APPEND(keys, rng.choice([0, 1]), self._now, after, lane, b"key", server, *asked)
+        head: list[str | bytes | int] = [
+            rng.choice([0, 1]),
+            self._now,
+            as_digits(rng.choice([0, 0, first - 1])),
+            lane,
+        ]
+        return APPEND(keys, *head, b"key", rng.choice(["one", "two"]), *asked)
 
     def _page(self) -> Command:
         rng = self._rng
-        at = rng.choice(["", self._now - rng.randrange(9_000)])
+        at: str | int = rng.choice(["", self._now - rng.randrange(9_000)])
         return PAGE((LOG, HEAD), rng.randrange(60), at, rng.randint(1, 9), rng.randrange(300))
 
     def _look(self) -> Command:
