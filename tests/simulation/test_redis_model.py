@@ -113,7 +113,7 @@ class Asker:
 
     def _page(self) -> Command:
         rng = self._rng
-        at: str | int = rng.choice(["", self._now - rng.randrange(9_000)])
+        at = self._now - rng.randrange(9_000) if rng.random() < 0.5 else ""
         return PAGE((LOG, HEAD), rng.randrange(60), at, rng.randint(1, 9), rng.randrange(300))
 
     def _look(self) -> Command:
