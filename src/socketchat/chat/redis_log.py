@@ -278,7 +278,14 @@ class RedisLog:
                 for number, draft in enumerate(new, outcome.first)
             ]
         before = Place(outcome.first - 1, outcome.before)
-        room.committed(entries, before, outcome.last, outcome.mark, append.done)
+        room.committed(
+            entries,
+            before,
+            last=outcome.last,
+            lane=append.lane,
+            mark=outcome.mark,
+            done=append.done,
+        )
 
     def watch(
         self, room: str, watcher: Watcher, diverged: Diverged | None = None

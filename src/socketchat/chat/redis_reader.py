@@ -155,11 +155,11 @@ class Reader:
         queue = list(rooms)
         while queue:
             pages, queue = queue[:_MAX_PAGES], queue[_MAX_PAGES:]
-            asked = [(room, room.place) for room in pages if room.place is not None]
-            commands = [self._page(room, place) for room, place in asked]
+            asked = [(room, room.place, room.expected) for room in pages if room.place is not None]
+            commands = [self._page(room, place) for room, place, _ in asked]
             replies = await link.ask(commands) if commands else []
-            for (room, place), reply in zip(asked, replies, strict=True):
-                if not self._told(room, place, reply):
+            for (room, place, expected), reply in zip(asked, replies, strict=True):
+                if not self._told(room, place, expected, reply):
                     await self._restart(link, room)
                 elif _is_behind(room):
                     queue.append(room)
@@ -168,13 +168,17 @@ class Reader:
         keys = self._keys.room(room.name)[:2]
         return PAGE(keys, place.number, place.at, _MAX_PAGE, READ_SIZE)
 
-    def _told(self, room: Followed, place: Place, reply: object) -> bool:
-        """Tell those who watch a room what a page brings; return whether the room goes on."""
+    def _told(self, room: Followed, place: Place, expected: int, reply: object) -> bool:
+        """Tell those who watch a room what a page brings; return whether the room goes on.
+
+        It does not if the place is no longer there, nor if an entry is not that was appended here
+        before it was asked, and not told yet.
+        """
         if isinstance(reply, LogError):
             self._object(reply)
         assert isinstance(reply, list)
         goes_on, held, head, count, records = reply
-        if not goes_on or (not count and int(held) > place.number):
+        if not goes_on or (not count and int(held) > place.number) or int(head) < expected:
             return False
         room.known = int(held)
         # Between an append and its being published it is so for a moment.

@@ -30,9 +30,10 @@ class Place(NamedTuple):
 
 
 class _Waiting(NamedTuple):
-    """An append that is committed, and behind which entry its author is told."""
+    """An append that is committed, and behind which entry its author is told: its lane's last."""
 
     last: int
+    lane: bytes
     mark: int
     done: asyncio.Future[int]
 
@@ -67,6 +68,11 @@ class Followed:
     def is_watched(self) -> bool:
         """Whether anybody still watches it."""
         return bool(self._watchers)
+
+    @property
+    def expected(self) -> int:
+        """The number of the last entry that must be there, since it was appended here."""
+        return max((one.last for one in self._waiting), default=0)
 
     @property
     def waiting(self) -> list[asyncio.Future[int]]:
@@ -128,7 +134,9 @@ class Followed:
         self,
         entries: Sequence[Entry],
         before: Place,
+        *,
         last: int,
+        lane: bytes,
         mark: int,
         done: asyncio.Future[int],
     ) -> None:
@@ -140,13 +148,14 @@ class Followed:
             entries: What is new, which may be seen by now.
             before: The entry before the first of them.
             last: The number of the author's last entry.
+            lane: The author's lane.
             mark: What the author is told.
             done: How.
         """
         if entries and before == self.place:
             self._tell(entries)
         if self.place is None or last > self.place.number:
-            self._waiting.append(_Waiting(last, mark, done))
+            self._waiting.append(_Waiting(last, lane, mark, done))
         else:
             settle(done, mark)
 
@@ -169,7 +178,7 @@ class Followed:
         self.place = Place(entries[-1].number, entries[-1].at)
         for watcher, _ in list(self._watchers):
             self._call(lambda watcher=watcher: watcher(entries))  # type: ignore[misc]
-        self._settle_waiting()
+        self._settle_waiting(entries)
 
     def _call(self, call: Callable[[], object]) -> None:
         """Call a watcher; an error of one of them is not another's, nor the log's."""
@@ -180,12 +189,18 @@ class Followed:
                 {"message": f"an error in a watcher of {self.name!r}", "exception": exc}
             )
 
-    def _settle_waiting(self) -> None:
+    def _settle_waiting(self, told: Sequence[Entry] = ()) -> None:
+        """Tell the authors whose entries were told, the last ones of which are these."""
         while self._waiting and self.place is not None:
             if self._waiting[0].last > self.place.number:
                 return
             waiting = self._waiting.popleft()
-            settle(waiting.done, waiting.mark)
+            index = waiting.last - told[0].number if told else -1
+            if index >= 0 and not _ends_with(told[index], waiting):
+                # Redis has lost it since, and gone on from an entry before it with others.
+                settle(waiting.done, LogUnavailable(_AFRESH))
+            else:
+                settle(waiting.done, waiting.mark)
 
     # Starting afresh
 
@@ -203,6 +218,11 @@ class Followed:
         waiting, self._waiting = self._waiting, deque()
         for one in waiting:
             settle(one.done, error)
+
+
+def _ends_with(entry: Entry, waiting: _Waiting) -> bool:
+    """Tell whether an entry is the last one of the lane of an append."""
+    return (entry.lane, entry.lane_number) == (waiting.lane, waiting.mark)
 
 
 def settle(done: asyncio.Future[Any], result: object) -> None:
