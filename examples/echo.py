@@ -11,6 +11,7 @@ to no other; without it the key is remembered at the first call and must be the 
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from pathlib import Path
@@ -58,6 +59,7 @@ if __name__ == "__main__":
     parser.add_argument("--fingerprint", metavar="SHA256:...")
     arguments = parser.parse_intermixed_args()
     run = serve if arguments.command == "serve" else call
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C
     try:
         asyncio.run(run(arguments))
     except KeyboardInterrupt:

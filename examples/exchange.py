@@ -12,6 +12,7 @@ how long the last one took to be acknowledged. It closes the session when it has
 import argparse
 import asyncio
 import hashlib
+import signal
 import sys
 import time
 from pathlib import Path
@@ -88,6 +89,7 @@ if __name__ == "__main__":
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=socketchat.DEFAULT_PORT)
     parser.add_argument("--fingerprint", metavar="SHA256:...")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C
     try:
         asyncio.run(main(parser.parse_args()))
     except KeyboardInterrupt:

@@ -101,7 +101,11 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def start(
-    *args: str | Path, cwd: Path, python: Sequence[str] = PYTHON, **more: str
+    *args: str | Path,
+    cwd: Path,
+    python: Sequence[str] = PYTHON,
+    stdin: int = DEVNULL,
+    **more: str,
 ) -> AsyncIterator[Program]:
     """Start a Python program in the directory `cwd`, and kill it at the end of the block.
 
@@ -109,6 +113,7 @@ async def start(
         *args: What stands behind `python`.
         cwd: Where it runs, and has its home.
         python: The interpreter and its options.
+        stdin: `PIPE`, to write to the program's stdin.
         **more: Variables of its environment.
     """
     program = Program(
@@ -117,7 +122,7 @@ async def start(
             *map(str, args),
             cwd=cwd,
             env=environment(cwd, **more),
-            stdin=DEVNULL,
+            stdin=stdin,
             stdout=PIPE,
             stderr=PIPE,
         )
@@ -128,7 +133,9 @@ async def start(
         await program.kill()
 
 
-async def run(*args: str | Path, cwd: Path, **more: str) -> tuple[int, Program]:
+async def run(
+    *args: str | Path, cwd: Path, python: Sequence[str] = PYTHON, **more: str
+) -> tuple[int, Program]:
     """Run a Python program to its end, and return its exit status and what it printed."""
-    async with start(*args, cwd=cwd, **more) as program:
+    async with start(*args, cwd=cwd, python=python, stdin=DEVNULL, **more) as program:
         return await program.ends(), program

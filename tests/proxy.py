@@ -1,7 +1,7 @@
 """A faulty proxy: TCP between clients and a server, and the power to make it fail.
 
 It forwards bytes and knows nothing of what they mean. `FaultyProxy` does harm when it is told to,
-`CuttingProxy` to every link after a while.
+and may stand before several servers; `CuttingProxy` does it to every link after a while.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 import socket
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple, Self
 
@@ -46,6 +46,8 @@ class Delay(Enum):
 Fault = Cut | Delay
 #: After these a link is over.
 CUTS = (Cut.RESET, Cut.EOF, Cut.ZOMBIE)
+#: After these one end believes that it goes on.
+HALF_OPEN = (Cut.DEAF_SERVER, Cut.DEAF_CLIENT)
 
 
 class _End(NamedTuple):
@@ -98,10 +100,19 @@ class _Link:
         self._news = asyncio.get_running_loop().create_future()
         return self._news
 
+    def disarm(self) -> None:
+        """Have no fault strike that has not yet."""
+        self._armed = None
+
     @property
     def is_sound(self) -> bool:
         """Whether it lives and is neither broken nor stalled, nor about to be."""
         return not self._over and self._armed is None and self.struck in (None, Delay.SLOW)
+
+    @property
+    def deceives_the_client(self) -> bool:
+        """Whether it is half-open, and the client has not given it up."""
+        return self.struck in HALF_OPEN and not self._near.writer.is_closing()
 
     # ---- while it lives ----
 
@@ -192,7 +203,7 @@ class FaultyProxy:
 
     Attributes:
         port: Where to call it.
-        target: The port of the server to which new links lead.
+        target: The port of the server to which new links lead; it may be another one later.
         links: How many links there were.
         calm: Whether links are left alone from now on.
         rng: What decides where the harm is done.
@@ -210,25 +221,61 @@ class FaultyProxy:
         self.last_fault = 0.0
         self.target = target
         self._sources = sources
+        self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._living: list[_Link] = []
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._listen(lambda: self.target)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+        for server in self._servers:
+            server.close()
+        await self.hang_up()
+        for server in self._servers:
+            await server.wait_closed()
+
+    async def hang_up(self) -> None:
+        """End all links, those too of which one end believes that they go on."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self._server.wait_closed()
 
-    async def strike(self, fault: Fault, *, within: int = 100) -> None:
+    @property
+    def deceives_anybody(self) -> bool:
+        """Whether a client has still to find out that its link is half-open."""
+        return any(link.deceives_the_client for link in self._living)
+
+    async def stand_before(self, target: int) -> int:
+        """Forward to another server as well, whose links are harmed like the others.
+
+        Returns:
+            Where to call it.
+        """
+        return await self._listen(lambda: target)
+
+    async def _listen(self, target: Callable[[], int]) -> int:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(_End(reader, writer), target())
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        self._servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    async def strike(
+        self, fault: Fault, *, within: int = 100, patience: float | None = None
+    ) -> None:
         """Do harm to one of the links, within so many bytes, and wait until it has happened.
+
+        Args:
+            fault: What is to happen.
+            within: How many bytes may pass before.
+            patience: Seconds after which another link is chosen, if over this one nothing passes;
+                None waits for it.
 
         Cancellation: safe.
         """
@@ -237,8 +284,13 @@ class FaultyProxy:
             sound = [link for link in self._living if link.is_sound]
             if not sound:
                 await self._news.wait()
-            elif await self.rng.choice(sound).arm(fault, self.rng.randrange(within)):
+                continue
+            link = self.rng.choice(sound)
+            struck = link.arm(fault, self.rng.randrange(within))
+            await asyncio.wait([struck], timeout=patience)
+            if struck.done() and struck.result():
                 return
+            link.disarm()
 
     def note(self, fault: Fault) -> None:
         """Count a fault; for links alone."""
@@ -254,18 +306,18 @@ class FaultyProxy:
         self._living.append(link)
         self._news.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, near: _End, target: int) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        writers = [writer]
+        writers = [near.writer]
         link: _Link | None = None
         try:
             source = (self.rng.choice(self._sources), 0) if self._sources else None
-            far = _End(*await asyncio.open_connection("127.0.0.1", self.target, local_addr=source))
+            far = _End(*await asyncio.open_connection("127.0.0.1", target, local_addr=source))
             writers.append(far.writer)
             self.links += 1
-            link = _Link(self, _End(reader, writer), far)
+            link = _Link(self, near, far)
             self._opened(link)
             await link.run()
         except (OSError, asyncio.CancelledError):

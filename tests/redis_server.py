@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import redis
 
-__all__ = ["RedisServer", "executable", "serving"]
+__all__ = ["RedisServer", "Sentinel", "executable", "serving"]
 
 #: Seconds until something that was waited for has failed: far above what anything takes.
 DEADLINE = 60.0
@@ -74,6 +74,12 @@ class RedisServer:
         """Where it is."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def pid(self) -> int:
+        """The process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, again on the same port and data if it has been stopped."""
         settings = {
@@ -86,11 +92,16 @@ class RedisServer:
             "repl-diskless-sync-delay": "0",
             **self.settings,
         }
+        arguments: list[str] = []
+        for name, value in settings.items():
+            arguments += [f"--{name.replace('_', '-')}", *value.split(" ")]
+        self._run(*arguments)
+
+    def _run(self, *arguments: str) -> None:
+        """Start it with these arguments, and wait until it answers."""
         program = executable()
         assert program is not None
-        command = [program]
-        for name, value in settings.items():
-            command += [f"--{name.replace('_', '-')}", *value.split(" ")]
+        command = [program, *arguments]
         with (self._directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
@@ -133,6 +144,35 @@ class RedisServer:
         """Have it go on."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGCONT)
+
+
+class Sentinel(RedisServer):
+    """A Sentinel's process, which watches over a master and its replicas under the name `chat`.
+
+    Args:
+        directory: Its data.
+        master: The master.
+    """
+
+    def __init__(self, directory: Path, master: RedisServer) -> None:
+        super().__init__(directory)
+        self._master = master
+
+    @property
+    def url(self) -> str:
+        """Where the master is that it watches over."""
+        return f"redis+sentinel://127.0.0.1:{self.port}/chat"
+
+    def start(self) -> None:
+        """Start it."""
+        path = self._directory / "sentinel.conf"
+        path.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self._directory}\n"
+            f"sentinel monitor chat 127.0.0.1 {self._master.port} 1\n"
+            "sentinel down-after-milliseconds chat 500\n"
+            "sentinel failover-timeout chat 5000\n"
+        )
+        self._run(str(path), "--sentinel")
 
 
 @contextmanager

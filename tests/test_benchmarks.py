@@ -19,6 +19,7 @@ from tests.benchmarks.rooms.crowd import Member
 from tests.benchmarks.rooms.wires import Wire, load
 from tests.benchmarks.rooms.wires.socketchat import ACK_EVERY
 from tests.benchmarks.rooms.workload import HOST, MARK, text
+from tests.chat.redis_logs import redis_is_missing
 from tests.processes import ROOT
 
 #: Where streams are cut into chunks: sizes, over and over.
@@ -55,6 +56,24 @@ def test_a_room_of_five_is_measured(
 
     printed = capfd.readouterr().out
     assert printed.count("| socketchat |") == 2
+    assert "lost" not in printed
+
+
+@redis_is_missing
+def test_a_room_at_two_servers_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    few = ["--members", "4", "--rounds", "1", "--seconds", "0.05", "--messages", "10"]
+    less = ["--servers", "2", "--senders", "2", "--windows", "8", "--authors", "3"]
+    engines = ["--engines", "redis-everysec"]
+
+    assert main(["--cores", "any", "servers", *few, *less, *engines]) == 0
+
+    printed = capfd.readouterr().out
+    assert printed.count("| one on SQLite |") == 2
+    assert printed.count("| 2 on Redis    |") == 2
+    assert printed.count("| redis-everysec |") == 1
     assert "lost" not in printed
 
 

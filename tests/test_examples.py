@@ -30,13 +30,16 @@ async def serving(*args: str | Path, cwd: Path) -> AsyncIterator[tuple[Program, 
         assert not program.stderr
 
 
-def test_every_example_is_tested_here_or_in_test_operating() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.suffix} == {
-        "bot.py",
-        "compose.yaml",
-        "echo.py",
-        "exchange.py",
+def test_every_example_is_in_its_list_and_in_a_test() -> None:
+    listed = re.findall(
+        r"^- \[`(.+?)`\]\((.+?)\): ", (EXAMPLES / "README.md").read_text(), re.MULTILINE
+    )
+    there = {
+        path.name for path in EXAMPLES.iterdir() if path.name not in ("README.md", "__pycache__")
     }
+    assert {name for name, _ in listed} == {target for _, target in listed} == there
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [name for name in sorted(there) if f'"{name}"' not in tests] == []
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

@@ -142,3 +142,11 @@ def test_what_will_not_pass_is_told_once_as_a_warning(caplog: pytest.LogCaptureF
 def test_a_server_alone_is_not_told_of_twice(caplog: pytest.LogCaptureFixture) -> None:
     Rota((Place("a", 1, "strict"),)).pass_over(Place("a", 1, "strict"), STRANGER)
     assert caplog.records == []
+
+
+def test_an_invite_is_for_those_whose_key_it_names_and_for_those_like_the_first() -> None:
+    strict = Rota(places_of(["maple", "oak"], 7625, "strict"))
+    assert [strict.may_see_invite(place) for place in strict.round()] == [True, True]
+    other = "SHA256:" + "B" * 43
+    mixed = Rota(places_of(["maple", "oak", "elm"], 7625, [PIN, other, "accept-new"]))
+    assert [mixed.may_see_invite(place) for place in mixed.round()] == [True, True, False]

@@ -105,7 +105,8 @@ def connect(
             again; None shows none, and we are strangers each time.
         invite: The token of an invite, for a server that lets in none but those whom it knows; it
             is shown until the server has let us in once. Give the invite's pin as `trust`; of
-            several servers, those that have another one than the first are not shown the token.
+            several servers, those without a pin are not shown the token, unless all are trusted
+            alike.
         **options: See `Options`.
 
     Raises:
@@ -240,7 +241,7 @@ class Dialer:
                 since=self.since,
                 device=self.device,
                 pin=pin,
-                invite=self.invite if self.rota.is_like_first(place) else "",
+                invite=self.invite if self.rota.may_see_invite(place) else "",
             )
             link = Link(reader, writer, protocol)
             await session.greet_server(link, pin, place.name)

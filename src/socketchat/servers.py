@@ -128,9 +128,13 @@ class Rota:
         self._errors.clear()
         yield from self._places[self._next :] + self._places[: self._next]
 
-    def is_like_first(self, place: Place) -> bool:
-        """Tell whether a server has the trust of the first: what is for its key is for both."""
-        return place.trust == self._places[0].trust
+    def may_see_invite(self, place: Place) -> bool:
+        """Tell whether a server is one of those that the invite is for.
+
+        It is if its key is named, as an invite does, or if it is trusted as the first one is.
+        """
+        is_pinned = isinstance(place.trust, str) and is_pin(place.trust)
+        return is_pinned or place.trust == self._places[0].trust
 
     def settle(self, place: Place) -> None:
         """Take notice that the session is at this server."""

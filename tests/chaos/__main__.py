@@ -6,6 +6,12 @@ Run from the top of the repository, on Linux or macOS. The long one takes twelve
         --slow-commits 200 --clients 50 --per-process 5 --rooms 4 \
         --messages 50000 --seconds 700 --seed 1
 
+With ``--servers`` several servers share a Redis, which is killed too, or replaced by its replica::
+
+    python -m tests.chaos --servers 2 --redis-kills 2 --redis-cuts 10
+    python -m tests.chaos --servers 2 --failovers 5 --redis-wait 1 --seconds 30
+    python -m tests.chaos --servers 2 --failovers 1  # finds what a failover loses: exit status 1
+
 Exit status: 0 if every promise was kept, 1 if one was broken, 2 for wrong usage, 130 if
 interrupted.
 """
@@ -18,11 +24,14 @@ import dataclasses
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.checker import Kind
-from tests.chaos.harness import Outcome, Plan, run
+from tests.chaos.harness import run
+from tests.chaos.plan import Outcome, Plan
+from tests.proxy import Fault
 
 #: Seconds from the last fault until everything must be at rest.
 TO_REST = 10.0
@@ -43,31 +52,58 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
             help="default: %(default)s",
         )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and journals there")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    asked = (given.redis_kills, given.redis_cuts, given.failovers, given.redis_wait)
+    if any(asked) and not given.servers:
+        parser.error("what is done to Redis goes with --servers")
+    if given.redis_wait not in (0, 1):
+        parser.error("--redis-wait is 0 or 1: there is one replica")
+    return given
 
 
 def table(plan: Plan, outcome: Outcome) -> list[str]:
     """Put into words what has happened."""
-    links = ", ".join(f"{count} {fault.value}" for fault, count in outcome.faults.most_common())
     rows = [
         ("seed", plan.seed),
         ("clients, processes, rooms", f"{plan.clients}, {processes(plan)}, {plan.rooms}"),
-        ("server killed", f"{outcome.server_kills}, of these {outcome.young_kills} while starting"),
+        (
+            "servers killed",
+            f"{outcome.server_kills}, of these {outcome.young_kills} while starting",
+        ),
         ("client processes killed", f"{outcome.client_kills}, {plan.per_process} clients each"),
-        ("links harmed", f"{outcome.faults.total()}: {links}"),
+        ("links harmed", counted(outcome.faults)),
         ("links lost, as clients noticed", outcome.links),
         ("commits held up", plan.slow_commits),
+        *(redis_rows(plan, outcome) if plan.servers else ()),
         ("messages accepted", outcome.accepted),
         ("messages in the log", outcome.logged),
         ("messages shown", outcome.shown),
         ("delivered from outboxes of killed clients", outcome.leftovers),
         *((kind.value, sum(one.kind is kind for one in outcome.violations)) for kind in Kind),
-        ("integrity of the database", outcome.integrity),
+        ("clients told that the log is another one", outcome.told),
+        ("integrity of the log", outcome.integrity),
         ("seconds", f"{outcome.seconds:.1f}"),
         ("seconds from the last fault to rest", f"{outcome.to_rest:.2f}"),
     ]
     width = max(len(name) for name, _ in rows)
     return [f"{name:<{width}}  {value}" for name, value in rows]
+
+
+def redis_rows(plan: Plan, outcome: Outcome) -> list[tuple[str, object]]:
+    """Say what has happened to the Redis of several servers."""
+    return [
+        ("servers over one Redis", plan.servers),
+        ("Redis killed", f"{outcome.redis_kills}, away for {plan.outage:g} s at most"),
+        ("Redis killed, and its replica promoted", outcome.failovers),
+        ("replicas waited for", plan.redis_wait),
+        ("links to Redis harmed", counted(outcome.redis_faults)),
+    ]
+
+
+def counted(faults: Counter[Fault]) -> str:
+    """Say how often which fault has struck."""
+    kinds = ", ".join(f"{count} {fault.value}" for fault, count in faults.most_common())
+    return f"{faults.total()}: {kinds}" if kinds else "0"
 
 
 async def _run(plan: Plan, directory: Path) -> Outcome:

@@ -1,6 +1,6 @@
-"""Compares what the clients have written down with what is in the server's log.
+"""Compares what the clients have written down with what is in the log, and with what servers show.
 
-Pure functions of both. What is promised, and what breaks it:
+Pure functions of these. What is promised, and what breaks it:
 
 - *lost*: it was accepted or acknowledged, and is not in the log,
 - *doubled*: it is there more than once,
@@ -10,9 +10,12 @@ Pure functions of both. What is promised, and what breaks it:
 - *skipped*: a client was not shown an entry between two others,
 - *repeated*: a client was shown an entry twice in one life,
 - *refused*: a message was given back, or a client was told of a gap or a server without memory,
-- *behind*: a client was not shown the end of the log.
+- *behind*: a client was not shown the end of the log,
+- *different*: a server shows another log than there is, or in another order,
+- *untold*: a client was shown what is not in the log, and was not told that the log is another one.
 
-What was only tried when its client was killed may be in the log or not.
+What was only tried when its client was killed may be in the log or not. Who was told that the log
+is another one begins it anew, and so does its check: that it was told is wrong enough.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from itertools import zip_longest
 from typing import NamedTuple
 
 from tests.chaos.journal import History, Incarnation, Shown, Tag
@@ -39,6 +43,8 @@ class Kind(Enum):
     REPEATED = "shown twice"
     REFUSED = "refused"
     BEHIND = "behind in the end"
+    DIFFERENT = "different at a server"
+    UNTOLD = "not told that the log is another one"
 
 
 class Violation(NamedTuple):
@@ -48,16 +54,38 @@ class Violation(NamedTuple):
     what: str
 
 
-def check(histories: Sequence[History], logs: Mapping[str, Sequence[Shown]]) -> list[Violation]:
+def check(
+    histories: Sequence[History],
+    logs: Mapping[str, Sequence[Shown]],
+    views: Sequence[Mapping[str, Sequence[Shown]]] = (),
+) -> list[Violation]:
     """Return every violation.
 
     Args:
         histories: What the clients wrote down.
         logs: The entries of each room, in the order of their numbers.
+        views: What each server shows of each room in the end.
     """
     found = _check_senders(histories, logs)
     for history in histories:
         found += _check_reader(history, logs.get(history.room, ()))
+    for server, view in enumerate(views):
+        found += _check_view(server, view, logs)
+    return found
+
+
+def _check_view(
+    server: int, view: Mapping[str, Sequence[Shown]], logs: Mapping[str, Sequence[Shown]]
+) -> list[Violation]:
+    """Check that a server shows each room's log as it is."""
+    found = []
+    for room, entries in logs.items():
+        shown = view.get(room, ())
+        pairs = zip_longest(shown, entries)
+        differs = next((pair for pair in pairs if pair[0] != pair[1]), None)
+        if differs is not None:
+            what = f"server {server} shows {differs[0]} of {room}, where {differs[1]} is"
+            found.append(Violation(Kind.DIFFERENT, what))
     return found
 
 
@@ -122,10 +150,18 @@ def _check_reader(history: History, entries: Sequence[Shown]) -> list[Violation]
     for incarnation in history.incarnations:
         found += [Violation(Kind.REFUSED, f"{who}: {told}") for told in incarnation.untrue]
         before = None
-        for shown in incarnation.shown:
+        for index, shown in enumerate(incarnation.shown):
+            if index in incarnation.told:
+                before, reached = None, 0
             what = f"{who}: {shown} after {before or reached}"
             if by_number.get(shown.number) != shown:
                 found.append(Violation(Kind.UNWARRANTED, what))
+                # Who was killed meanwhile cannot have been told.
+                if (
+                    incarnation is history.incarnations[-1]
+                    and max(incarnation.told, default=0) <= index
+                ):
+                    found.append(Violation(Kind.UNTOLD, what))
             if before is not None and shown.number <= before:
                 found.append(Violation(Kind.REPEATED, what))
             elif shown.number > (reached if before is None else before) + 1:

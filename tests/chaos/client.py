@@ -28,6 +28,7 @@ from socketchat import (
     HandshakeError,
     HandshakeRefused,
     LinkLost,
+    LinkRestored,
     Message,
     Receipt,
     Restarted,
@@ -57,8 +58,7 @@ class Task(msgspec.Struct, frozen=True):
     """What the program is to do; its argument, in JSON.
 
     Attributes:
-        port: The port to call on this machine.
-        trust: The pin of the server's key.
+        servers: Of each server the port to call on this machine, and the pin of its key.
         directory: Where the journals and the outboxes are.
         clients: The numbers of the clients, and their rooms.
         incarnation: Which life of theirs this is, from 1.
@@ -68,8 +68,7 @@ class Task(msgspec.Struct, frozen=True):
         seed: What decides when there are pauses.
     """
 
-    port: int
-    trust: str
+    servers: list[tuple[int, str]]
     directory: str
     clients: list[tuple[int, str]]
     incarnation: int
@@ -126,15 +125,16 @@ class Client:
                     await session.flush()
 
     async def call(self, outbox: FileOutbox) -> Session:
-        """Go into the room, as soon as the server is there."""
+        """Go into the room, as soon as a server is there."""
+        first = self.number % len(self.task.servers)  # each server is somebody's first
+        servers = self.task.servers[first:] + self.task.servers[:first]
         while True:
             try:
                 return await connect(
-                    "127.0.0.1",
-                    self.task.port,
+                    [("127.0.0.1", port) for port, _ in servers],
                     room=self.room,
                     nick=f"client {self.number}",
-                    trust=self.task.trust,
+                    trust=[pin for _, pin in servers],
                     since=self.since,
                     outbox=outbox,
                     ping_interval=PING_INTERVAL,
@@ -162,6 +162,8 @@ class Client:
                     self.journal.write("restarted")
                 case LinkLost():
                     self.journal.write("lost")
+                case LinkRestored():
+                    self.journal.write("back")
                 case _:
                     pass  # who comes and goes is told without any promise
 

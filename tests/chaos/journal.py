@@ -76,8 +76,11 @@ class Incarnation:
         refused: Those whose receipt has failed.
         shown: What it was shown, in order.
         untrue: What it was told and must not be in this test: gaps, and a server without memory.
+        told: How much it had been shown, each time that it was told of such a server: what it is
+            shown from then on begins anew.
         leftovers: Messages of earlier lives that it found in its outbox.
         links: How many links it lost.
+        is_away: Whether it has noticed that it has none.
         ready: Whether the leftovers are delivered, and it is in its room.
     """
 
@@ -87,8 +90,10 @@ class Incarnation:
     refused: list[int] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
     untrue: list[str] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
     leftovers: int = 0
     links: int = 0
+    is_away: bool = False
     ready: bool = False
 
     def read(self, line: str) -> None:
@@ -110,8 +115,13 @@ class Incarnation:
                 self.ready = True
             case ["lost"]:
                 self.links += 1
-            case ["gap" | "restarted", *_]:
+                self.is_away = True
+            case ["back"]:
+                self.is_away = False
+            case ["gap" | "restarted" as kind, *_]:
                 self.untrue.append(line)
+                if kind == "restarted":
+                    self.told.append(len(self.shown))
             case _:
                 raise ValueError(f"no line of a journal: {line!r}")
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from tests.processes import ROOT, environment
@@ -19,6 +20,8 @@ __all__ = ["Ended", "Program"]
 
 #: The lines of a log that are shown of a program that has failed.
 SHOWN = 60
+#: Seconds until one is started again that has ended by itself, and may.
+PAUSE = 0.2
 
 
 class Ended(Exception):
@@ -32,6 +35,7 @@ class Program:
         name: What it is called when it fails.
         arguments: What stands behind `python`, from which life it is.
         log: Where its stderr goes, of all its lives.
+        again: Exit statuses with which it may end, and after which it is started again.
 
     Attributes:
         lives: How often it was started.
@@ -40,7 +44,14 @@ class Program:
         there: Set while it has said so: by its first line on stdout.
     """
 
-    def __init__(self, name: str, arguments: Callable[[int], Sequence[str]], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Callable[[int], Sequence[str]],
+        log: Path,
+        *,
+        again: Container[int] = (),
+    ) -> None:
         self.lives = 0
         self.kills = 0
         self.young = 0
@@ -48,6 +59,7 @@ class Program:
         self._name = name
         self._arguments = arguments
         self._log = log
+        self._again = again
         self._process: Process | None = None
         self._started = asyncio.Event()
         self._killed = False
@@ -99,6 +111,9 @@ class Program:
             return False
         if self._ending and code == 0:
             return True
+        if code in self._again:
+            await asyncio.sleep(PAUSE)
+            return False
         raise Ended(f"{self._name} has ended with status {code}:\n{self.last_lines()}")
 
     async def kill(self) -> None:
@@ -109,8 +124,11 @@ class Program:
         self._killed = True
         self.kills += 1
         self.young += not self.there.is_set()
-        with contextlib.suppress(ProcessLookupError):  # it has ended by itself, which `run` tells
-            self._process.kill()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself: `run` tells
+                # Not its own `kill`, which may wait for the end of one that has just ended (since
+                # `Popen.send_signal` polls), before asyncio does: it would be told 255.
+                os.kill(self._process.pid, signal.SIGKILL)
 
     def end(self, number: signal.Signals | None = None) -> None:
         """Tell it to end: by a signal, or by the end of its input."""

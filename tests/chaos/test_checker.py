@@ -149,6 +149,46 @@ def test_one_who_was_not_shown_the_end_is_found() -> None:
     assert story.found() == {Kind.BEHIND}
 
 
+def test_one_who_is_told_that_the_log_is_another_one_begins_it_anew() -> None:
+    story = Story()
+    gone = Shown(5, 99, Tag(1, 1, 3))
+    story.other.shown = [*story.log[:4], gone, *story.log]
+    story.other.told = [5]
+    assert story.found() == {Kind.UNWARRANTED}
+    del story.other.shown[5]
+    story.other.told = [5]
+    assert story.found() == {Kind.UNWARRANTED, Kind.SKIPPED}
+
+
+def test_one_who_is_not_told_of_a_log_that_lacks_what_it_was_shown_is_found() -> None:
+    story = Story()
+    story.other.shown[-1] = Shown(5, 99, Tag(1, 1, 3))
+    assert story.found() == {Kind.UNWARRANTED, Kind.UNTOLD}
+    story.other.told = [4]  # before it was shown that
+    assert Kind.UNTOLD in story.found()
+
+
+@pytest.mark.parametrize("change", ["another order", "too little", "too much", "none of a room"])
+def test_a_server_that_shows_another_log_is_found(change: str) -> None:
+    story = Story()
+    histories = [History(Path(), number, ROOM) for number in range(2)]
+    histories[0].incarnations, histories[1].incarnations = (
+        [story.killed, story.later],
+        [story.other],
+    )
+    log = story.log
+    view = {
+        "another order": {ROOM: [log[1], log[0], *log[2:]]},
+        "too little": {ROOM: log[:-1]},
+        "too much": {ROOM: [*log, Shown(6, 106, Tag(1, 1, 3))]},
+        "none of a room": {},
+    }[change]
+    assert check(histories, {ROOM: log}, [{ROOM: log[:]}]) == []
+    (found,) = check(histories, {ROOM: log}, [{ROOM: log[:]}, view])
+    assert found.kind is Kind.DIFFERENT
+    assert found.what.startswith("server 1 ")
+
+
 # ---- journals ----
 
 
@@ -167,13 +207,15 @@ def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     third = Journal(tmp_path, 7, 3)
     third.write("leftovers", 2)
     third.write("lost")
+    third.write("back")
+    third.write("lost")
     third.write("ready")
     third.close()
     history.read()
     assert history.incarnations == [
         Incarnation([1, 2], [1], {1: 12}, shown=[Shown(12, 1000, Tag(7, 1, 1))]),
         Incarnation(),  # it was killed before it could write
-        Incarnation(leftovers=2, links=1, ready=True),
+        Incarnation(leftovers=2, links=2, is_away=True, ready=True),
     ]
     assert (history.accepted, history.tried, history.last) == (1, 2, Shown(12, 1000, Tag(7, 1, 1)))
 

@@ -56,6 +56,16 @@ async def test_one_that_ends_by_itself_has_failed(tmp_path: Path, code: str) -> 
     assert ("for a reason" in str(caught.value)) == (code != "pass")
 
 
+async def test_one_that_may_end_by_itself_is_started_again(tmp_path: Path) -> None:
+    code = "import sys; sys.exit(3) if sys.argv[1] == '1' else print(flush=True); sys.stdin.read()"
+    it = Program("it", lambda life: ["-c", code, str(life)], tmp_path / "log", again=(3,))
+    running = asyncio.create_task(it.run())
+    await it.there.wait()
+    it.end()
+    await running
+    assert (it.lives, it.kills) == (2, 0)
+
+
 async def test_one_that_fails_in_the_moment_of_its_kill_has_failed(tmp_path: Path) -> None:
     it = program(tmp_path, "import sys; print(flush=True); sys.stdin.read(); sys.exit(3)")
     running = asyncio.create_task(it.run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -61,6 +62,12 @@ def have_patience(seconds: float, *logs: RedisLog) -> None:
         for item in (*writer._under_way, *writer._queue):
             item.deadline = asyncio.get_running_loop().time() + seconds
         writer._look_at_the_time()
+        for room in log._rooms.values():
+            deadline = asyncio.get_running_loop().time() + seconds
+            room._waiting = deque(one._replace(deadline=deadline) for one in room._waiting)
+            if room._timer is not None:
+                room._timer.cancel()
+            room._look_at_the_time()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ import pytest
 from redis.crc import key_slot
 
 from socketchat import LogFailed, LogUnavailable
-from socketchat.chat.log import Draft, Entry, Log, Span
+from socketchat.chat.log import Draft, Entry, LaneTaken, Log, Span
 from socketchat.chat.redis_chores import LANE_LIFETIME
 from socketchat.chat.redis_log import RedisLog
 from tests.chat.log_conformance import (
@@ -31,6 +31,7 @@ from tests.chat.log_conformance import (
     say,
 )
 from tests.chat.redis_logs import (
+    Seen,
     ask,
     author,
     opened,
@@ -194,6 +195,19 @@ async def test_a_record_that_is_none_fails_the_log(redis_server: RedisServer) ->
         assert isinstance(await log.failed(), LogFailed)
 
 
+@pytest.mark.parametrize("which", ["Writer", "Reader", "Chores"])
+async def test_a_task_that_is_cancelled_while_the_log_is_open_fails_it(
+    redis_server: RedisServer, which: str
+) -> None:
+    async with opened(redis_server, prefix=next(prefixes)) as log:
+        (task,) = (each for each in log._tasks if f"{which}.run" in repr(each))
+        task.cancel()
+        async with asyncio.timeout(60):
+            assert isinstance(await log.failed(), LogFailed)
+        with pytest.raises(LogFailed):
+            await log.append("lobby", ADA, drafts(1, 1))
+
+
 async def test_a_closed_log_refuses(redis_server: RedisServer) -> None:
     async with opened(redis_server, prefix=next(prefixes)) as log:
         pass
@@ -286,6 +300,25 @@ async def test_a_lane_goes_on_at_another_server(redis_server: RedisServer) -> No
             await one.append("lobby", ADA, drafts(10, 10), after=9)
 
 
+async def test_what_a_server_still_says_for_a_lane_that_is_elsewhere_by_now_is_refused(
+    redis_server: RedisServer,
+) -> None:
+    prefix = next(prefixes)
+    async with (
+        opened(redis_server, prefix=prefix) as one,
+        opened(redis_server, prefix=prefix) as two,
+    ):
+        assert await one.mark("lobby", ADA) == 0
+        assert await one.append("lobby", ADA, drafts(1, 2)) == 2
+        assert await two.mark("lobby", ADA) == 2
+        with pytest.raises(LaneTaken):
+            await one.append("lobby", ADA, drafts(3, 3), after=2)  # two may refuse it
+        assert await one.append("lobby", BOB, drafts(1, 1)) == 1
+        assert await two.append("lobby", ADA, drafts(4, 4)) == 4
+        assert await one.mark("lobby", ADA) == 4
+        assert await one.append("lobby", ADA, drafts(5, 5), after=4) == 5
+
+
 async def test_rooms_that_are_added_while_it_waits_are_followed_too(
     redis_server: RedisServer,
 ) -> None:
@@ -316,6 +349,66 @@ async def test_more_than_a_page_of_anothers_is_told(redis_server: RedisServer) -
             await two.append("lobby", ADA, long)
         await until(lambda: len(seen.entries) == 3000)
         assert seen.entries == await everything(two)
+
+
+async def test_what_waits_for_one_room_is_appended_and_told_at_once(
+    redis_server: RedisServer,
+) -> None:
+    async with opened(redis_server, prefix=next(prefixes)) as log:
+        await say(log, 2)
+        told: list[list[int]] = []
+        log.watch("lobby", lambda entries: told.append(numbers(entries)))
+        await log.span("lobby")
+        before = log.commits
+        appended = [
+            log.append("lobby", ADA, drafts(2, 4), after=1),  # of which one is a repeat
+            log.append("lobby", BOB, drafts(1, 1)),
+            log.append("elsewhere", BOB, drafts(1, 2)),
+            log.append("lobby", CYD, drafts(6, 6), after=5),  # which is not there
+            log.append("lobby", ADA, drafts(5, 5), after=4),
+            log.append("lobby", BOB, drafts(1, 1)),
+            log.append("lobby", CYD, []),
+        ]
+        *marks, refused = await asyncio.gather(
+            *appended[:3], *appended[4:], appended[3], return_exceptions=True
+        )
+        assert marks == [4, 1, 2, 5, 1, 0]
+        assert isinstance(refused, LogUnavailable)
+        assert told == [[3, 4, 5, 6]]
+        assert log.commits == before + 2  # one for each room
+        entries = await everything(log)
+        assert [(entry.lane, entry.lane_number) for entry in entries] == [
+            *((ADA, number) for number in range(1, 5)),
+            (BOB, 1),
+            (ADA, 5),
+        ]
+        assert await log.mark("lobby", ADA) == 5
+        assert await log.mark("lobby", BOB) == 1
+        assert await log.mark("lobby", CYD) == 0
+
+
+async def test_who_begins_to_watch_between_two_appends_is_told_of_the_second(
+    redis_server: RedisServer,
+) -> None:
+    async with opened(redis_server, prefix=next(prefixes)) as log:
+        await say(log, 1)
+        first = log.append("lobby", BOB, drafts(1, 2))
+        seen = Seen(log)
+        second = log.append("lobby", CYD, drafts(1, 2))
+        await asyncio.gather(first, second)
+        assert seen.numbers == [4, 5]
+
+
+async def test_a_call_takes_so_many_drafts_and_goes_on_with_another(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socketchat.chat.redis_batch._MAX_CALL", 4)
+    async with opened(redis_server, prefix=next(prefixes)) as log:
+        seen = await watched(log)
+        calls = [log.append("lobby", lane, drafts(1, 3)) for lane in (ADA, BOB, CYD)]
+        assert await asyncio.gather(*calls) == [3, 3, 3]
+        assert log.commits == 2
+        assert seen.numbers == list(range(1, 10))
 
 
 @pytest.mark.parametrize("name", ["lobby", "a{b}c", "}", "{", "{}", "%7B", "a b", "caf\u00e9", ""])

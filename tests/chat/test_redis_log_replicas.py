@@ -135,6 +135,31 @@ async def test_what_a_server_appended_that_then_died_is_seen_once_replicas_have_
         assert await two.mark("lobby", ADA) == 5
 
 
+@pytest.mark.parametrize("given_up", [False, True], ids=["answered", "given up"])
+async def test_a_question_that_is_cancelled_while_replicas_are_waited_for_ends_nothing_else(
+    tmp_path: Path, given_up: bool
+) -> None:
+    async with paired(tmp_path) as pair, opened(pair.master, wait=1, patience=60) as log:
+        await say(log, 1)
+        pair.replica.pause()
+        call = log.append("lobby", ADA, drafts(2, 2), after=1)
+        await until(lambda: "0 have" in log._writer._why)
+        asking = asyncio.create_task(log.span("lobby"))
+        await until(lambda: bool(log._writer._queue))
+        asking.cancel()
+        await asyncio.wait([asking])
+        if given_up:
+            have_patience(0, log)
+            with pytest.raises(LogUnavailable):
+                await call
+            have_patience(60, log)
+        pair.replica.resume()
+        if not given_up:
+            assert await call == 2
+        assert await log.append("lobby", ADA, drafts(2, 3), after=1) == 3
+        assert (await log.span("lobby")).head == 3
+
+
 async def test_a_promoted_replica_has_all_that_was_acknowledged(tmp_path: Path) -> None:
     async with paired(tmp_path) as pair:
         lanes = [bytes([number]) * 16 for number in range(20)]

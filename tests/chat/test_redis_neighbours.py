@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from socketchat import (
     Identity,
     Joined,
     Left,
+    LogUnavailable,
     Message,
     MessageRejected,
     Present,
@@ -31,12 +32,13 @@ from socketchat import (
 from socketchat.chat import ChatServer
 from socketchat.chat.inviter import Inviter
 from socketchat.chat.member import Member
-from socketchat.chat.neighbours import Came, News, Seat, ShowOut, pack
+from socketchat.chat.neighbours import Came, News, Place, Seat, ShowOut, Went, pack
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
-from socketchat.chat.redis_neighbours import RedisNeighbours
-from socketchat.chat.registry import Registry
+from socketchat.chat.redis_neighbours import _MAX_QUEUE, RedisNeighbours
+from socketchat.chat.registry import MAX_NAMES, Registry
 from socketchat.testing import MemoryLink
+from socketchat.trust.invites import Further, Invite
 from tests.chat.chatting import FREE, unread
 from tests.chat.redis_logs import ask, prefixes, redis_is_missing, running
 from tests.redis_server import RedisServer
@@ -78,6 +80,8 @@ class Town:
         """Start a server."""
         url, prefix = self._redis.url, self._prefix
         neighbours = RedisNeighbours(url, prefix=prefix, beat=BEAT)
+        if invites is not None:
+            neighbours.place = Place(invites.host, invites.port, invites.pin)
         operators = frozenset({OPERATOR.fingerprint})
         registry = Registry(RedisFacts(url, prefix=prefix), operators=operators, **options)
         log = RedisLog(url, prefix=prefix)
@@ -127,6 +131,25 @@ class Town:
                 told.set_result(None)
 
         neighbours._put = lose  # type: ignore[method-assign]
+
+    @contextmanager
+    def deaf(self, *servers: MemoryServer) -> Iterator[None]:
+        """Have servers hear only at the end what is told meanwhile."""
+        with ExitStack() as stack:
+            for server in servers:
+                stack.enter_context(self._deaf(self._neighbours[server]))
+            yield
+
+    @staticmethod
+    @contextmanager
+    def _deaf(neighbours: RedisNeighbours) -> Iterator[None]:
+        told: list[tuple[Any, ...]] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(neighbours, "_heard", lambda *news: told.append(news))
+            patch.setattr(neighbours, "_heard_myself", lambda _news: None)
+            yield
+        for news in told:
+            neighbours._heard(*news)
 
     def cut(self, session: Session) -> None:
         """Cut a session's link."""
@@ -232,6 +255,41 @@ async def test_a_name_is_not_given_at_two_servers(
         await ada.close()
         await until(lambda: not it.is_known(two, "ada"))
         assert (await it.call(two, "ada")).nick == "ada"
+
+
+async def test_of_two_who_get_a_name_at_the_same_moment_the_first_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        servers = await it.open(), await it.open()
+        with it.deaf(*servers):
+            first = await it.call(servers[0], "ada")
+            second = await it.call(servers[1], "Ada")
+            assert (first.nick, second.nick) == ("ada", "Ada")
+            receipt = await second.send("hello")
+        await until(lambda: second.nick == "Ada-2")
+        await receipt
+        for server in servers:
+            await until(lambda: it.names(server) == ["Ada-2", "ada"])  # noqa: B023
+        assert first.nick == "ada"
+        told = await it.all_told(first, 1)
+        assert [one.text for one in told if isinstance(one, Message)] == ["hello"]
+
+
+async def test_who_owns_a_name_keeps_it_though_a_stranger_got_it_a_moment_before(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        with it.deaf(one, two):
+            stranger = await it.call(one, "ada")
+            owner = await it.call(two, "ada", device=ADA)
+            assert (stranger.nick, owner.nick) == ("ada", "ada")
+            it.network.server = one
+        await until(lambda: stranger.nick == "ada-2")
+        for server in (one, two):
+            await until(lambda: it.names(server) == ["ada", "ada-2"])  # noqa: B023
+        assert owner.nick == "ada"
 
 
 async def test_sessions_of_one_device_at_two_servers_are_one(
@@ -359,6 +417,71 @@ async def test_many_people_are_told_in_parts(
         assert it.names(two) == ["ada0", "ada1", "ada2", "ada3", "ada4", "bob"]
 
 
+# Bounds
+
+
+async def test_of_a_server_with_ever_so_many_people_the_first_are_known(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    monkeypatch.setattr("socketchat.chat.redis_neighbours._PART", 2)
+    monkeypatch.setattr("socketchat.chat.redis_neighbours._MAX_WHOLE", 3)
+    async with town(monkeypatch, redis_server) as it:
+        one = await it.open()
+        for number in range(6):
+            await it.call(one, f"ada{number}")
+        two = await it.open()
+        await it.call(two, "bob")
+        assert it.names(two) == ["ada0", "ada1", "ada2", "bob"]
+        # What it says from now on is heard as ever, and it is not asked again and again.
+        bob = await it.call(two, "cyd")
+        await it.call(one, "dan")
+        await it.told(bob, Present(("bob", "ada0", "ada1", "ada2")), Joined("dan"))
+
+
+async def test_of_ever_so_many_servers_some_are_heard_and_others_when_those_are_gone(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    monkeypatch.setattr("socketchat.chat.redis_neighbours._MAX_SERVERS", 1)
+    async with town(monkeypatch, redis_server) as it:
+        one = await it.open()
+        two = await it.open()
+        await it.call(two, "bob")
+        await until(lambda: it.is_known(one, "bob"))
+        three = await it.open()
+        await it.call(three, "cyd")
+        # Of the two one is heard, the first.
+        await it.call(two, "dan")
+        await until(lambda: it.is_known(one, "dan"))
+        assert not it.is_known(one, "cyd")
+        await it.die(two)
+        await until(lambda: it.is_known(one, "cyd"))
+        assert not it.is_known(one, "bob")
+
+
+@logs
+async def test_what_is_too_much_to_be_told_is_given_up_and_the_whole_is_told_instead(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as redis, town(monkeypatch, redis) as it:
+        one, two = await it.open(), await it.open()
+        await it.call(one, "ada")
+        await until(lambda: it.is_known(two, "ada"))
+        full = it.neighbours(one)
+        redis.pause()
+        full.tell(Went("lobby", "ada"))
+        await until(lambda: not full._queue)  # it is on its way, and the next must wait
+        order = asyncio.create_task(full.order(ShowOut("", b"", "nobody")))
+        await turns()
+        for number in range(_MAX_QUEUE + 10):
+            full.tell(Went("lobby", f"{number}"))
+            assert len(full._queue) <= _MAX_QUEUE
+        with pytest.raises(LogUnavailable, match="too much is to be told"):
+            await order
+        redis.resume()
+        await it.call(one, "cyd")
+        await until(lambda: it.is_known(two, "cyd") and it.is_known(two, "ada"))
+
+
 # Talking to one, and moderation
 
 
@@ -464,6 +587,20 @@ async def test_an_order_that_cannot_be_told_is_not_said_to_be_done(
         it.neighbours(two)._is_linked = True
 
 
+async def test_a_key_has_so_many_names_at_all_servers_together(redis_server: RedisServer) -> None:
+    prefix = next(prefixes)
+    doors = [Registry(RedisFacts(redis_server.url, prefix=prefix)) for _ in range(2)]
+    for door in doors:
+        await door.open()
+    names = ["x" * (number + 1) for number in range(MAX_NAMES + 3)]
+    for number, name in enumerate(names):
+        assert await doors[number % 2].claim(name, ADA.public, "")
+    owners = [await doors[0].owner(name) for name in names]
+    assert owners == [ADA.fingerprint] * MAX_NAMES + [""] * 3
+    for door in doors:
+        await door.close()
+
+
 # Invites
 
 
@@ -479,6 +616,35 @@ async def test_an_invite_is_used_once_at_all_servers(
         with pytest.raises(HandshakeRefused, match="used already"):
             await it.call(two, "eve", device=EVE, invite=token)
         assert (await it.call(two, "ada", device=ADA)).nick == "ada"
+
+
+@logs
+async def test_an_operators_invite_is_good_at_all_servers_that_live(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    inviters = [Inviter(Identity.generate(), name, 7625) for name in ("maple", "oak", "elm")]
+    async with town(monkeypatch, redis_server) as it:
+        one, two, three = [await it.open(each, private=True) for each in inviters]
+        root = await it.call(one, "root", device=OPERATOR)
+        await until(lambda: len(it.neighbours(one).places()) == 2)
+        invites = [
+            Invite.parse((await root.command("invite", "60 tea")).partition("\n")[0])
+            for _ in range(2)
+        ]
+        places = [Further(each.host, each.port, each.pin) for each in inviters]
+        assert invites[0].servers[0] == places[0]
+        assert sorted(invites[0].servers) == sorted(places)
+        await it.die(one)
+        with pytest.raises(HandshakeRefused, match="for the room tea"):
+            await it.call(two, "ada", device=ADA, invite=invites[0].token)
+        await it.call(two, "ada", device=ADA, invite=invites[0].token, room="tea")
+        with pytest.raises(HandshakeRefused, match="used already"):
+            await it.call(three, "eve", device=EVE, invite=invites[0].token, room="tea")
+        await it.call(three, "eve", device=EVE, invite=invites[1].token, room="tea")
+        boss = await it.call(two, "boss", device=OPERATOR)
+        await until(lambda: len(it.neighbours(two).places()) == 1)
+        url = (await boss.command("invite")).partition("\n")[0]
+        assert Invite.parse(url).servers == (places[1], places[2])
 
 
 async def test_of_two_who_show_an_invite_at_once_one_comes_in(redis_server: RedisServer) -> None:

@@ -12,6 +12,7 @@ from socketchat.chat.facts import FileFacts, MemoryFacts
 from socketchat.chat.registry import (
     CLAIM_TIME,
     MAX_CLAIMS,
+    MAX_ISSUED,
     MAX_NAMES,
     MAX_REASON,
     Ban,
@@ -19,6 +20,7 @@ from socketchat.chat.registry import (
     Standing,
 )
 from socketchat.fingerprint import fingerprint_of
+from socketchat.trust.invites import Grant
 
 ADA, BOB = b"a" * 32, b"b" * 32
 NOBODY = b""
@@ -259,3 +261,28 @@ async def test_operators_can_be_made_and_unmade_unless_the_server_was_started_wi
 async def test_who_has_no_key_is_no_operator_and_not_muted_for_good() -> None:
     registry = Registry(operators=frozenset([""]))
     assert await registry.standing(NOBODY) == Standing()
+
+
+# Invites that one server makes for all
+
+
+async def test_what_an_invite_gives_is_known_to_the_other_servers_and_the_invite_is_not() -> None:
+    facts = MemoryFacts()
+    grant = Grant(b"i" * 16, "tea room", 1000)
+    assert await Registry(facts).issue("token", grant, now=0)
+    assert await Registry(facts).issued("token") == grant
+    assert await Registry(facts).issued("another") is None
+    assert "token" not in repr(facts._facts)
+
+
+async def test_invites_that_wait_to_be_used_are_so_many_and_no_more() -> None:
+    registry = Registry()
+    for number in range(MAX_ISSUED):
+        assert await registry.issue(f"{number}", Grant(b"i" * 16, "", 1000 + number), now=0)
+    late = Grant(b"i" * 16, "", 5000)
+    assert not await registry.issue("late", late, now=999)
+    assert await registry.issued("late") is None
+    assert await registry.issue("late", late, now=1001)
+    assert await registry.issued("late") == late
+    assert [await registry.issued(f"{number}") for number in (0, 1)] == [None, None]
+    assert await registry.issued("2") is not None

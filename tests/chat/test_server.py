@@ -22,6 +22,7 @@ from socketchat import (
     SessionClosed,
 )
 from socketchat.chat import ChatServer
+from socketchat.chat.log import LaneTaken
 from socketchat.chat.roster import LINGER
 from socketchat.chat.server import LOG_PAUSE
 from socketchat.errors import LogError, LogFailed, LogUnavailable
@@ -221,6 +222,18 @@ async def test_while_the_log_cannot_be_written_nobody_is_let_in_for_a_moment(
             await it.call("ada")
         assert caught.value.code == 1013
         await asyncio.sleep(LOG_PAUSE)
+        assert (await it.call("ada")).nick == "ada"
+
+
+async def test_one_whose_lane_is_at_another_server_is_turned_away_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, new_log(slow=True)) as it:
+        wire, _ = await it.wire()
+        wire.say(*posts(1, 1))
+        await turns()
+        it.log.fail(LaneTaken("the author has gone on at another server"))
+        assert (await wire.read_bye()).code == 1013
         assert (await it.call("ada")).nick == "ada"
 
 

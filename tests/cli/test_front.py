@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from socketchat import Session
+from socketchat import CloseCode, Session
 from socketchat.cli import front as front_module
 from socketchat.cli.failures import ExitCode
 from socketchat.cli.front import Front
@@ -28,6 +28,8 @@ class Fake:
         self.made.append((type(self).__name__, given))
         self.left = asyncio.Event()
         self.notices: list[str] = []
+        #: Of the room that one looks at, perhaps not the first.
+        self.session = session(CloseCode.SERVICE_RESTART)
 
     def leave(self) -> None:
         self.left.set()
@@ -142,6 +144,17 @@ async def test_it_runs_until_it_leaves_and_tells_the_exit_code(
     front.leave()
     # The console does not know how a session ends; the lines do.
     assert await running == (status if terminal else ExitCode.REFUSED)
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(
+    ("plain", "code"), [(True, CloseCode.OK), (False, CloseCode.SERVICE_RESTART)]
+)
+async def test_what_ended_the_last_room_is_known(
+    monkeypatch: pytest.MonkeyPatch, *, plain: bool, code: CloseCode
+) -> None:
+    at_terminal(monkeypatch, True)
+    assert Front(session(CloseCode.OK), plain=plain).close_code == code
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -18,6 +18,7 @@ from socketchat.cli.calling import HISTORY
 from socketchat.cli.failures import ExitCode, Failure
 from socketchat.cli.main import _DEFAULT_HISTORY, _DEFAULT_PORT, cli, trust
 from socketchat.cli.running import CleanFormatter
+from socketchat.cli.target import Target
 from socketchat.options import DEFAULT_PORT
 from socketchat.trust.identity import Identity
 from socketchat.trust.invites import Invite, make_token
@@ -80,7 +81,7 @@ def test_the_commands_have_the_options_that_are_promised() -> None:
     caller = "--nick --trust --fingerprint --ca --no-reconnect --no-tls --json --data --verbose"
     promised = {
         "serve": "--host --port --room --nick --name --data --headless --no-tls --retain --rate "
-        "--cert --key --private --operator --max-callers --max-per-address --no-lan "
+        "--cert --key --private --operator --address --max-callers --max-per-address --no-lan "
         "--redis --redis-wait",
         "connect": f"{caller} --history --plain --no-color --no-lan",
         "send": f"{caller} --to",
@@ -335,6 +336,7 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "RATE": "2.5",
         "PRIVATE": "1",
         "OPERATOR": "SHA256:one SHA256:two",
+        "ADDRESS": "maple.example:80",
         "MAX_CALLERS": "20",
         "MAX_PER_ADDRESS": "3",
         "NO_TLS": "true",
@@ -363,6 +365,7 @@ def test_variables_are_taken_and_options_come_first(monkeypatch: pytest.MonkeyPa
         "rate": 2.5,
         "private": True,
         "operators": ("SHA256:one", "SHA256:two"),
+        "address": Target("maple.example", 80),
         "max_callers": 20,
         "max_per_address": 3,
         "metrics": ("127.0.0.1", 9100),

@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from socketchat import LogFailed, LogUnavailable, Session
 from socketchat import serve as listen
 from socketchat.chat import ChatServer
 from socketchat.chat.facts import MemoryFacts
-from socketchat.chat.log import Draft
+from socketchat.chat.log import Diverged, Draft, Entry, Watcher
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.neighbours import NoNeighbours
 from socketchat.cli import serve as serve_module
@@ -32,6 +32,7 @@ from socketchat.framing import FrameDecoder
 from socketchat.messages import VERSION, Greeting, Hello, Welcome, decode, encode
 from socketchat.trust.device import Device
 from tests.cli.processes import Piped, Server, stage
+from tests.sessions import until
 
 STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
@@ -98,6 +99,7 @@ def settings(*, hosts: tuple[str, ...] = (), no_tls: bool = False, nick: str = "
         name="",
         private=False,
         operators=(),
+        address=None,
         headless=True,
         retain=None,
         redis="",
@@ -349,6 +351,10 @@ class Seat:
         self.left = asyncio.Event()
         Seat.taken += 1
 
+    @property
+    def close_code(self) -> int | None:
+        return self.session.close_code
+
     def leave(self) -> None:
         self.left.set()
 
@@ -402,6 +408,48 @@ async def test_a_host_whom_a_full_disk_turned_away_is_seated_again(
         end.set_result(None)
         await chatting
     assert capsys.readouterr().err.count("the server goes on") >= 2
+
+
+class ReplacedLog(MemoryLog):
+    """A log that is found to be another one as soon as something was said."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+        self.heads: list[int] = []
+        self.diverged: list[Diverged] = []
+
+    def watch(
+        self, room: str, watcher: Watcher, diverged: Diverged | None = None
+    ) -> Callable[[], None]:
+        assert diverged is not None
+        self.diverged.append(diverged)
+        return super().watch(room, self._heard, None)
+
+    def _heard(self, entries: Sequence[Entry]) -> None:
+        self.heads.append(entries[-1].number)
+        if len(self.heads) <= self.times:
+            self.diverged[-1](entries[-1].number)
+
+
+@pytest.mark.may_block("log lines are written")
+async def test_a_host_is_seated_again_when_the_log_was_replaced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve_module, "Front", Seat)
+    monkeypatch.setattr(serve_module, "SEAT_PAUSE", 0.01)
+    monkeypatch.setattr(Seat, "taken", 0)
+    log = ReplacedLog(2)
+    end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    chat = ChatServer(log)
+    hosting = Hosting(chat, None, None, ADA, IN_MEMORY)
+    async with listen(chat, "127.0.0.1", 0, tls=False) as server:
+        chatting = asyncio.create_task(_chat(server, settings(nick="ada"), hosting, [end]))
+        await until(lambda: len(log.heads) > 2 or chatting.done())
+        assert not chatting.done()
+        end.set_result(None)
+        await chatting
+    assert capsys.readouterr().err.count("the server goes on") == 2
 
 
 async def test_a_host_who_leaves_is_not_seated_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 
-from socketchat import Session, SessionState, connect
+from socketchat import Device, Session, SessionState, connect
+from socketchat.chat.redis_scripts import Keys
 from socketchat.file_outbox import FileOutbox
 from socketchat.receipt import Receipt
+from socketchat.trust.invites import Invite
+from tests.chat.redis_logs import author, opened
+from tests.cli.pages import ask, figure, port_of
 from tests.cli.processes import Server, Stage, stage, status
 from tests.proxy import FaultyProxy
 from tests.redis_server import RedisServer, executable, serving
@@ -171,6 +175,121 @@ async def test_an_outbox_is_sent_at_the_other_server_and_nothing_is_said_twice(
         left.close()
 
 
+@pytest.mark.may_block("processes are started and killed")
+async def test_who_is_invited_by_an_operator_comes_in_when_its_server_is_killed(
+    tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOCKETCHAT_DATA", str(tmp_path / "client"))
+    root = Device.generate()
+    options = "--redis", redis_server.url, "--private", "--operator", root.fingerprint
+    with stage(tmp_path) as it:
+        one = it.serve(*options, data="one")
+        two = it.serve(*options, data="two", env={"SOCKETCHAT_ADDRESS": "localhost"})
+        three = it.serve(*options, data="three", env={"SOCKETCHAT_ADDRESS": "localhost:1"})
+        async with await call(one.port, "root", device=root) as operator:
+            await (await operator.send("I am seated"))
+            invite, others = "", 0
+            while others < 2:  # they tell where they are with each sign of life
+                invite, _, _ = (await operator.command("invite")).partition("\n")
+                others = len(Invite.parse(invite).others)
+                await asyncio.sleep(0.1)  # each is logged, and a pipe holds so much
+        places = {(server.host, server.port, server.pin) for server in Invite.parse(invite).others}
+        assert places == {("localhost", two.port, two.key), ("localhost", 1, three.key)}
+        one.signal(signal.SIGKILL)
+        ada = it.join(invite, "ada", env={"SOCKETCHAT_TRUST": "strict"})
+        assert f", at localhost:{two.port} (" in ada.err
+        ada.end_input()
+        assert ada.wait() == 0
+
+
+# Options
+
+
+def length(redis: RedisServer) -> int:
+    """Return how many entries the lobby has."""
+    count: int = redis.ask("XLEN", Keys("socketchat").room("lobby")[0])
+    return count
+
+
+def is_waiting(redis: RedisServer) -> bool:
+    """Tell whether somebody waits for replicas."""
+    clients = redis.ask("CLIENT", "LIST").decode().splitlines()
+    return any(" flags=b " in client and " cmd=wait " in client for client in clients)
+
+
+def test_what_is_older_than_retain_says_goes_at_the_start(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    async def say_long_ago() -> None:
+        async with opened(redis_server, clock=lambda: 1_000_000) as log:
+            await author(log, b"l" * 16, 3)
+
+    asyncio.run(say_long_ago())
+    with stage(tmp_path) as it:
+        server = it.serve("--redis", redis_server.url, "--retain", "90d")
+        it.until(lambda: length(redis_server) == 0)
+        asked = ("--nick", "ada", "--data", str(tmp_path / "client"))
+        assert it.start("send", server.address, "hello", *asked).wait() == 0
+        reader = it.start("tail", server.address, "--no-follow", "--json", *asked)
+        assert reader.wait() == 0
+        (message,) = reader.kinds("message")
+        assert (message["number"], message["text"]) == (4, "hello")
+
+
+def test_what_too_few_replicas_have_is_neither_acknowledged_nor_shown(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    with serving(tmp_path / "replica") as replica, stage(tmp_path) as it:
+        replica.ask("REPLICAOF", "127.0.0.1", redis_server.port)
+        url = redis_server.url
+        server = it.serve("--redis", url, env={"SOCKETCHAT_REDIS_WAIT": "1"})
+        other = it.serve("--redis", url, "--redis-wait", "1", data="other")
+        reader = it.join(other.address, "bob")
+        asked = (server.address, "--nick", "ada", "--data", str(tmp_path / "ada"))
+        assert it.start("send", *asked, "first").wait() == 0
+        reader.until(lambda: reader.lines == ["ada: first"])
+        replica.pause()
+        sender = it.start("send", *asked, "second")
+        it.until(lambda: length(redis_server) == 2 and is_waiting(redis_server))
+        assert sender.popen.poll() is None
+        assert reader.lines == ["ada: first"]
+        replica.resume()
+        assert sender.wait() == 0
+        reader.until(lambda: reader.lines == ["ada: first", "ada: second"])
+
+
+# Watching over it
+
+
+def test_a_redis_that_goes_away_and_comes_back_is_told_and_counted(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    redis_server.settings |= {"appendonly": "yes"}
+    redis_server.kill()
+    redis_server.start()
+    with stage(tmp_path) as it:
+        server = it.serve("--redis", redis_server.url, "--metrics", ":0")
+        ada, bob = it.join(server.address, "ada"), it.join(server.address, "bob")
+        ada.write("one\n")
+        bob.until(lambda: bob.lines == ["ada: one"])
+        redis_server.kill()
+        ada.write("two\n")
+        server.until(lambda: figure(server, "appends_under_way") == 1)
+        status, why = ask(port_of(server), "/healthz")
+        assert (status, why.startswith("the log ")) == (503, True)
+        assert figure(server, "healthy") == 0
+        assert figure(server, "members") == 2
+        # Ten seconds are what it tries: then their author is told, who says it again.
+        server.until(lambda: figure(server, "append_failures_total") == 1)
+        assert figure(server, "messages_total") == 1
+        redis_server.start()
+        bob.until(lambda: bob.lines == ["ada: one", "ada: two"])
+        assert ask(port_of(server), "/healthz") == (200, "ok\n")
+        assert figure(server, "appends_under_way") == 0
+        assert figure(server, "messages_total") == 2
+        assert figure(server, "healthy") == 1
+
+
 # What cannot be used
 
 
@@ -208,6 +327,7 @@ def test_a_redis_that_may_forget_is_refused(tmp_path: Path) -> None:
         "redis://:hushhush@localhost/0",
         "unix://me:hushhush@/run/redis",
         "redis://localhost/0?password=hushhush",
+        "redis+sentinel://localhost/master?sentinel_password=hushhush",
     ],
 )
 def test_a_password_on_the_command_line_is_refused_and_not_repeated(

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.planted import PLANTED
+from tests.simulation.redis_planted import ALL_PLANTED
 from tests.simulation.runner import Outcome, run_seed
 
 
@@ -18,7 +18,10 @@ def main() -> int:
     parser.add_argument("--seeds", metavar="FIRST:END", help="run these, and print a summary")
     parser.add_argument("--verbose", action="store_true", help="print the story of each")
     parser.add_argument("--length", type=float, default=1.0, help="how long each is (1)")
-    parser.add_argument("--plant", choices=sorted(PLANTED), help="plant this fault in the code")
+    parser.add_argument(
+        "--servers", type=int, choices=range(4), help="servers that share a Redis; 0 has a disk (0)"
+    )
+    parser.add_argument("--plant", choices=sorted(ALL_PLANTED), help="plant this fault in the code")
     parser.add_argument("--until-found", action="store_true", help="stop at the first violation")
     options = parser.parse_args()
     if (options.seed is None) is (options.seeds is None):
@@ -28,11 +31,15 @@ def main() -> int:
     else:
         first, _, end = options.seeds.partition(":")
         seeds = range(int(first), int(end))
-    plant = PLANTED[options.plant].plant if options.plant else None
+    planted = ALL_PLANTED[options.plant] if options.plant else None
+    plant = planted.plant if planted else None
+    servers = options.servers
+    if servers is None:
+        servers = planted.servers if planted else 0
     outcomes = []
     begun = time.perf_counter()
     for seed in seeds:
-        outcome = run_seed(seed, plant, length=options.length)
+        outcome = run_seed(seed, plant, servers=servers, length=options.length)
         outcomes.append(outcome._replace(story=[]))
         if options.verbose:
             print(f"seed {seed}")

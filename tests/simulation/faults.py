@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 
 from socketchat.testing import End, MemoryLink
@@ -14,7 +14,7 @@ from tests.simulation.machine import Machine
 from tests.simulation.network import Notice, SimulatedNetwork, bury, set_latency
 from tests.simulation.person import Person
 
-__all__ = ["Fault", "Faults"]
+__all__ = ["DiskFaults", "Fault", "Faults"]
 
 
 class Fault(Enum):
@@ -34,49 +34,41 @@ class Fault(Enum):
     LOG_FAILS = "log fails"
     SLOW_READER = "slow reader"
     RETENTION = "retention"
-
-
-#: How often each kind happens, compared with the others.
-WEIGHTS = {
-    Fault.CUT: 5,
-    Fault.ZOMBIE: 5,
-    Fault.STALL: 3,
-    Fault.LATENCY: 2,
-    Fault.CHUNKS: 2,
-    Fault.SLOW_COMMITS: 6,
-    Fault.SERVER_KILLED: 4,
-    Fault.SERVER_RESTARTED: 1,
-    Fault.CLIENT_KILLED: 3,
-    Fault.CLIENT_LEAVES: 2,
-    Fault.DISK_FULL: 3,
-    Fault.LOG_FAILS: 2,
-    Fault.SLOW_READER: 2,
-    Fault.RETENTION: 2,
-}
+    # Where servers share a Redis:
+    REDIS_KILLED = "Redis killed"
+    REDIS_STOPPED = "Redis stopped"
+    REDIS_CUT = "link to Redis cut"
+    REDIS_ZOMBIE = "link to Redis a zombie"
+    REDIS_STALL = "link to Redis stalled"
+    REDIS_CHUNKS = "link to Redis in chunks"
+    REDIS_LATENCY = "links to Redis slow"
+    SERVER_CUT_OFF = "server cut off from Redis"
+    REDIS_REWOUND = "Redis back without its end"
 
 
 class Faults:
-    """Lets things go wrong.
+    """Lets things go wrong: links, servers and clients, and what those add that inherit from it.
 
     Attributes:
         counts: How often each kind did.
+        weights: How often each kind happens, compared with the others.
     """
+
+    weights: Mapping[Fault, int]
 
     def __init__(
         self,
         rng: random.Random,
         history: History,
         network: SimulatedNetwork,
-        machine: Machine,
-        disk: Disk,
+        machines: list[Machine],
         people: list[Person],
     ) -> None:
-        self.counts = dict.fromkeys(Fault, 0)
+        self.counts = dict.fromkeys(self.weights, 0)
         self._rng = rng
         self._history = history
         self._network = network
-        self._machine = machine
-        self._disk = disk
+        self._machines = machines
         self._people = people
         self._tasks: list[asyncio.Task[None]] = []
         self._acts: dict[Fault, Callable[[], Awaitable[None]]] = {
@@ -85,21 +77,17 @@ class Faults:
             Fault.STALL: self._stall,
             Fault.LATENCY: self._latency,
             Fault.CHUNKS: self._chunks,
-            Fault.SLOW_COMMITS: self._slow_commits,
             Fault.SERVER_KILLED: self._kill_server,
             Fault.SERVER_RESTARTED: self._restart_server,
             Fault.CLIENT_KILLED: self._kill_client,
             Fault.CLIENT_LEAVES: self._client_leaves,
-            Fault.DISK_FULL: self._disk_full,
-            Fault.LOG_FAILS: self._log_fails,
             Fault.SLOW_READER: self._slow_reader,
-            Fault.RETENTION: self._retention,
         }
 
     async def run(self, count: int, seconds: float) -> None:
         """Let so many things begin to go wrong, within so many seconds; wait until all is over."""
         rng = self._rng
-        kinds = rng.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count)
+        kinds = rng.choices(list(self.weights), list(self.weights.values()), k=count)
         loop = asyncio.get_running_loop()
         begin = loop.time()
         for when, kind in sorted((rng.random() * seconds, kind.value) for kind in kinds):
@@ -174,48 +162,25 @@ class Faults:
             self._strike(Fault.CHUNKS, f"{sizes[:4]} and so on")
             link.deliver_chunks(sizes)
 
-    # ---- the server and its disk ----
+    # ---- servers ----
+
+    def _some_machine(self) -> Machine:
+        return self._rng.choice(self._machines) if len(self._machines) > 1 else self._machines[0]
 
     async def _kill_server(self) -> None:
-        if self._machine.up:
-            self._strike(Fault.SERVER_KILLED, "")
-            self._machine.crash()
+        machine = self._some_machine()
+        if machine.up:
+            self._strike(Fault.SERVER_KILLED, machine.name)
+            machine.crash()
 
     async def _restart_server(self) -> None:
-        if self._machine.up:
-            self._strike(Fault.SERVER_RESTARTED, "")
-            self._machine.restart()
+        machine = self._some_machine()
+        if machine.up:
+            self._strike(Fault.SERVER_RESTARTED, machine.name)
+            machine.restart()
             if self._rng.random() < 0.3:
                 await asyncio.sleep(self._rng.random())
-                self._machine.crash()
-
-    async def _slow_commits(self) -> None:
-        seconds = self._rng.random() * 5
-        self._strike(Fault.SLOW_COMMITS, f"up to {seconds:.3f} s")
-        self._disk.slowness = seconds
-        await asyncio.sleep(self._rng.random() * 10)
-        self._disk.slowness = 0.005
-
-    async def _disk_full(self) -> None:
-        fullness = self._rng.choice([0.3, 0.7, 1.0])
-        self._strike(Fault.DISK_FULL, f"{fullness:.0%} of the commits")
-        self._disk.fullness = fullness
-        await asyncio.sleep(self._rng.random() * 6)
-        self._disk.fullness = 0.0
-
-    async def _log_fails(self) -> None:
-        if self._rng.random() < 0.5:
-            self._strike(Fault.LOG_FAILS, "by itself")
-            self._machine.break_log()
-        else:
-            self._strike(Fault.LOG_FAILS, "at the next commit or read")
-            self._disk.breaking = True
-
-    async def _retention(self) -> None:
-        for name, room in self._disk.rooms.items():
-            keep = self._rng.randint(0, 20)
-            self._strike(Fault.RETENTION, f"{keep} of {room.head} entries of {name!r} stay")
-            self._disk.trim(name, keep)
+                machine.crash()
 
     # ---- people ----
 
@@ -244,3 +209,70 @@ class Faults:
         person.reading_pause = pause
         await asyncio.sleep(self._rng.random() * 15)
         person.reading_pause = 0.0
+
+
+class DiskFaults(Faults):
+    """Lets the disk of one server's machine go wrong as well."""
+
+    weights: Mapping[Fault, int] = {
+        Fault.CUT: 5,
+        Fault.ZOMBIE: 5,
+        Fault.STALL: 3,
+        Fault.LATENCY: 2,
+        Fault.CHUNKS: 2,
+        Fault.SLOW_COMMITS: 6,
+        Fault.SERVER_KILLED: 4,
+        Fault.SERVER_RESTARTED: 1,
+        Fault.CLIENT_KILLED: 3,
+        Fault.CLIENT_LEAVES: 2,
+        Fault.DISK_FULL: 3,
+        Fault.LOG_FAILS: 2,
+        Fault.SLOW_READER: 2,
+        Fault.RETENTION: 2,
+    }
+
+    def __init__(
+        self,
+        disk: Disk,
+        rng: random.Random,
+        history: History,
+        network: SimulatedNetwork,
+        machines: list[Machine],
+        people: list[Person],
+    ) -> None:
+        super().__init__(rng, history, network, machines, people)
+        self._disk = disk
+        self._acts |= {
+            Fault.SLOW_COMMITS: self._slow_commits,
+            Fault.DISK_FULL: self._disk_full,
+            Fault.LOG_FAILS: self._log_fails,
+            Fault.RETENTION: self._retention,
+        }
+
+    async def _slow_commits(self) -> None:
+        seconds = self._rng.random() * 5
+        self._strike(Fault.SLOW_COMMITS, f"up to {seconds:.3f} s")
+        self._disk.slowness = seconds
+        await asyncio.sleep(self._rng.random() * 10)
+        self._disk.slowness = 0.005
+
+    async def _disk_full(self) -> None:
+        fullness = self._rng.choice([0.3, 0.7, 1.0])
+        self._strike(Fault.DISK_FULL, f"{fullness:.0%} of the commits")
+        self._disk.fullness = fullness
+        await asyncio.sleep(self._rng.random() * 6)
+        self._disk.fullness = 0.0
+
+    async def _log_fails(self) -> None:
+        if self._rng.random() < 0.5:
+            self._strike(Fault.LOG_FAILS, "by itself")
+            self._some_machine().break_log()
+        else:
+            self._strike(Fault.LOG_FAILS, "at the next commit or read")
+            self._disk.breaking = True
+
+    async def _retention(self) -> None:
+        for name, room in self._disk.rooms.items():
+            keep = self._rng.randint(0, 20)
+            self._strike(Fault.RETENTION, f"{keep} of {room.head} entries of {name!r} stay")
+            self._disk.trim(name, keep)

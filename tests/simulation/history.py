@@ -15,19 +15,24 @@ from socketchat.chat.log import Entry
 
 __all__ = [
     "Accepted",
+    "Afresh",
     "Committed",
     "Died",
     "Ended",
     "Fate",
+    "Followed",
     "Happened",
+    "Heard",
     "History",
     "Joined",
     "Record",
+    "Rewound",
     "Settled",
     "Shown",
     "ToldGap",
     "ToldRestart",
     "Trimmed",
+    "Unfollowed",
 ]
 
 
@@ -136,6 +141,44 @@ class Trimmed(Record, frozen=True):
 
     room: str
     floor: int
+
+
+class Rewound(Record, frozen=True):
+    """A room's log was replaced by what it had been, from entry `floor` to entry `head`."""
+
+    room: str
+    head: int
+    floor: int = 1
+
+
+class Followed(Record, frozen=True):
+    """A server's process began to follow a room."""
+
+    server: str
+    room: str
+
+
+class Heard(Record, frozen=True):
+    """A server's process was told of an entry by its log."""
+
+    server: str
+    room: str
+    number: int
+    said: int
+    lane: bytes
+
+
+class Afresh(Record, frozen=True):
+    """A server's process was told by its log that a room does not go on from where it was."""
+
+    server: str
+    room: str
+
+
+class Unfollowed(Record, frozen=True):
+    """A server's process follows nothing any more: it is gone, or about to be."""
+
+    server: str
 
 
 class Happened(Record, frozen=True):

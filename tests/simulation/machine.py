@@ -1,4 +1,4 @@
-"""The machine that the server runs on: it starts the server, kills it, and starts it again."""
+"""A machine that a server runs on: it starts the server, kills it, and starts it again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from socketchat.chat.server import ChatServer
 from socketchat.options import OptionArgs
 from socketchat.testing import End
 from tests.sessions import MemoryServer
-from tests.simulation.engine import Disk, SimulatedLog
+from tests.simulation.history import History
 from tests.simulation.network import Notice, SimulatedNetwork, bury
+from tests.simulation.stores import Holding, Store
 
 __all__ = ["Machine"]
 
@@ -28,49 +29,71 @@ class OrderedServer(MemoryServer):
 
 
 class Machine:
-    """Runs one server process after the other, all on one disk.
+    """Runs one server process after the other.
 
     Attributes:
-        disk: What survives them.
+        name: Its name; its servers are found at `host`.
         resting: Whether the server shall be back at once.
     """
 
     def __init__(
         self,
-        disk: Disk,
+        name: str,
+        store: Store,
+        history: History,
         network: SimulatedNetwork,
         rng: random.Random,
         rules: Rules,
         options: OptionArgs,
     ) -> None:
-        self.disk = disk
+        self.name = name
         self.resting = False
+        self._store = store
+        self._history = history
         self._network = network
         self._rng = rng
         self._rules = rules
         self._options = options
-        self._log: SimulatedLog | None = None
+        self._holding: Holding | None = None
+        self._chat: ChatServer | None = None
         self._server: OrderedServer | None = None
         #: The process's tasks that are not the server's own.
         self._tasks: set[asyncio.Task[None]] = set()
         #: What is left of processes that were killed.
         self._remains: set[asyncio.Task[Any]] = set()
+        self._dead: list[Holding] = []
         self._starting: asyncio.TimerHandle | None = None
+
+    @property
+    def host(self) -> str:
+        """The name under which its servers are called."""
+        return f"{self.name}.test"
 
     @property
     def up(self) -> bool:
         """Whether there is a server process that takes callers."""
-        return self._network.server is not None
+        return self._address in self._network.at
+
+    @property
+    def _address(self) -> str:
+        return f"{self.host}:7625"
+
+    def _tell(self, what: str) -> None:
+        self._history.tell(f"the server {self.name} {what}")
 
     def start(self) -> None:
         """Start a server process."""
         assert self._server is None
         self._starting = None
-        self._log = SimulatedLog(self.disk)
-        chat = ChatServer(self._log, rules=self._rules)
+        holding = self._holding = self._store.hold(self.name)
+        chat = self._chat = ChatServer(
+            holding.log,
+            rules=self._rules,
+            registry=holding.registry,
+            neighbours=holding.neighbours,
+        )
         self._server = OrderedServer(chat, **self._options)
-        self._network.server = self._server
-        self._run(self._stop_when_failed(chat))
+        self._run(self._serve(chat, holding, self._server))
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -78,61 +101,82 @@ class Machine:
         task.add_done_callback(self._tasks.discard)
 
     def _start_later(self) -> None:
-        delay = 0.0 if self.resting else self._rng.random() ** 2 * 6
+        delay = 0.1 if self.resting else self._rng.random() ** 2 * 6
         self._starting = asyncio.get_running_loop().call_later(delay, self.start)
 
-    async def _stop_when_failed(self, chat: ChatServer) -> None:
-        """End the process when its log has failed, as the command does."""
-        await chat.open()
+    async def _serve(self, chat: ChatServer, holding: Holding, server: OrderedServer) -> None:
+        """Take callers until the log has failed, and end the process then, as the command does."""
+        try:
+            await chat.open()
+        except OSError as exc:
+            self._tell(f"cannot start: {exc}")
+            self._let_go()
+            self._start_later()
+            return
+        self._network.at[self._address] = server
+        holding.opened()
         error = await chat.wait_failed()
-        self.disk.history.tell(f"the server ends: {error}")
+        self._tell(f"ends: {error}")
         await self._stop()
 
     def break_log(self) -> None:
         """Have the log fail, whatever it does just now."""
-        if self._log is not None:
-            self._log.fail()
+        if self._holding is not None:
+            self._holding.fail()
 
     def restart(self) -> None:
         """Have the server say goodbye, and start another."""
         if self.up:
-            self.disk.history.tell("the server is restarted")
+            self._tell("is restarted")
             self._run(self._stop())
 
     async def _stop(self) -> None:
-        self._network.server = None  # it listens no more
+        if not self.up:
+            return  # it is stopping already
+        del self._network.at[self._address]  # it listens no more
         assert self._server is not None
+        assert self._holding is not None
+        self._holding.closing()
         await self._server.close(CloseCode.SERVICE_RESTART, "back soon")
-        self._server = self._log = None
+        self._let_go()
         for task in self._tasks - {asyncio.current_task()}:
             task.cancel()
         self._start_later()
+
+    def _let_go(self) -> None:
+        assert self._holding is not None
+        self._dead.append(self._holding)
+        self._server = self._chat = self._holding = None
 
     def crash(self) -> None:
         """Kill the server process at whatever it does, and start another a while later."""
         if self._server is None:
             return
-        self.disk.history.tell("the server is killed")
+        self._tell("is killed")
         self.kill()
         self._start_later()
 
     def kill(self) -> None:
         """Kill the server process: nothing that is left of it can have any effect."""
-        server, log = self._server, self._log
+        server, chat, holding = self._server, self._chat, self._holding
         if self._starting is not None:
             self._starting.cancel()
-        if server is None or log is None:
+        if server is None or chat is None or holding is None:
             return
-        log.die()
-        self._server = self._log = self._network.server = None
+        holding.die()
+        self._let_go()
+        self._network.at.pop(self._address, None)
         for link in server._links:
             if not link.far[1].transport.is_closing():
                 bury(link, End.FAR, self._rng.choice(list(Notice)))
         for session in server.sessions:
             session.abort()
-        remains = {*self._tasks, *server._callers, *server._handlers}
-        if server._closing is not None:
-            remains.add(server._closing)
+        remains = {*self._tasks, *server._callers, *server._handlers, *chat._tasks}
+        remains.update(
+            task
+            for task in (server._closing, chat._watching, chat._around._checking)
+            if task is not None
+        )
         for task in remains:
             task.cancel()
         self._remains |= remains
@@ -140,3 +184,5 @@ class Machine:
     async def buried(self) -> None:
         """Wait until nothing is left of what was killed."""
         await asyncio.gather(*self._remains, return_exceptions=True)
+        for holding in self._dead:
+            await holding.buried()

@@ -59,6 +59,7 @@ class Habits:
         history: How many earlier ones it asks for.
         friends: Whom it speaks to in private.
         whispers: How often it does, from 0 to 1.
+        servers: The hosts at any of which its sessions may be.
         options: Options of its sessions.
     """
 
@@ -71,6 +72,7 @@ class Habits:
     history: int
     friends: tuple[str, ...]
     whispers: float
+    servers: tuple[str, ...]
     options: OptionArgs
 
 
@@ -245,7 +247,7 @@ class Process:
         while True:
             try:
                 session = await connect(
-                    "server.test",
+                    self._hosts(),
                     tls=False,
                     room=habits.room,
                     nick=habits.nick,
@@ -267,6 +269,13 @@ class Process:
         self._lanes.append(lane)
         self._spawn(self._read(name, session))
         return session
+
+    def _hosts(self) -> list[str]:
+        """Return the servers in the order in which they are called."""
+        hosts = list(self._habits.servers)
+        if len(hosts) > 1:
+            self._rng.shuffle(hosts)
+        return hosts
 
     async def _read(self, name: str, session: Session) -> None:
         """Note what a session is told, until it is over."""

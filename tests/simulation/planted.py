@@ -29,16 +29,18 @@ class Planted(NamedTuple):
         plant: Plants it.
         kinds: What it leads to.
         first: The seed with which to begin, where the first ones are known not to show it.
+        servers: How many servers share a Redis; see `run_seed`.
     """
 
     plant: Callable[[pytest.MonkeyPatch], None]
     kinds: frozenset[Kind]
     first: int = 0
+    servers: int = 0
 
 
 def _log(kind: type[SimulatedLog]) -> Callable[[pytest.MonkeyPatch], None]:
     """Return what has servers use another log."""
-    return lambda patch: patch.setattr("tests.simulation.machine.SimulatedLog", kind)
+    return lambda patch: patch.setattr("tests.simulation.stores.SimulatedLog", kind)
 
 
 def _acknowledge_before_commit(patch: pytest.MonkeyPatch) -> None:

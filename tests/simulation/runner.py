@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib.metadata
 import itertools
 import logging
 import os
 import random
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import pytest
 
@@ -27,6 +30,9 @@ __all__ = ["Outcome", "run_seed"]
 #: What a fault is planted with: it is given what to substitute things with.
 Plant = Callable[[pytest.MonkeyPatch], object]
 
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
 #: Where outboxes cost nothing, if there is such a place.
 _MEMORY = "/dev/shm"
 
@@ -41,12 +47,15 @@ class Outcome(NamedTuple):
     violations: list[Violation]
 
 
-def run_seed(seed: int, plant: Plant | None = None, *, length: float = 1.0) -> Outcome:
+def run_seed(
+    seed: int, plant: Plant | None = None, *, servers: int = 0, length: float = 1.0
+) -> Outcome:
     """Run one seed, with a fault planted in the code or without, and check its history.
 
     Args:
         seed: What decides everything.
         plant: Plants a fault.
+        servers: How many servers share a Redis; 0 is one server that has a disk of its own.
         length: How long the run is, and how much happens in it; 1 is about 80 messages.
     """
     complaints: list[str] = []
@@ -63,7 +72,7 @@ def run_seed(seed: int, plant: Plant | None = None, *, length: float = 1.0) -> O
         loop.set_exception_handler(lambda _, context: complaints.append(str(context)))
 
         async def main() -> tuple[World, list[Record]]:
-            world = World(str(seed), patch, Path(directory), length=length)
+            world = World(str(seed), patch, Path(directory), servers=servers, length=length)
             _tame(patch, loop, seed)
             return world, await world.run()
 
@@ -79,6 +88,8 @@ def _tame(patch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop, seed: int)
     patch.setattr(os, "urandom", rng.randbytes)
     patch.setattr("socketchat.client.random.uniform", rng.uniform)
     patch.setattr("time.time_ns", lambda: EPOCH * 1000 + int(loop.time() * 1_000_000_000))
+    # The package redis reads it from the disk for every connection.
+    patch.setattr("importlib.metadata.version", _version)
     # Nothing is gained by waiting for a lock that somebody in this very process holds.
     patch.setattr("socketchat.file_outbox._PATIENCE", 0.0)
     # So that few messages are enough to clog a link, and to be more than a room remembers.
@@ -86,6 +97,9 @@ def _tame(patch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop, seed: int)
     patch.setattr("socketchat.chat.room.MAX_RECENT", 8)
     # Servers do not last long here: hardly anything for somebody who is not there would be refused.
     patch.setattr("socketchat.chat.server.RETURNING", rng.choice([0.0, 0.5, 10.0]))
+
+
+_version = functools.cache(importlib.metadata.version)
 
 
 class _Task(asyncio.Task[Any]):
@@ -101,8 +115,22 @@ class _Task(asyncio.Task[Any]):
         return self._number
 
 
+class _Loop(VirtualTimeLoop):
+    """A loop without threads: what they would do is done at once, in the same order every time."""
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
+    ) -> asyncio.Future[_T]:
+        future: asyncio.Future[_T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as exc:  # noqa: BLE001 - it is the caller's
+            future.set_exception(exc)
+        return future
+
+
 def _make_loop() -> VirtualTimeLoop:
-    loop = VirtualTimeLoop(max_time=10_000)
+    loop = _Loop(max_time=10_000)
     _Task._numbers = itertools.count()
 
     def make_task(

@@ -1,9 +1,11 @@
-"""One run: a server, its clients, and what goes wrong, until everything has come to rest."""
+"""One run: servers, their clients, and what goes wrong, until everything has come to rest."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,13 @@ from socketchat.chat.rate import Rate
 from socketchat.chat.rules import Rules
 from socketchat.options import OptionArgs
 from tests.simulation.engine import Disk
-from tests.simulation.faults import Faults
+from tests.simulation.faults import DiskFaults, Faults
 from tests.simulation.history import Accepted, History, Record
 from tests.simulation.machine import Machine
 from tests.simulation.network import Notice, SimulatedNetwork
 from tests.simulation.person import Habits, Person
+from tests.simulation.redis_faults import RedisFaults
+from tests.simulation.stores import DiskStore, RedisStore, Store
 
 __all__ = ["World"]
 
@@ -38,7 +42,13 @@ class World:
     """
 
     def __init__(
-        self, seed: str, monkeypatch: pytest.MonkeyPatch, directory: Path, *, length: float = 1.0
+        self,
+        seed: str,
+        monkeypatch: pytest.MonkeyPatch,
+        directory: Path,
+        *,
+        servers: int = 0,
+        length: float = 1.0,
     ) -> None:
         def rng(what: str) -> random.Random:
             return random.Random(f"{seed}/{what}")
@@ -48,8 +58,6 @@ class World:
         self._length = length
         self.complaints: list[str] = []
         self.history = History(self._loop.time)
-        self._disk = Disk(rng("disk"), self.history)
-        self._disk.piece = 16  # so that a member that lags reads often
         self._network = SimulatedNetwork(monkeypatch, rng("network"))
         patience: OptionArgs = {
             "ping_interval": 8,
@@ -58,9 +66,19 @@ class World:
             "close_timeout": 3,
         }
         rate = self._rng.choice([None, Rate(), Rate(4, 6.0)])
-        self._machine = Machine(
-            self._disk, self._network, rng("machine"), Rules(rate=rate), patience
-        )
+        self._store, trouble = self._make_store(rng, monkeypatch, servers)
+        self._machines = [
+            Machine(
+                name,
+                self._store,
+                self.history,
+                self._network,
+                rng(f"machine {name}"),
+                Rules(rate=rate),
+                patience,
+            )
+            for name in ("a", "b", "c")[: max(servers, 1)]
+        ]
         rooms = ["lobby", "attic"][: self._rng.randint(1, 2)]
         self._people = [
             Person(self._habits(name, rooms, directory, patience), self.history, rng(name))
@@ -76,9 +94,20 @@ class World:
             self._visiting(rooms[0], directory, patience), self.history, rng("visitor")
         )
         self._resting = False
-        self.faults = Faults(
-            rng("faults"), self.history, self._network, self._machine, self._disk, self._people
+        self.faults = trouble(
+            rng("faults"), self.history, self._network, self._machines, self._people
         )
+
+    def _make_store(
+        self, rng: Callable[[str], random.Random], patch: pytest.MonkeyPatch, servers: int
+    ) -> tuple[Store, Callable[..., Faults]]:
+        """Return where the rooms are kept, and what makes that go wrong as well."""
+        if not servers:
+            disk = Disk(rng("disk"), self.history)
+            disk.piece = 16  # so that a member that lags reads often
+            return DiskStore(disk), partial(DiskFaults, disk)
+        store = RedisStore(rng("redis"), self.history, patch)
+        return store, partial(RedisFaults, store)
 
     def _habits(self, name: str, rooms: list[str], directory: Path, patience: OptionArgs) -> Habits:
         rng = self._rng
@@ -96,22 +125,46 @@ class World:
             history=rng.choice([0, 5, 50]),
             friends=(VISITOR,) if whispers else (*NICKS, "ada-2", VISITOR),
             whispers=0.7 if whispers else 0.1,
+            servers=tuple(machine.host for machine in self._machines),
             options=OptionArgs(max_queue=queue, max_unacked=unacked, **patience),
         )
 
-    @staticmethod
-    def _sweeping(room: str, directory: Path, patience: OptionArgs) -> Habits:
-        return _silent(f"sweeper of {room}", "zoe", room, directory, 1000, patience)
+    def _sweeping(self, room: str, directory: Path, patience: OptionArgs) -> Habits:
+        return self._silent(f"sweeper of {room}", "zoe", room, directory, 1000, patience)
 
-    @staticmethod
-    def _visiting(room: str, directory: Path, patience: OptionArgs) -> Habits:
-        return _silent("visitor", VISITOR, room, None, 0, patience)
+    def _visiting(self, room: str, directory: Path, patience: OptionArgs) -> Habits:
+        return self._silent("visitor", VISITOR, room, None, 0, patience)
+
+    def _silent(
+        self,
+        name: str,
+        nick: str,
+        room: str,
+        outboxes: Path | None,
+        history: int,
+        options: OptionArgs,
+    ) -> Habits:
+        """Return the habits of one who says nothing."""
+        return Habits(
+            name=name,
+            nick=nick,
+            room=room,
+            outboxes=outboxes,
+            messages=0,
+            pause=1.0,
+            history=history,
+            friends=(),
+            whispers=0.0,
+            servers=tuple(machine.host for machine in self._machines),
+            options=options,
+        )
 
     # ---- the run ----
 
     async def run(self) -> list[Record]:
         """Let everything happen; return the history up to the rest."""
-        self._machine.start()
+        for machine in self._machines:
+            machine.start()
         for person in self._people:
             person.start()
         visiting = self._loop.create_task(self._visit())
@@ -136,9 +189,10 @@ class World:
     async def _come_to_rest(self) -> None:
         """Mend everything, and wait until nothing is on its way any more."""
         self.history.tell("from here on nothing goes wrong")
-        self._disk.heal()
+        self._store.heal()
         self._network.heal()
-        self._machine.resting = True
+        for machine in self._machines:
+            machine.resting = True
         for person in self._people:
             person.quiet = True
             person.reading_pause = 0.0
@@ -162,9 +216,8 @@ class World:
             await asyncio.sleep(2.0)
 
     def _are_calm(self, people: list[Person]) -> bool:
-        return self._machine.up and all(
-            person.process is not None and person.process.calm for person in people
-        )
+        up = all(machine.up for machine in self._machines)
+        return up and all(person.process is not None and person.process.calm for person in people)
 
     async def _tear_down(self) -> None:
         """End everything, and complain of what failed or does not end."""
@@ -173,13 +226,15 @@ class World:
             if person.process is not None:
                 self.complaints += map(repr, person.process.failures())
             person.kill(Notice.RESET)
-        self._machine.kill()
-        await self._machine.buried()
+        for machine in self._machines:
+            machine.kill()
+            await machine.buried()
         for person in everybody:
             try:
                 await person.buried()
             except Exception as exc:  # noqa: BLE001 - whatever it is, it is a complaint
                 self.complaints.append(repr(exc))
+        self._store.close()
         me = asyncio.current_task()
         left = [task for task in asyncio.all_tasks() if task is not me]
         if left:
@@ -190,21 +245,3 @@ class World:
     def messages(self) -> int:
         """How many messages were accepted for sending."""
         return sum(isinstance(record, Accepted) for record in self.history.records)
-
-
-def _silent(
-    name: str, nick: str, room: str, outboxes: Path | None, history: int, options: OptionArgs
-) -> Habits:
-    """Return the habits of one who says nothing."""
-    return Habits(
-        name=name,
-        nick=nick,
-        room=room,
-        outboxes=outboxes,
-        messages=0,
-        pause=1.0,
-        history=history,
-        friends=(),
-        whispers=0.0,
-        options=options,
-    )

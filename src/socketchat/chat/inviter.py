@@ -6,13 +6,24 @@ What an invite is and how it is signed is `trust/invites.py`'s to say; that it w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
+from socketchat.chat.neighbours import Place
 from socketchat.errors import CloseCode, HandshakeRefused, InvalidInvite
 from socketchat.trust.identity import Identity
-from socketchat.trust.invites import TOKEN_ID_SIZE, Further, Invite, check_token, make_token
+from socketchat.trust.invites import (
+    TOKEN_ID_SIZE,
+    Further,
+    Grant,
+    Invite,
+    check_token,
+    check_validity,
+    make_token,
+)
 
 __all__ = ["Inviter"]
 
@@ -47,6 +58,11 @@ class Inviter:
         self._identity = identity
         self._clock = clock
 
+    @property
+    def pin(self) -> str:
+        """The pin of the server's key."""
+        return self._identity.fingerprint
+
     def invite(self, room: str, expires: int) -> Invite:
         """Return a new invite.
 
@@ -60,25 +76,42 @@ class Inviter:
         token = make_token(
             self._identity.key, room=room, expires=expires, token_id=os.urandom(TOKEN_ID_SIZE)
         )
-        pin = self._identity.fingerprint
-        return Invite(self.host.lower(), self.port, room, pin, token, self._others)
+        return Invite(self.host.lower(), self.port, room, self.pin, token, self._others)
 
-    def make(self, room: str, seconds: int) -> str:
-        """Return the URL of a new invite that is valid for so long.
+    def make(self, room: str, seconds: int, others: Iterable[Place] = ()) -> Invite:
+        """Return a new invite that is valid for so long.
+
+        Args:
+            room: The room; empty is all of them.
+            seconds: How long.
+            others: Where other servers of the same rooms say that they are. What an invite cannot
+                name, or has no room for, is left out.
 
         Raises:
             ValueError: See `invite`.
         """
-        return self.invite(room, int(self._clock()) + seconds).url
+        invite = self.invite(room, int(self._clock()) + seconds)
+        for other in others:
+            further = Further(other.host.lower(), other.port, other.pin)
+            with contextlib.suppress(ValueError):
+                invite = replace(invite, others=(*invite.others, further))
+        return invite
 
-    def check(self, token: str) -> tuple[str, str]:
-        """Return the name by which an invite is known, and for which room it is, empty for all.
+    def check(self, token: str, issued: Grant | None = None) -> Grant:
+        """Return what an invite gives.
+
+        Args:
+            token: What was shown.
+            issued: What it gives, if another server has made it, and said so.
 
         Raises:
             HandshakeRefused: It is none of this server's, or has expired; the reason says which.
         """
+        now = int(self._clock())
         try:
-            grant = check_token(self._identity.certificate, token, int(self._clock()))
+            if issued is None:
+                return check_token(self._identity.certificate, token, now)
+            check_validity(issued, now)
         except InvalidInvite as exc:
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, str(exc)) from exc
-        return grant.token_id.hex(), grant.room
+        return issued

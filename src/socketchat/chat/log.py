@@ -14,9 +14,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from socketchat.errors import LogFailed
+from socketchat.errors import LogFailed, LogUnavailable
 
-__all__ = ["READ_SIZE", "Diverged", "Draft", "Entry", "Log", "Span", "Watcher"]
+__all__ = ["READ_SIZE", "Diverged", "Draft", "Entry", "LaneTaken", "Log", "Span", "Watcher"]
 
 #: Bytes of bodies that one `read` brings, about: what a member that lags may have in memory.
 READ_SIZE = 2**16
@@ -105,6 +105,10 @@ Watcher = Callable[[Sequence[Entry]], object]
 Diverged = Callable[[int], object]
 
 
+class LaneTaken(LogUnavailable):
+    """The lane's author has gone on at another server: what it says is appended there."""
+
+
 class Log(Protocol):
     """The ordered logs of all rooms of a server.
 
@@ -146,10 +150,10 @@ class Log(Protocol):
         """Append what an author says to a room, all of it or nothing.
 
         The entries and the lane's mark are committed in one transaction. A draft whose number is
-        not above the lane's mark is a repeat, and left out. Appends are committed in the order of
-        the calls. If the lane's mark is below `after` in that transaction, an append before this
-        one has failed, and this one fails with `LogUnavailable`: so no author's 6 is ever
-        committed without the 5.
+        not above the lane's mark is a repeat, and left out. Appends to one room are committed in
+        the order of the calls. If the lane's mark is below `after` in that transaction, an append
+        before this one has failed, and this one fails with `LogUnavailable`: so no author's 6 is
+        ever committed without the 5.
 
         Those who watch the room are called first, then the future is done.
 
@@ -165,6 +169,10 @@ class Log(Protocol):
 
     async def mark(self, room: str, lane: bytes) -> int:
         """Return the highest number of a lane that is committed in a room; 0 if there is none.
+
+        Where several servers share the log, the lane is this one's from then on: what another was
+        asked to append to it and has not is refused with `LaneTaken`. So nothing is committed any
+        more that the author, who has gone on here, may be told is refused.
 
         It is kept at least as long as the log holds an entry of that lane, and for a while longer,
         which each engine states.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -223,12 +224,17 @@ class Moderator:
         if not MIN_INVITE_VALID <= seconds <= MAX_INVITE_VALID:
             raise _refused("an invite is valid for 60 seconds to 365 days")
         try:
-            url = self._invites.make(room, seconds)
+            invite = self._invites.make(room, seconds, self._around.places())
         except ValueError as exc:
             raise _refused(str(exc)) from exc
         where = f"the room {room}" if room else "all rooms"
+        if invite.others:
+            where += f", at any of {len(invite.servers)} servers"
+            grant = self._invites.check(invite.token, None)
+            if not await self._registry.issue(invite.token, grant, int(time.time())):
+                raise _refused("too many invites wait to be used: let some of them expire first")
         until = datetime.now(UTC) + timedelta(seconds=seconds)
-        return f"{url}\nIt works once, until {until:%Y-%m-%d %H:%M} UTC, for {where}."
+        return f"{invite.url}\nIt works once, until {until:%Y-%m-%d %H:%M} UTC, for {where}."
 
     # ---- who is meant ----
 

@@ -5,9 +5,9 @@ from it; members are told of it only if that changes who is in the room at all. 
 have left who has moved on to another server. `neighbours.py` says what is told.
 
 Names: one that is somebody's at a neighbour is not given to another here. Two who ask two servers
-for the same name within the moment that telling takes may both get it, if it is nobody's own
-(`registry.py`); both keep it until one of them leaves, and what is sent to it goes to the one at
-the sender's server.
+for the same name within the moment that telling takes both get it at first. As soon as the servers
+hear of it, the one that has the lesser claim (`Seat.claim`) is sent off to come back, and gets
+another name then. Both servers find the same one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from socketchat.chat.neighbours import (
     Neighbours,
     News,
     NoNeighbours,
+    Place,
     Renamed,
     Seat,
     ShowOut,
@@ -101,11 +102,15 @@ class Neighbourhood(Listener):
         """
         await self._neighbours.order(news)
 
+    def places(self) -> Sequence[Place]:
+        """Return where callers find the other servers, as far as those have told it."""
+        return self._neighbours.places()
+
     def find(self, room: str, nick: str) -> Seat | None:
         """Return who has a name in a room at another server, or one that looks like it."""
         names = self._seats.get(room)
         seats = names.get(name_key(nick)) if names else None
-        return next(iter(seats.values())) if seats else None
+        return _first(seats) if seats else None
 
     def of(self, room: str) -> Elsewhere:
         """Return what the roster of a room asks."""
@@ -114,7 +119,7 @@ class Neighbourhood(Listener):
     def seats(self, room: str) -> Iterator[tuple[str, Seat]]:
         """Iterate over those who are in a room at other servers, each name once, by its key."""
         names = self._seats.get(room, {})
-        return ((name, next(iter(seats.values()))) for name, seats in names.items())
+        return ((name, _first(seats)) for name, seats in names.items())
 
     def find_anywhere(self, nick: str) -> Seat | None:
         """Return who has a name in any room at another server."""
@@ -135,7 +140,7 @@ class Neighbourhood(Listener):
     def whole(self) -> Iterable[tuple[str, Seat]]:
         """See `Listener.whole`."""
         return [
-            (room.name, Seat(one.nick, one.identity, one.public, one.address))
+            (room.name, one.as_seat())
             for room in self._rooms.values()
             for one in room.roster.local()
         ]
@@ -197,6 +202,7 @@ class Neighbourhood(Listener):
         is_news = not self._is_here(room, seat.nick)
         if self._add(server, room, seat) and is_news:
             self._rooms[room].pass_on("joined", seat)
+        self._settle_name(room, seat.nick)
 
     def _went(self, server: str, room: str, nick: str) -> None:
         seat = self._take(server, room, nick)
@@ -215,6 +221,11 @@ class Neighbourhood(Listener):
             self._rooms[room].pass_on("left", Seat(nick, *_rest(seat)))
         elif is_news:
             self._rooms[room].pass_on("joined", seat)
+        self._settle_name(room, seat.nick)
+
+    def _settle_name(self, room: str, nick: str) -> None:
+        if room in self._rooms:
+            self._rooms[room].settle_name(nick)
 
     def _add(self, server: str, room: str, seat: Seat) -> bool:
         names = self._seats.get(room, {})
@@ -302,6 +313,11 @@ class _InRoom:
 
     def seats(self) -> Iterator[tuple[str, Seat]]:
         return self._around.seats(self._room)
+
+
+def _first(seats: Mapping[str, Seat]) -> Seat:
+    """Return the one of a name's seats at several servers that has the best claim to it."""
+    return min(seats.values(), key=lambda seat: seat.claim)
 
 
 def _rest(seat: Seat) -> tuple[bytes, bytes, str]:

@@ -26,6 +26,7 @@ __all__ = [
     "Neighbours",
     "News",
     "NoNeighbours",
+    "Place",
     "Renamed",
     "Seat",
     "ShowOut",
@@ -48,12 +49,37 @@ class Seat(Struct, array_like=True, frozen=True):
         identity: Who that is: the device's key, or the lane of one that has none.
         public: The device's key, or empty.
         address: Where it calls from; empty if it sits at its server itself.
+        since: When it got the name, in microseconds since the epoch, by its server's clock.
     """
 
     nick: _Name
     identity: _Identity
     public: _Identity = b""
     address: Annotated[str, Meta(max_length=64)] = ""
+    since: int = 0
+
+    @property
+    def claim(self) -> tuple[bool, bool, int, bytes]:
+        """What the lowest of is the best claim to a name that several have at once.
+
+        It is the same at all servers, whatever their clocks. A host goes before its callers, who
+        has a key before those who own nothing, and then who was first.
+        """
+        return bool(self.address), not self.public, self.since, self.identity
+
+
+class Place(Struct, array_like=True, frozen=True):
+    """Where callers find a server, for invites.
+
+    Attributes:
+        host: A name or an address.
+        port: The TCP port.
+        pin: The pin of its key.
+    """
+
+    host: Annotated[str, Meta(max_length=253)]
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    pin: _Word
 
 
 class Came(Struct, array_like=True, frozen=True, tag=1):
@@ -125,7 +151,13 @@ class Grant(Struct, array_like=True, frozen=True, tag=7):
 
 
 class Alive(Struct, array_like=True, frozen=True, tag=8):
-    """I am here."""
+    """I am here.
+
+    Attributes:
+        place: Where callers find me; None if they do not, or not yet.
+    """
+
+    place: Place | None = None
 
 
 class Leaving(Struct, array_like=True, frozen=True, tag=9):
@@ -174,7 +206,13 @@ class Listener(Protocol):
 
 
 class Neighbours(Protocol):
-    """The other servers of the same log."""
+    """The other servers of the same log.
+
+    Attributes:
+        place: Where callers find this one, which the others are told; None if they do not.
+    """
+
+    place: Place | None
 
     async def open(self, listener: Listener) -> None:
         """Tell and hear from now on; wait a moment for what the others have to tell."""
@@ -192,9 +230,15 @@ class Neighbours(Protocol):
             LogUnavailable: It is not.
         """
 
+    def places(self) -> Sequence[Place]:
+        """Return where callers find the others, as far as they have told it."""
+
 
 class NoNeighbours:
     """Nobody. See `Neighbours`."""
+
+    def __init__(self) -> None:
+        self.place: Place | None = None
 
     async def open(self, listener: Listener) -> None:
         """See `Neighbours.open`."""
@@ -207,6 +251,10 @@ class NoNeighbours:
 
     async def order(self, news: News) -> None:
         """See `Neighbours.order`."""
+
+    def places(self) -> Sequence[Place]:
+        """See `Neighbours.places`."""
+        return ()
 
 
 _encode = msgspec.msgpack.Encoder().encode

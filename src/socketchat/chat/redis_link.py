@@ -35,6 +35,7 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from socketchat.chat.redis_scripts import SCRIPTS
+from socketchat.chat.redis_sentinel import watch_of
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = ["Caller", "Command", "Link", "LinkLost", "RedisStore", "Subscription", "delays", "shown"]
@@ -253,7 +254,9 @@ class RedisStore:
     """A Redis server, and how to connect to it.
 
     Args:
-        url: `redis://`, `rediss://` (TLS) or `unix://`, as the package redis takes it.
+        url: `redis://`, `rediss://` (TLS) or `unix://`, as the package redis takes it; or
+            `redis+sentinel://`, see `watch_of`, with `sentinel_username` and `sentinel_password`
+            as further options.
         timeout: Seconds without an answer after which a connection is lost.
 
     Raises:
@@ -267,12 +270,17 @@ class RedisStore:
         self._timeout = timeout
         try:
             self.shown: str = shown(url)
-            options: dict[str, Any] = dict(parse_url(url))
+            self._watch = watch_of(url)
+            options: dict[str, Any] = dict(parse_url(self._watch.url if self._watch else url))
         except ValueError:
             # Not its text: there may be a password in it.
-            text = "a URL of Redis looks like redis://HOST:6379/0, rediss://... or unix:///PATH"
+            text = "a URL of Redis looks like redis://HOST:6379/0, rediss://..., unix:///PATH "
+            text += "or redis+sentinel://HOST:26379,HOST:26379/MASTER"
             raise ValueError(text) from None
         self._class: type[AbstractConnection] = options.pop("connection_class", Connection)
+        login = {"username": None, "password": None}
+        for name in login if self._watch else ():
+            login[name] = options.pop(f"sentinel_{name}", None)
         self._options = options | {
             "decode_responses": False,
             "health_check_interval": 0,
@@ -281,6 +289,8 @@ class RedisStore:
             "socket_connect_timeout": timeout,
             "socket_timeout": None,
         }
+        self._sentinel_options = self._options | {"db": 0} | login
+        self._sentinels = list(self._watch.sentinels) if self._watch else []
 
     async def connect(self) -> Link:
         """Return a new connection to a server that can be written to and knows the scripts.
@@ -325,9 +335,41 @@ class RedisStore:
         return subscription
 
     async def _open(self) -> AbstractConnection:
+        if self._watch is None:
+            return await self._dial(self._options)
+        return await self._dial(self._options | await self._master(self._watch.master))
+
+    async def _master(self, name: str) -> dict[str, Any]:
+        """Return where the master is, as the first Sentinel says that knows it.
+
+        Raises:
+            LinkLost: None does; it says why.
+        """
+        why = ""
+        for place in self._sentinels[:]:
+            host, port = place
+            try:
+                options = self._sentinel_options | {"host": host, "port": port}
+                link = Link(await self._dial(options), self._timeout)
+                try:
+                    (reply,) = await link.ask([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)])
+                finally:
+                    await link.close()
+            except LinkLost as exc:
+                why = f"no Sentinel can be asked: {exc}"
+                continue
+            if isinstance(reply, list) and len(reply) == 2:
+                # One that answers is asked first the next time.
+                self._sentinels.remove(place)
+                self._sentinels.insert(0, place)
+                return {"host": reply[0].decode(), "port": int(reply[1])}
+            why = str(reply) if isinstance(reply, LogError) else f"no Sentinel knows {name!r}"
+        raise LinkLost(why)
+
+    async def _dial(self, options: Mapping[str, Any]) -> AbstractConnection:
         # In a thread, since it looks on the disk which version of redis is installed.
         try:
-            connection: Any = await asyncio.to_thread(self._class, **self._options)
+            connection: Any = await asyncio.to_thread(self._class, **options)
         except (TypeError, ValueError) as exc:
             raise LinkLost("its URL has an option that redis does not know") from exc
         try:

@@ -16,28 +16,31 @@ import asyncio
 import contextlib
 import errno
 import logging
+import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
+from socketchat.chat.redis_batch import Append, Committed, Look, span_of
 from socketchat.chat.redis_chores import Chores
 from socketchat.chat.redis_link import Caller, RedisStore
 from socketchat.chat.redis_reader import Reader
-from socketchat.chat.redis_rooms import Followed, Place, settle
+from socketchat.chat.redis_rooms import Followed, Place, Waiting, settle
 from socketchat.chat.redis_scripts import (
     AT,
     BEFORE,
     MAX_NUMBER,
     PAGE,
     SPAN,
+    TAKE,
     VERSION,
     Keys,
     pack,
     unpack,
 )
-from socketchat.chat.redis_writer import Append, Committed, Look, Writer, span_of
+from socketchat.chat.redis_writer import Writer
 from socketchat.chat.words import matcher
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
@@ -48,6 +51,9 @@ _log = logging.getLogger("socketchat")
 #: Entries that a search looks at, in all and between two looks at whether it has found enough.
 _MOST_SEARCHED: Final = 20_000
 _SEARCHED_AT_ONCE: Final = 500
+#: Seconds for which it is known at which server a lane's author was let in last: longer than what a
+#: server that lost it could still be about to append.
+_TAKEN_FOR: Final = 3600
 #: What 19 digits and the wire hold.
 _MAX_LANE_NUMBER: Final = 2**63 - 1
 
@@ -92,6 +98,7 @@ class RedisLog:
         self.commits: int = 0
         self._store = RedisStore(url, timeout=timeout)
         self._keys = Keys(prefix)
+        self._server = uuid.uuid4().hex
         self._wait = wait
         self._patience = patience
         self._clock = clock
@@ -127,6 +134,7 @@ class RedisLog:
         self._writer = Writer(
             self._store,
             self._keys,
+            server=self._server,
             wait=self._wait,
             patience=self._patience,
             clock=self._clock,
@@ -233,7 +241,10 @@ class RedisLog:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
+        if task.cancelled():
+            if self._is_open:  # else it was for us to cancel it
+                self._fail(LogFailed("a task of the log was cancelled"))
+        elif (exc := task.exception()) is not None:
             self._loop.call_exception_handler(
                 {"message": "the log", "exception": exc, "task": task}
             )
@@ -262,23 +273,28 @@ class RedisLog:
             self._writer.ask(Append(room, lane, drafts, records, after, done))
         return done
 
-    def _committed(self, append: Append, outcome: Committed) -> None:
-        """Tell those who watch, and the author, of what was appended here."""
-        self.commits += bool(outcome.first)  # one script is one transaction
-        room = self._rooms.get(append.room)
+    def _committed(self, committed: Committed) -> None:
+        """Tell those who watch, and the authors, of what was appended here."""
+        self.commits += bool(committed.first)  # one script is one transaction
+        waiting = [
+            Waiting(last, append.lane, mark, append.done, append.deadline)
+            for append, mark, last, _ in committed.made
+        ]
+        room = self._rooms.get(committed.room)
         if room is None:
-            settle(append.done, outcome.mark)
+            for one in waiting:
+                settle(one.done, one.mark)
             return
         entries: list[Entry] = []
-        if outcome.first:
-            # The last ones: those before them were repeats.
-            new = append.drafts[-(outcome.last - outcome.first + 1) :]
-            entries = [
-                draft.entry(number, outcome.at, append.lane)
-                for number, draft in enumerate(new, outcome.first)
-            ]
-        before = Place(outcome.first - 1, outcome.before)
-        room.committed(entries, before, outcome.last, outcome.mark, append.done)
+        for append, _, last, first in committed.made:
+            if first:
+                # The last ones: those before them were repeats.
+                new = append.drafts[-(last - first + 1) :]
+                entries += [
+                    draft.entry(number, committed.at, append.lane)
+                    for number, draft in enumerate(new, first)
+                ]
+        room.committed(entries, Place(committed.first - 1, committed.before), waiting)
 
     def watch(
         self, room: str, watcher: Watcher, diverged: Diverged | None = None
@@ -335,22 +351,21 @@ class RedisLog:
 
     async def mark(self, room: str, lane: bytes) -> int:
         """See `Log.mark`."""
-        return (await self._lane(room, lane))[0]
+        await self._writer.certain()
+        _, head, lanes, _ = self._keys.room(room)
+        keys = head, lanes, self._keys.taken(room, lane)
+        ((known, held),) = await self._ask(TAKE(keys, lane, self._server, _TAKEN_FOR))
+        if not known:
+            return 0
+        self._learn(room, int(known[19:35]), int(known[35:51]))
+        if int(known[19:35]) > int(held):
+            await self._published(room)  # else it may not be kept
+        return int(known[:19])
 
     async def owner(self, room: str, lane: bytes) -> bytes:
         """See `Log.owner`."""
-        return (await self._lane(room, lane))[1]
-
-    async def _lane(self, room: str, lane: bytes) -> tuple[int, bytes]:
-        """Return a lane's mark, which is known to be kept, and its owner."""
-        await self._writer.certain()
-        _, head, lanes, _ = self._keys.room(room)
-        known, held = await self._ask(("HGET", lanes, lane), ("HGET", head, "held"))
-        if known is None:
-            return 0, b""
-        if int(known[19:35]) > int(held or 0):
-            await self._published(room)
-        return int(known[:19]), known[51:]
+        (known,) = await self._ask(("HGET", self._keys.room(room)[2], lane))
+        return known[51:] if known else b""
 
     async def span(self, room: str) -> Span:
         """See `Log.span`."""
@@ -359,6 +374,7 @@ class RedisLog:
             await followed.started()
         (reply,) = await self._ask(SPAN(self._keys.room(room)[:2]))
         span, head = span_of(reply)
+        self._learn(room, span.head, span.at)
         # A place that a member may have been shown must not be missing, though replicas are.
         return await self._published(room) if head > span.head else span
 
@@ -366,16 +382,21 @@ class RedisLog:
         """Wait until all of a room is published, and return its span."""
         look = Look(room, publishes=True, done=self._loop.create_future())
         self._writer.ask(look)
-        span = await look.done
+        span = await asyncio.shield(look.done)  # it is the writer's as well
         (reply,) = await self._ask(SPAN(self._keys.room(room)[:2]))
-        return max(span_of(reply)[0], span, key=lambda span: span.head)
+        span = max(span_of(reply)[0], span, key=lambda span: span.head)
+        self._learn(room, span.head, span.at)
+        return span
 
     async def at(self, room: str, number: int) -> int | None:
         """See `Log.at`."""
         if not 0 < number <= MAX_NUMBER:
             return None
         (reply,) = await self._ask(AT(self._keys.room(room)[:2], number))
-        return int(reply) if reply else None
+        if not reply:
+            return None
+        self._learn(room, number, int(reply))
+        return int(reply)
 
     async def before(self, room: str, at: int) -> int:
         """See `Log.before`."""
@@ -392,11 +413,20 @@ class RedisLog:
         page = PAGE(self._keys.room(room)[:2], max(after, 0), "", limit, size)
         ((_, _, _, count, records),) = await self._ask(page)
         try:
-            return unpack(count, records)
+            entries = unpack(count, records)
         except msgspec.MsgspecError as exc:
             error = LogFailed(f"the room {room!r} holds what is no entry: {exc}")
             self._fail(error)
             raise error from exc
+        if entries:
+            self._learn(room, entries[-1].number, entries[-1].at)
+        return entries
+
+    def _learn(self, room: str, number: int, at: int) -> None:
+        """Take notice of an entry that whoever asks acts on from now on."""
+        followed = self._rooms.get(room)
+        if followed is not None:
+            followed.learn(Place(number, at))
 
     async def search(
         self, room: str, words: str, sees: Callable[[Entry], bool], *, limit: int

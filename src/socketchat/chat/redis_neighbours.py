@@ -18,7 +18,7 @@ import contextlib
 import itertools
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from socketchat.chat.neighbours import (
@@ -28,6 +28,7 @@ from socketchat.chat.neighbours import (
     Leaving,
     Listener,
     News,
+    Place,
     Seat,
     ShowOut,
     Whole,
@@ -54,7 +55,7 @@ _PART: Final = 256
 _MAX_QUEUE: Final = 4096
 #: Servers that are heard; what others tell is left out.
 _MAX_SERVERS: Final = 256
-#: Names that one server's whole may have; a message of more is left out.
+#: Names that one server's whole may have; those beyond are left out.
 _MAX_WHOLE: Final = 100_000
 
 _log = logging.getLogger("socketchat")
@@ -67,14 +68,18 @@ class _Server:
         number: That of the last message that was heard of it.
         silent: Own signs of life that have come back since.
         is_known: Whether all that it tells was heard since it told the whole.
-        parts: Those of the whole that were heard; None if it is not being told.
+        parts: How many of the whole were heard.
+        seats: What they held; None if it is not being told.
+        place: Where callers find it; None if it has not told.
     """
 
     def __init__(self) -> None:
         self.number = 0
         self.silent = 0
         self.is_known = False
-        self.parts: list[Whole] | None = None
+        self.parts = 0
+        self.seats: list[tuple[str, Seat]] | None = None
+        self.place: Place | None = None
 
 
 class RedisNeighbours:
@@ -89,6 +94,9 @@ class RedisNeighbours:
 
     Raises:
         ValueError: The URL is none of Redis.
+
+    Attributes:
+        place: See `Neighbours`.
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class RedisNeighbours:
         self._channel = Keys(prefix).servers
         self._timeout = timeout
         self._beat = beat
+        self.place: Place | None = None
         self._name = uuid.uuid4().hex
         self._numbers = itertools.count(1)
         self._servers: dict[str, _Server] = {}
@@ -152,6 +161,10 @@ class RedisNeighbours:
         self._put(news, told)
         await told
 
+    def places(self) -> Sequence[Place]:
+        """See `Neighbours.places`."""
+        return [server.place for server in self._servers.values() if server.place is not None]
+
     # ---- telling ----
 
     def _put(self, news: News, told: asyncio.Future[None] | None = None) -> None:
@@ -200,7 +213,7 @@ class RedisNeighbours:
         while True:
             now = self._loop.time()
             if now >= next_beat:
-                self._queue.append((Alive(), None))
+                self._queue.append((Alive(self.place), None))
                 next_beat, beats = now + self._beat, beats + 1
                 self._whole_is_due |= beats % _UNASKED == 0
                 self._ask_again()
@@ -329,12 +342,14 @@ class RedisNeighbours:
             if not isinstance(news, Whole):
                 self._put(Ask(name))
         elif number != server.number + 1:
-            server.is_known, server.parts = False, None
+            server.is_known, server.seats = False, None
             self._listener.missed()
             self._put(Ask(name))
         server.number = number
         server.silent = 0
         match news:
+            case Alive(place):
+                server.place = place
             case Ask(asked):
                 self._whole_is_due |= asked in ("", self._name)
                 self._some.set()
@@ -348,14 +363,12 @@ class RedisNeighbours:
 
     def _heard_part(self, name: str, server: _Server, news: Whole) -> None:
         if news.part == 0:
-            server.parts = []
-        if server.parts is None or news.part != len(server.parts):
+            server.parts, server.seats = 0, []
+        if server.seats is None or news.part != server.parts:
             return
-        server.parts.append(news)
-        if news.part * _PART > _MAX_WHOLE:
-            server.parts = None
-        elif news.is_last:
-            seats: list[tuple[str, Seat]] = [seat for part in server.parts for seat in part.seats]
-            server.parts, server.is_known = None, True
+        server.parts += 1
+        server.seats += news.seats[: _MAX_WHOLE - len(server.seats)]
+        if news.is_last:
+            seats, server.seats, server.is_known = server.seats, None, True
             self._listener.present(name, seats)
             self._look_if_acquainted()

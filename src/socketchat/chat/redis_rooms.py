@@ -3,7 +3,12 @@
 Entries of a room come from two sides: this server's own appends, and what the reader finds of
 others. Whichever comes first is told, so that watchers are called in order, without gaps and once;
 an author's future is done behind that. A room that no longer goes on from where its watchers are is
-begun afresh, and they are told so. It does no I/O: `redis_log.py` has the rooms, `redis_writer.py`
+begun afresh, and they are told so.
+
+This server may have acted on entries before those who watch are told of them: an author waits for
+its own, a caller was given a place or a page. Their places are kept until they are told, and
+compared: if the log loses them meanwhile and others take their numbers, nobody else would notice.
+It does no I/O: `redis_log.py` has the rooms, `redis_writer.py`
 and `redis_reader.py` bring the entries.
 """
 
@@ -17,7 +22,11 @@ from typing import Any, NamedTuple
 from socketchat.chat.log import Diverged, Entry, Watcher
 from socketchat.errors import LogError, LogUnavailable
 
-__all__ = ["Followed", "Place", "settle"]
+__all__ = ["Followed", "Place", "Waiting", "settle"]
+
+_BEHIND = "Redis does not tell what was said before"
+#: Places that are kept for a room; beyond, it begins afresh.
+MAX_AHEAD = 1024
 
 _AFRESH = "the log is not the one that it was: it was restored, or has lost its end"
 
@@ -29,12 +38,22 @@ class Place(NamedTuple):
     at: int
 
 
-class _Waiting(NamedTuple):
-    """An append that is committed, and behind which entry its author is told."""
+class Waiting(NamedTuple):
+    """An append that is committed, behind which entry its author is told, and until when.
+
+    Attributes:
+        last: The number of the lane's last entry.
+        lane: The lane.
+        mark: The lane's mark: the number that the last entry has in it.
+        done: How the author is told.
+        deadline: Until when, by the loop's clock.
+    """
 
     last: int
+    lane: bytes
     mark: int
     done: asyncio.Future[int]
+    deadline: float
 
 
 class Followed:
@@ -49,6 +68,7 @@ class Followed:
         known: The number of the last entry that may be seen, as far as the reader knows.
         unseen: The last entry, when the reader last looked, that might not be seen yet; 0 if there
             was none.
+        is_torn: Whether it is known that the log is another one than it was.
     """
 
     def __init__(self, name: str) -> None:
@@ -56,10 +76,14 @@ class Followed:
         self.place: Place | None = None
         self.known: int = 0
         self.unseen = 0
+        self.is_torn = False
+        #: Entries that this server acts on, of which watchers are not told yet: numbers and times.
+        self._ahead: dict[int, int] = {}
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._watchers: list[tuple[Watcher, Diverged | None]] = []
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     # Watching
 
@@ -121,34 +145,73 @@ class Followed:
     def _begin(self, place: Place) -> None:
         self.place = place
         self.known = place.number
+        self.is_torn = False
+        self._forget_what_is_told()
         self._start_none()
         self._settle_waiting()
+
+    def learn(self, place: Place) -> None:
+        """Take notice of an entry that this server acts on."""
+        told = self.place or Place(0, 0)
+        if place.number == told.number:
+            self.is_torn |= place != told
+        elif place.number > told.number:
+            self.is_torn |= self._ahead.setdefault(place.number, place.at) != place.at
+            if len(self._ahead) > MAX_AHEAD:
+                del self._ahead[place.number]
+                self.is_torn = True
+
+    @property
+    def furthest(self) -> Place | None:
+        """The last entry that this server acts on, if watchers are not told of it yet."""
+        return max((Place(*one) for one in self._ahead.items()), default=None)
+
+    def _forget_what_is_told(self) -> None:
+        assert self.place is not None
+        told = self.place.number
+        if self._ahead:
+            self._ahead = {number: at for number, at in self._ahead.items() if number > told}
+
+    def _is_contradicted_by(self, entries: Sequence[Entry]) -> bool:
+        """Tell whether others than these had their numbers before."""
+        first, last = entries[0].number, entries[-1].number
+        for number, at in self._ahead.items():
+            if first <= number <= last and entries[number - first].at != at:
+                return True
+        for one in self._waiting:
+            if first <= one.last <= last:
+                entry = entries[one.last - first]
+                if (entry.lane, entry.lane_number) != (one.lane, one.mark):
+                    return True
+        return False
 
     def committed(
         self,
         entries: Sequence[Entry],
         before: Place,
-        last: int,
-        mark: int,
-        done: asyncio.Future[int],
+        waiting: Sequence[Waiting],
     ) -> None:
-        """Tell of an append of this server's, and then its author.
+        """Tell of appends of this server's, and then their authors.
 
-        If it is not what follows the last that was told, the reader finds out what does.
+        If they are not what follows the last that was told, the reader finds out what does.
 
         Args:
             entries: What is new, which may be seen by now.
             before: The entry before the first of them.
-            last: The number of the author's last entry.
-            mark: What the author is told.
-            done: How.
+            waiting: The authors.
         """
         if entries and before == self.place:
-            self._tell(entries)
-        if self.place is None or last > self.place.number:
-            self._waiting.append(_Waiting(last, mark, done))
-        else:
-            settle(done, mark)
+            self.is_torn |= self._is_contradicted_by(entries)
+            if not self.is_torn:
+                self._tell(entries)
+        if entries:
+            self.learn(Place(entries[-1].number, entries[-1].at))
+        for one in waiting:
+            if self.place is None or one.last > self.place.number:
+                self._waiting.append(one)
+            else:
+                settle(one.done, one.mark)
+        self._set_timer()
 
     def found(self, entries: Sequence[Entry]) -> bool:
         """Tell of what the reader has found behind the place, or behind an older one.
@@ -161,12 +224,15 @@ class Followed:
         new = [entry for entry in entries if entry.number > self.place.number]
         if new and new[0].number != self.place.number + 1:
             return False  # they were let go of before they were told
+        if self.is_torn or (new and self._is_contradicted_by(new)):
+            return False
         if new:
             self._tell(new)
         return True
 
     def _tell(self, entries: Sequence[Entry]) -> None:
         self.place = Place(entries[-1].number, entries[-1].at)
+        self._forget_what_is_told()
         for watcher, _ in list(self._watchers):
             self._call(lambda watcher=watcher: watcher(entries))  # type: ignore[misc]
         self._settle_waiting()
@@ -187,11 +253,24 @@ class Followed:
             waiting = self._waiting.popleft()
             settle(waiting.done, waiting.mark)
 
+    def _set_timer(self) -> None:
+        if self._waiting and self._timer is None:
+            self._timer = self._loop.call_at(self._waiting[0].deadline, self._look_at_the_time)
+
+    def _look_at_the_time(self) -> None:
+        """Give up what has waited for too long: the reader does not get what goes before it."""
+        self._timer = None
+        now = self._loop.time()
+        while self._waiting and self._waiting[0].deadline <= now:
+            settle(self._waiting.popleft().done, LogUnavailable(_BEHIND))
+        self._set_timer()
+
     # Starting afresh
 
     def restart(self, place: Place) -> None:
         """Go on from another place, and tell those who watch that it is another one."""
         self.place = None
+        self._ahead.clear()
         self.give_up(LogUnavailable(_AFRESH))
         for _, diverged in list(self._watchers):
             if diverged is not None:

@@ -10,6 +10,8 @@ A room has four keys, all with the room's name as their hash tag:
   and the key of its first one.
 - `news`, a stream of one entry, whose id is `held`: what servers wait for.
 
+Beside them each lane has a key, for an hour: the server at which its author was let in last.
+
 Besides there are `rooms`, a set of the rooms' names, `version`, and `touch`, which is written only
 so that something is, and the facts about people (`redis_facts.py`). Lua's numbers are exact up to
 2**53: marks, which may be greater, are compared as texts of 19 digits.
@@ -39,6 +41,8 @@ __all__ = [
     "PUBLISH",
     "SCRIPTS",
     "SPAN",
+    "TAKE",
+    "TAKEN",
     "VERSION",
     "Keys",
     "Script",
@@ -92,6 +96,10 @@ class Keys:
         tag = name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D") or "%"
         stem = f"{self._prefix}:{{{tag}}}"
         return f"{stem}:log", f"{stem}:head", f"{stem}:lanes", f"{stem}:news"
+
+    def taken(self, room: str, lane: bytes) -> str:
+        """Return the key of the server that has a lane."""
+        return f"{self.room(room)[2]}:{lane.hex()}"
 
     def facts(self, kind: str) -> str:
         """Return the key of all facts of a kind."""
@@ -179,41 +187,81 @@ local function last_older(log, floor, held, at) -- number of the last entry olde
 end
 """
 
-#: Appends what an author says.
+#: The mark of an append that was not made, since the one that must be there is not.
+MISSING: Final = b"-"
+#: The mark of an append that was not made, since another server has taken the lane over.
+TAKEN: Final = b"taken"
+
+#: Appends what authors say to one room: of each append all drafts that are new, or nothing.
 #:
-#: Keys: log, head, lanes, news. Arguments: 1 if it may be seen at once; the time, or nothing for
-#: that of Redis; the mark that must be there; the lane; its key; and of each draft the number, the
-#: body's size, the record. Returns nothing if the mark is not there, else, as a text: the mark, the
-#: number of the lane's last entry; the first new number or 0, its time, and the time of the entry
-#: before it; and the last number that may be seen.
+#: Keys: log, head, lanes, news, and of each append that of the server that has the lane. Arguments:
+#: 1 if it may be seen at once; the time, or nothing for that of Redis; the server; how many
+#: microseconds it is later than the entry before if the clock is behind that, at random, so that
+#: no other entry that had the same number in a log that was lost has the same time; and of each
+#: append the mark that must be there, the lane, its key, how many drafts there are, and of each the
+#: number, the body's size, the record. Returns, as a text: the time of the new entries, that of the
+#: entry before them, and the last number that may be seen; and of each append the mark, `MISSING`
+#: or `TAKEN`, the number of the lane's last entry and the first new number, or 0.
 APPEND: Final = Script(f"""
 {_EFFECTS}
 {_PLACE}
 {_NOW}
-local log, head, lanes, news = unpack(KEYS)
-local known = redis.call('HGET', lanes, ARGV[4])
-local mark, last, owner = '0000000000000000000', 0, ARGV[5]
-if known then
-  mark, last, owner = known:sub(1, 19), tonumber(known:sub(20, 35)), known:sub(52)
+local log, head, lanes, news = unpack(KEYS, 1, 4)
+local servers = redis.call('MGET', unpack(KEYS, 5))
+local names, known, changed, told = {{}}, {{}}, {{}}, {{}}
+local i = 5
+while i <= #ARGV do
+  names[#names + 1] = ARGV[i + 1]
+  i = i + 4 + 3 * ARGV[i + 3]
 end
-if mark < ARGV[3] then return '' end
+for n, lane in ipairs(redis.call('HMGET', lanes, unpack(names))) do known[names[n]] = lane end
 local number, at, held = place(head)
-local before, first = at, 0
-for i = 6, #ARGV, 3 do
-  if ARGV[i] > mark then
-    if first == 0 then
-      first = number + 1
-      at = math.max(at, now(ARGV[2]))
-    end
-    mark = ARGV[i]
-    number = number + 1
-    local place = '\\153\\207' .. struct.pack('>I8', number) .. '\\207' .. struct.pack('>I8', at)
-    redis.call('XADD', log, id(number), 's', ARGV[i + 1], 'r', place .. ARGV[i + 2])
+local before, stamp = at, nil
+i = 5
+while i <= #ARGV do
+  local lane, first = ARGV[i + 1], 0
+  local mark, last, owner = '0000000000000000000', 0, ARGV[i + 2]
+  if known[lane] then
+    local found = known[lane]
+    mark, last, owner = found:sub(1, 19), tonumber(found:sub(20, 35)), found:sub(52)
   end
+  local drafts = i + 4
+  i = drafts + 3 * ARGV[i + 3]
+  local server = servers[#told + 1]
+  if server and server ~= ARGV[3] then
+    mark = '{TAKEN.decode()}'
+  elseif mark < ARGV[drafts - 4] then
+    mark = '{MISSING.decode()}'
+  else
+    for j = drafts, i - 1, 3 do
+      if ARGV[j] > mark then
+        if not stamp then
+          local time = now(ARGV[2])
+          at = time < at and at + tonumber(ARGV[4]) or time
+          stamp = '\\207' .. struct.pack('>I8', at)
+        end
+        mark = ARGV[j]
+        number = number + 1
+        if first == 0 then first = number end
+        local record = '\\153\\207' .. struct.pack('>I8', number) .. stamp .. ARGV[j + 2]
+        redis.call('XADD', log, id(number), 's', ARGV[j + 1], 'r', record)
+      end
+    end
+    if first > 0 then
+      last = number
+      known[lane] = mark .. string.format('%016.0f%016.0f', last, at) .. owner
+      changed[lane] = known[lane]
+    end
+  end
+  told[#told + 1] = mark .. ' ' .. text(last) .. ' ' .. text(first)
 end
-if first > 0 then
-  last = number
-  redis.call('HSET', lanes, ARGV[4], mark .. string.format('%016.0f%016.0f', last, at) .. owner)
+if stamp then
+  local fields = {{}}
+  for lane, value in pairs(changed) do
+    fields[#fields + 1] = lane
+    fields[#fields + 1] = value
+  end
+  redis.call('HSET', lanes, unpack(fields))
   if ARGV[1] == '1' then
     held = number
     redis.call('HSET', head, 'head', text(number), 'at', text(at), 'held', text(number),
@@ -223,7 +271,19 @@ if first > 0 then
     redis.call('HSET', head, 'head', text(number), 'at', text(at))
   end
 end
-return table.concat({{mark, text(last), text(first), text(at), text(before), text(held)}}, ' ')
+return table.concat({{text(at), text(before), text(held), unpack(told)}}, ' ')
+""")
+
+#: Takes a lane over: other servers append nothing to it any more.
+#:
+#: Keys: head, lanes, and that of the server that has the lane. Arguments: the lane; the server; the
+#: seconds for which that is kept. Returns what is kept of the lane, if anything is, and the number
+#: of the last entry that may be seen. It does not take it where there is no memory left: others can
+#: append nothing then either.
+TAKE: Final = Script("""
+local head, lanes, taken = unpack(KEYS)
+if redis.call('GET', taken) ~= ARGV[2] then redis.pcall('SET', taken, ARGV[2], 'EX', ARGV[3]) end
+return {redis.call('HGET', lanes, ARGV[1]) or '', redis.call('HGET', head, 'held') or '0'}
 """)
 
 #: Lets entries be seen.
@@ -366,4 +426,4 @@ if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then return ARGV[2] end
 return redis.call('HGET', KEYS[1], ARGV[1])
 """)
 
-SCRIPTS: Final = (APPEND, PUBLISH, SPAN, AT, BEFORE, PAGE, PRUNE, FORGET, ADD)
+SCRIPTS: Final = (APPEND, TAKE, PUBLISH, SPAN, AT, BEFORE, PAGE, PRUNE, FORGET, ADD)

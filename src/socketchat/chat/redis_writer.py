@@ -1,7 +1,7 @@
 """The one task of a server that appends to Redis: everything in order, over one connection.
 
 It takes whatever has queued up, sends it as one pipeline and waits for the answers: so a pipeline
-is as big as the one before it was slow, and no timer is needed.
+is as big as the one before it was slow, and no timer is needed (`redis_batch.py` puts it together).
 
 When the connection is lost, nobody knows what became of the pipeline that was under way. It is no
 reason to end the server: the marks of the lanes make it harmless to do all of it again. So it stays
@@ -20,26 +20,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final
 
-from socketchat.chat.log import Draft, Span
+from socketchat.chat.log import Span
+from socketchat.chat.redis_batch import (
+    Append,
+    Batch,
+    Call,
+    Committed,
+    Look,
+    committed_of,
+    span_of,
+)
 from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, delays
 from socketchat.chat.redis_rooms import settle
 from socketchat.chat.redis_scripts import APPEND, PUBLISH, SPAN, Keys, as_digits
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
-__all__ = ["Append", "Committed", "Look", "Writer", "span_of"]
+__all__ = ["Writer"]
 
 #: Appends of one pipeline, and bytes, about.
 _MAX_BATCH: Final = 128
 _MAX_BATCH_SIZE: Final = 2**20
 #: Bytes, about, that may queue up; beyond, appends are refused.
 _MAX_QUEUED: Final = 64 * 2**20
-#: What an append takes beside its records, in bytes, about.
-_OVERHEAD: Final = 1024
 #: Seconds for which one `WAIT` waits.
 _WAIT: Final = 1.0
 #: Rooms that are known to be in the set of all; beyond, all are forgotten and added again.
@@ -50,110 +57,17 @@ _NO_ANSWER: Final = "Redis does not answer"
 _log = logging.getLogger("socketchat")
 
 
-@dataclass(slots=True, eq=False)
-class Append:
-    """Append drafts, whose records are packed; the arguments of `Log.append`."""
-
-    room: str
-    lane: bytes
-    drafts: Sequence[Draft]
-    records: Sequence[bytes]
-    after: int
-    done: asyncio.Future[int]
-    size: int = 0
-    deadline: float = 0.0
-    is_given_up: bool = False
-
-    def __post_init__(self) -> None:
-        self.size = _OVERHEAD + sum(map(len, self.records))
-
-
-@dataclass(slots=True, eq=False)
-class Look:
-    """Look how far a room reaches, after all that was asked before; perhaps publish all of it.
-
-    `then` is called with it before anything that was asked later is told.
-    """
-
-    room: str
-    publishes: bool
-    done: asyncio.Future[Span]
-    then: Callable[[Span], object] = lambda _: None
-    size: int = _OVERHEAD
-    deadline: float = 0.0
-    is_given_up: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What became of an append.
-
-    Attributes:
-        mark: The lane's mark.
-        last: The number of the lane's last entry.
-        first: The number of the first new entry, 0 if there is none.
-        at: The time of the new entries.
-        before: The time of the entry before them.
-        held: The number of the last entry that could be seen.
-    """
-
-    mark: int
-    last: int
-    first: int
-    at: int
-    before: int
-    held: int
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one pipeline does.
-
-    Attributes:
-        items: What was asked.
-        may_publish: Whether anything may come to be seen by it.
-        commands: What is sent.
-        unseen: By room, up to where it is still to be published.
-    """
-
-    items: list[Append | Look]
-    may_publish: bool = False
-    commands: list[Command] = field(default_factory=list)
-    unseen: dict[str, int] = field(default_factory=dict)
-    _places: list[int] = field(default_factory=list)
-
-    def add(self, item: Append | Look, command: Command) -> None:
-        """Add something, and the command that does it."""
-        self.items.append(item)
-        self._places.append(len(self.commands))
-        self.commands.append(command)
-
-    def replied(self, replies: Sequence[object]) -> Iterator[tuple[Append | Look, object]]:
-        """Return what was asked, each with the reply to it."""
-        for item, place in zip(self.items, self._places, strict=True):
-            yield item, replies[place]
-
-    def note(self, room: str, last: int) -> None:
-        """Note up to where a room is to be published."""
-        self.unseen[room] = max(last, self.unseen.get(room, 0))
-
-
-def span_of(reply: bytes) -> tuple[Span, int]:
-    """Return what `SPAN` tells: the span that may be seen, and the last number."""
-    floor, held, at, head = map(int, reply.split())
-    return Span(floor, held, at), head
-
-
 class Writer:
     """Appends in order.
 
     Args:
         store: Where to connect to.
         keys: The names of keys.
+        server: The name of this server, which no other has.
         wait: How many replicas must have what is acknowledged and seen.
         patience: Seconds for which an append is tried.
         clock: Tells the time, in microseconds since the epoch; None has Redis tell it.
-        told: Called with each append that is committed, and may be seen.
+        told: Called with appends that are committed, and may be seen.
         failed: Called if what Redis holds is not as it should be.
     """
 
@@ -162,14 +76,16 @@ class Writer:
         store: RedisStore,
         keys: Keys,
         *,
+        server: str,
         wait: int,
         patience: float,
         clock: Callable[[], int] | None,
-        told: Callable[[Append, Committed], object],
+        told: Callable[[Committed], object],
         failed: Callable[[LogFailed], object],
     ) -> None:
         self._store = store
         self._keys = keys
+        self._server = server
         self._wait = wait
         self._patience = patience
         self._clock = clock
@@ -260,7 +176,7 @@ class Writer:
         item.is_given_up = True
         settle(item.done, LogUnavailable(why))
         if isinstance(item, Look):
-            item.done.exception()  # perhaps nobody waits
+            _need_not_be_heard(item.done)
 
     def _look_if_idle(self) -> None:
         if not self._queue and not self._under_way:
@@ -348,13 +264,13 @@ class Writer:
         elif batch.unseen:
             outcomes = []  # all of them are given up
         self._under_way = []
-        for item, outcome in zip(batch.items, outcomes, strict=False):
-            self._settle(item, outcome)
+        for part, outcome in zip(batch.parts, outcomes, strict=False):
+            self._settle(part, outcome)
         self._look_if_idle()
 
-    def _take(self) -> _Batch:
+    def _take(self) -> Batch:
         """Take as much of the queue as makes one pipeline."""
-        batch = _Batch([])
+        batch = Batch()
         size = 0
         while self._queue and len(batch.items) < _MAX_BATCH and size < _MAX_BATCH_SIZE:
             item = self._queue.popleft()
@@ -362,37 +278,33 @@ class Writer:
             if item.is_given_up:
                 continue
             size += item.size
-            if isinstance(item, Append):
-                batch.may_publish = True
-                if item.room not in self._listed:
-                    self._list(item.room, batch)
-                command = self._appending(item)
-            else:
-                batch.may_publish |= item.publishes
-                command = SPAN(self._keys.room(item.room)[:2])
-            batch.add(item, command)
+            batch.add(item)
+            if isinstance(item, Append) and item.room not in self._listed:
+                self._list(item.room, batch)
+        batch.commands += map(self._command, batch.parts)
         return batch
 
-    def _list(self, room: str, batch: _Batch) -> None:
+    def _list(self, room: str, batch: Batch) -> None:
         """Have a room be in the set of all before anything is in it."""
         if len(self._listed) >= _MAX_LISTED:
             self._listed.clear()
         self._listed.add(room)
         batch.commands.append(("SADD", self._keys.rooms, room))
 
-    def _appending(self, item: Append) -> Command:
-        drafts: list[str | bytes | int] = []
-        for draft, record in zip(item.drafts, item.records, strict=True):
-            drafts += (as_digits(draft.number), len(draft.body), record)
-        return APPEND(
-            self._keys.room(item.room),
-            0 if self._wait else 1,
-            "" if self._clock is None else self._clock(),
-            as_digits(item.after),
-            item.lane,
-            item.drafts[0].key if item.drafts else b"",
-            *drafts,
-        )
+    def _command(self, part: Call | Look) -> Command:
+        if isinstance(part, Look):
+            return SPAN(self._keys.room(part.room)[:2])
+        taken = [self._keys.taken(part.room, item.lane) for item in part.appends]
+        appends: list[str | bytes | int] = []
+        for item in part.appends:
+            key = item.drafts[0].key if item.drafts else b""
+            appends += (as_digits(item.after), item.lane, key, len(item.drafts))
+            for draft, record in zip(item.drafts, item.records, strict=True):
+                appends += (as_digits(draft.number), len(draft.body), record)
+        # Eight bits: however much is said, the time does not run away from Redis' clock.
+        at, later = ("", 1 + os.urandom(1)[0]) if self._clock is None else (self._clock(), 0)
+        keys = (*self._keys.room(part.room), *taken)
+        return APPEND(keys, 0 if self._wait else 1, at, self._server, later, *appends)
 
     def _waiting(self) -> list[Command]:
         """Return what waits for replicas: for all that was written on the server before."""
@@ -414,7 +326,7 @@ class Writer:
     def _too_few(self, how_many: str) -> str:
         return f"{self._wait} replicas of Redis are to have it, and {how_many}"
 
-    async def _publish(self, link: Link, batch: _Batch) -> None:
+    async def _publish(self, link: Link, batch: Batch) -> None:
         """Let everybody see what is appended."""
         commands = []
         for room, last in batch.unseen.items():
@@ -427,35 +339,44 @@ class Writer:
                 raise LinkLost(str(reply))
 
     def _outcome(
-        self, batch: _Batch, item: Append | Look, reply: object
+        self, batch: Batch, part: Call | Look, reply: object
     ) -> Committed | Span | LogError:
         """Return what became of something, and note what must still be published."""
         if isinstance(reply, LogError):
             return reply
         assert isinstance(reply, bytes)
-        if isinstance(item, Look):
+        if isinstance(part, Look):
             span, head = span_of(reply)
-            if item.publishes and head > span.head:
-                batch.note(item.room, head)
+            if part.publishes and head > span.head:
+                batch.note(part.room, head)
             return span
-        if not reply:
-            return LogUnavailable(f"message {item.after} is not in the log")
-        committed = Committed(*map(int, reply.split()))
+        committed = committed_of(part, reply)
         if committed.first == 1:
-            self._listed.discard(item.room)  # it may have been emptied, and the set as well
-        if committed.last > committed.held:
-            batch.note(item.room, committed.last)
+            self._listed.discard(part.room)  # it may have been emptied, and the set as well
+        last = max((one.last for one in committed.made), default=0)
+        if last > committed.held:
+            batch.note(part.room, last)
         return committed
 
-    def _settle(self, item: Append | Look, outcome: Committed | Span | LogError) -> None:
+    def _settle(self, part: Call | Look, outcome: Committed | Span | LogError) -> None:
         if isinstance(outcome, Committed):
-            assert isinstance(item, Append)
-            self._told(item, outcome)
+            self._told(outcome)
+            for append, why in outcome.refused:
+                settle(append.done, why)
             return
-        settle(item.done, outcome)
-        if isinstance(item, Look):
+        if isinstance(part, Look):
+            settle(part.done, outcome)
             if isinstance(outcome, Span):
-                item.then(outcome)
-            item.done.exception()  # perhaps nobody waits
+                part.then(outcome)
+            _need_not_be_heard(part.done)
+        else:
+            for append in part.appends:
+                settle(append.done, outcome)
         if isinstance(outcome, LogFailed):
             self._failed(outcome)
+
+
+def _need_not_be_heard(done: asyncio.Future[Span]) -> None:
+    """Have nobody complain if what was asked fails, and whoever asked is gone."""
+    if not done.cancelled():
+        done.exception()

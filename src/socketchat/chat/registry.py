@@ -8,6 +8,7 @@ The facts are kept by a store (`facts.py`); what is in the room just now is `ros
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,7 @@ from socketchat.chat.names import candidates, name_key
 from socketchat.errors import CloseCode, HandshakeRefused
 from socketchat.fingerprint import fingerprint_of, is_pin
 from socketchat.quota import network_of
+from socketchat.trust.invites import Grant
 
 __all__ = ["GUEST", "Ban", "Registry", "Standing"]
 
@@ -33,11 +35,15 @@ MAX_ALL_NAMES: Final = 100_000
 MAX_CLAIMS: Final = 30
 CLAIM_TIME: Final = 3600.0
 MAX_NETWORKS: Final = 10_000
+#: Invites to several servers that may wait to be used, or to expire.
+MAX_ISSUED: Final = 1000
 #: The longest reason of a ban, in characters.
 MAX_REASON: Final = 200
 
 _NAME, _KNOWN, _OPERATOR = "name", "known", "operator"
-_TOPIC = "topic"
+#: A kind for each key that owns names.
+_NAMES_OF: Final = "names of "
+_TOPIC, _ISSUED = "topic", "issued invite"
 _BANNED_KEY, _BANNED_ADDRESS, _MUTED, _INVITE = "banned key", "banned address", "muted", "invite"
 #: What stands between the parts of a value; no name holds it.
 _SEPARATOR: Final = "\n"
@@ -104,9 +110,7 @@ class Registry:
         self._clock = clock
         # Held from what is read to what is written because of it.
         self._order = asyncio.Lock()
-        # How many names each key owns.
-        self._owned: Counter[str] = Counter()
-        # How many came to be owned from each network since a time.
+        # How many names came to be owned from each network since a time: at this server alone.
         self._claims: Counter[str] = Counter()
         self._counted_from = clock()
 
@@ -117,7 +121,6 @@ class Registry:
             OSError: The facts cannot be opened.
         """
         await self._facts.open()
-        self._owned = Counter((await self._facts.all(_NAME)).values())
 
     async def close(self) -> None:
         """Let everything go."""
@@ -180,6 +183,35 @@ class Registry:
             await self._facts.put(_KNOWN, mine, _SEPARATOR.join(known))
         return True
 
+    async def issue(self, token: str, grant: Grant, now: int) -> bool:
+        """Have the other servers know what a token gives that one of them has made.
+
+        Only its hash is kept: who reads it cannot come in by it.
+
+        Args:
+            token: The token.
+            grant: What it gives.
+            now: The time, in seconds since the epoch.
+
+        Returns:
+            Whether it is known; it is not if too many are that have not expired.
+        """
+        async with self._order:
+            if await self._facts.count(_ISSUED) >= MAX_ISSUED:
+                for subject, value in list((await self._facts.all(_ISSUED)).items()):
+                    if _grant(value).expires <= now:
+                        await self._facts.remove(_ISSUED, subject)
+                if await self._facts.count(_ISSUED) >= MAX_ISSUED:
+                    return False
+            parts = grant.token_id.hex(), str(grant.expires), grant.room
+            await self._facts.put(_ISSUED, _hash(token), _SEPARATOR.join(parts))
+        return True
+
+    async def issued(self, token: str) -> Grant | None:
+        """Return what a token gives, if one of the servers has said that it has made it."""
+        value = await self._facts.get(_ISSUED, _hash(token))
+        return None if value is None else _grant(value)
+
     # ---- names ----
 
     async def owner(self, nick: str) -> str:
@@ -210,7 +242,8 @@ class Registry:
             # Another server may have been quicker.
             if await self._facts.add(_NAME, name_key(nick), mine) != mine:
                 return False
-            self._owned[mine] += 1
+            # Where all servers can count them.
+            await self._facts.add(_NAMES_OF + mine, name_key(nick), "")
             self._claims[network_of(address)] += 1
         return True
 
@@ -236,7 +269,7 @@ class Registry:
             self._claims.clear()
             self._counted_from = self._clock()
         return (
-            self._owned[key] < MAX_NAMES
+            await self._facts.count(_NAMES_OF + key) < MAX_NAMES
             and await self._facts.count(_NAME) < MAX_ALL_NAMES
             and self._claims[network] < MAX_CLAIMS
         )
@@ -311,6 +344,15 @@ class Registry:
     async def unban(self, ban: Ban) -> None:
         """Lift a ban."""
         await self._facts.remove(_kind_of(ban), ban.whom)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _grant(value: str) -> Grant:
+    token_id, expires, room = value.split(_SEPARATOR)
+    return Grant(bytes.fromhex(token_id), room, int(expires))
 
 
 def _kind_of(ban: Ban) -> str:

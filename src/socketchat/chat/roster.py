@@ -9,6 +9,7 @@ roster knows neither sessions nor the log; `room.py` keeps it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -32,6 +33,7 @@ class Holder:
         identity: Who that is: the device's key, or the lane of one that has none.
         public: The device's key, or empty.
         address: Where it calls from; empty if one of its sessions sits at the server itself.
+        since: When somebody was first seated under it, in microseconds since the epoch.
         reserved: Sessions that were given the name, and are neither seated yet nor known to have
             ended.
         seated: Sessions that are seated under it.
@@ -42,6 +44,7 @@ class Holder:
     identity: bytes
     public: bytes = b""
     address: str = ""
+    since: int = 0
     reserved: int = 0
     seated: int = 0
     lingering: asyncio.TimerHandle | None = None
@@ -50,6 +53,10 @@ class Holder:
     def is_present(self) -> bool:
         """Whether it counts as being in the room."""
         return self.seated > 0 or self.lingering is not None
+
+    def as_seat(self) -> Seat:
+        """Return what other servers are told of it."""
+        return Seat(self.nick, self.identity, self.public, self.address, self.since)
 
 
 class Elsewhere(Protocol):
@@ -138,6 +145,20 @@ class Roster:
         holder.nick = spelling
         return True
 
+    def seat_of(self, nick: str) -> Seat:
+        """Return what other servers are told of one who has a name at this server."""
+        return self._holders[name_key(nick)].as_seat()
+
+    def outdone(self, name: str) -> Holder | None:
+        """Return who is present here under a name to which one elsewhere has the better claim.
+
+        That comes about when both got it before either server had told the other.
+        """
+        mine, other = self._local(name_key(name)), self.find_elsewhere(name)
+        if mine is None or other is None or mine.identity == other.identity:
+            return None
+        return mine if other.claim < mine.as_seat().claim else None
+
     def vacate(self, nick: str) -> None:
         """Take notice that a session has ended before it was seated."""
         holder = self._holders[name_key(nick)]
@@ -151,6 +172,8 @@ class Roster:
         if elsewhere is not None and elsewhere is not holder:
             self._let_go(elsewhere)
         is_news = not holder.is_present
+        if is_news:
+            holder.since = time.time_ns() // 1000
         if not holder.seated or not address:
             holder.address = address
         self._stay(holder)

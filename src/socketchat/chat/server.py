@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 from socketchat.chat.attendant import Attendant
-from socketchat.chat.log import Log
+from socketchat.chat.log import LaneTaken, Log
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator
 from socketchat.chat.names import load_tables, nick_of, untagged
 from socketchat.chat.neighbourhood import Neighbourhood
-from socketchat.chat.neighbours import Neighbours
+from socketchat.chat.neighbours import Neighbours, Place
 from socketchat.chat.registry import GUEST, Registry, Standing
 from socketchat.chat.room import RETURNING, Room
 from socketchat.chat.rules import TOO_LONG, Rules, checked_room_name, room_name_of
@@ -40,6 +40,7 @@ from socketchat.handlers import Admission
 from socketchat.logged import LoggedSession
 from socketchat.messages import MAX_ANSWER, MAX_NAME, Answer, Command, Event, Hello
 from socketchat.session import Session, SessionState
+from socketchat.trust.invites import Grant, Invite
 
 __all__ = ["ChatServer"]
 
@@ -57,11 +58,14 @@ _log = logging.getLogger("socketchat.chat")
 class Invites(Protocol):
     """Makes invites, and tells what is one; `cli/serve.py` has them made with the server's key."""
 
-    def make(self, room: str, seconds: int) -> str:
-        """Return the URL of a new invite to a room, or to all, that is valid for so long."""
+    def make(self, room: str, seconds: int, others: Sequence[Place]) -> Invite:
+        """Return a new invite to a room, or to all, that is valid for so long.
 
-    def check(self, token: str) -> tuple[str, str]:
-        """Return by which name an invite is known, and for which room it is, empty for all.
+        It names other servers too, as far as it can.
+        """
+
+    def check(self, token: str, issued: Grant | None) -> Grant:
+        """Return what an invite gives; `issued` is what it does if another server has made it.
 
         Raises:
             HandshakeRefused: It is none of this server's, or has expired; the reason says which.
@@ -250,11 +254,12 @@ class ChatServer:
         if not hello.key:
             reason = "an invite is for a device's key, and this caller has shown none"
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
-        invite, invited_to = self._invites.check(hello.invite)
-        if invited_to not in ("", room):
-            reason = f"this invite is for the room {invited_to}"
+        issued = await self._registry.issued(hello.invite)
+        grant = self._invites.check(hello.invite, issued)
+        if grant.room not in ("", room):
+            reason = f"this invite is for the room {grant.room}"
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
-        if not await self._registry.redeem(invite, hello.key, invited_to):
+        if not await self._registry.redeem(grant.token_id.hex(), hello.key, grant.room):
             raise HandshakeRefused(CloseCode.POLICY_VIOLATION, "this invite was used already")
 
     async def _name(self, room: Room, hello: Hello, address: str) -> str:
@@ -404,6 +409,9 @@ class ChatServer:
 
     def log_failed(self, member: Member, error: BaseException) -> None:
         """Turn a member away, with whose message or place the log could do nothing."""
+        if isinstance(error, LaneTaken):
+            member.session.turn_away(CloseCode.TRY_AGAIN_LATER, str(error))
+            return
         if isinstance(error, LogUnavailable):
             self._blocked_until = asyncio.get_running_loop().time() + LOG_PAUSE
             _log.warning("%s is turned away: %s", member.nick, error)

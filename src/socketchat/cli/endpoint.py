@@ -1,12 +1,20 @@
-"""Where to listen for programs that watch over this one: `HOST:PORT`, `:PORT` on this machine."""
+"""Addresses in options: where to listen for programs that watch over this one, and where we are.
+
+The first is `HOST:PORT`, or `:PORT` on this machine; the second is `HOST` or `HOST:PORT`.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
-__all__ = ["Endpoint", "endpoint_of"]
+if TYPE_CHECKING:
+    from socketchat.cli.target import Target
+
+__all__ = ["Endpoint", "address_of", "endpoint_of"]
 
 Endpoint = tuple[str, int]
 
@@ -33,3 +41,26 @@ def endpoint_of(
         what = f"{value!r} is no HOST:PORT or :PORT; put an IPv6 address in brackets"
         raise click.BadParameter(what)
     return found["ipv6"] or found["host"] or _LOOPBACK, int(found["port"])
+
+
+def address_of(
+    context: click.Context,  # noqa: ARG001 - click's signature of an option's callback
+    parameter: click.Parameter,  # noqa: ARG001
+    value: str | None,
+) -> Target | None:
+    """Return the place of a server that an option's value is; port 0 is the one it listens on.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    if value is None:
+        return None
+    from socketchat.cli.target import is_everywhere, parse_target  # --help needs none of it
+
+    try:
+        target = parse_target(value)
+    except ValueError:
+        target = None
+    if target is None or target.room or target.others or target.token or is_everywhere(target.host):
+        raise click.BadParameter("it is no HOST or HOST:PORT; put an IPv6 address in brackets")
+    return target if re.search(r":[0-9]+$", value.strip()) else replace(target, port=0)

@@ -68,6 +68,13 @@ class Front:
         """Whether it is the console."""
         return self._console is not None
 
+    @property
+    def close_code(self) -> int | None:
+        """Why the session ended in which one sat last; None if it was left."""
+        if self._console is not None:
+            return self._console.session.close_code
+        return self._session.close_code
+
     def sits_in(self, room: str) -> bool:
         """Tell whether one sits in a room, and sees what happens there."""
         if self._console is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from socketchat.cli.duration import seconds_of, time_of
-from socketchat.cli.endpoint import endpoint_of
+from socketchat.cli.endpoint import address_of, endpoint_of
 from socketchat.cli.outcome import ExitCode
 from socketchat.cli.parsing import Program, option, options
 from socketchat.cli.redis_url import redis_url
@@ -207,6 +207,13 @@ def _help_unless_asked(context: click.Context) -> None:
 )
 @_certificate
 @option(
+    "--address",
+    metavar="HOST[:PORT]",
+    callback=address_of,
+    default=None,
+    help="Where callers find this server, for invites, if not by its machine's name or --host.",
+)
+@option(
     "--max-callers",
     metavar="N",
     type=click.IntRange(min=1),
@@ -311,11 +318,21 @@ def tail(**settings: Any) -> None:
     show_default=True,
     help="The last N messages; 0 is all.",
 )
+@option(
+    "--redis",
+    metavar="URL",
+    callback=redis_url,
+    default="",
+    help="Read the rooms that servers share in Redis.",
+)
 @_JSON
 @_DATA
 @_VERBOSE
 def history(**settings: Any) -> None:
-    """Read the log of this host's own server, whether or not it runs."""
+    """Read the log of this host's own server, whether or not it runs.
+
+    With --redis, as serve has it, read the rooms of all servers that keep them there.
+    """
     from socketchat.cli.history import run_history
 
     _start(run_history, settings)

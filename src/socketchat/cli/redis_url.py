@@ -32,4 +32,6 @@ def _has_password(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return "@" in url
-    return ":" in parts.netloc.rpartition("@")[0] or "password" in parse_qs(parts.query)
+    return ":" in parts.netloc.rpartition("@")[0] or any(
+        name.endswith("password") for name in parse_qs(parts.query)
+    )

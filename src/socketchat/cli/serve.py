@@ -22,6 +22,7 @@ from typing import Any
 
 from socketchat.chat import ChatServer, Rate, Rules
 from socketchat.chat.inviter import Inviter
+from socketchat.chat.neighbours import Place
 from socketchat.chat.registry import Registry
 from socketchat.chat.rules import checked_room_name
 from socketchat.cli.address import save_address
@@ -53,7 +54,7 @@ from socketchat.trust.masking import mask
 
 __all__ = ["run_serve"]
 
-#: Seconds after which a host whose seat was lost, because the disk is full, takes it again.
+#: Seconds after which a host whose seat was lost takes it again.
 SEAT_PAUSE = 1.0
 #: The longest frame, in bytes: no message that the rules allow is as long, and whoever holds one
 #: back has the server hold as much of it.
@@ -78,6 +79,7 @@ class ServeSettings:
     redis_wait: int
     rate: float
     private: bool
+    address: Target | None
     operators: tuple[str, ...]
     max_callers: int
     max_per_address: int
@@ -135,7 +137,7 @@ def _host(settings: ServeSettings) -> Hosting:
         at = settings.directory, settings.cert, settings.key
         identity = server_identity(*at, make=True)
     if identity is not None:
-        inviter = Inviter(identity, _callers_name(settings, socket.gethostname()))
+        inviter = Inviter(identity, "")  # where it is, is known when it listens
     stores = _stores(settings)
     device = device_in(settings.directory)
     operators = frozenset((*settings.operators, device.fingerprint))
@@ -253,11 +255,12 @@ async def _serve_until(
     announcing = _announcing(server, settings)
     try:
         host = _callers_name(settings, machine)
-        if hosting.inviter is not None:
-            hosting.inviter.port = server.port
-        await _note_address(server, host, settings)
+        address = settings.address or Target(host, 0)
+        place = Target(address.host, address.port or server.port)
+        _tell_place(hosting, place)
+        await _note_address(place, settings)
         await monitoring.start(settings.metrics)
-        _announce(server, host, settings)
+        _announce(server, host, place, settings)
         if not (settings.no_lan or settings.no_tls):
             on_lan.start(_service(server, name, settings))
         await _host_until(server, settings, hosting, (signalled, failed))
@@ -316,11 +319,12 @@ async def _chat(
 ) -> None:
     """Have the host chat until it leaves, or one of `ends` is done.
 
-    A full disk turns away whoever says something, the host too; the server goes on, and so does its
-    host, once there may be room again.
+    A full disk turns away whoever says something, and a log that was replaced turns away everyone,
+    the host too; the server goes on, and so does its host, once it may.
     """
     over = False
     while not over:
+        code: int | None
         try:
             async with seat(server, settings.nick, hosting.device, history=HISTORY) as session:
                 front = Front(
@@ -341,12 +345,13 @@ async def _chat(
                     await front.run()
                 except SessionClosed as exc:
                     say(plain_notice(closing_words(exc.code, exc.reason)))
-                code = session.close_code
+                code = front.close_code
         except HandshakeRefused as exc:
             code = exc.code
         finally:
             hosting.chat.on_presence = hosting.chat.on_moderation = None
-        over = code != CloseCode.TRY_AGAIN_LATER or any(end.done() for end in ends)
+        has_left = code is None or not CloseCode.is_temporary(code)
+        over = has_left or any(end.done() for end in ends)
         if not over:
             say(plain_notice("the server goes on, and you are seated again as soon as can be"))
             await asyncio.wait(ends, timeout=SEAT_PAUSE, return_when=asyncio.FIRST_COMPLETED)
@@ -421,18 +426,25 @@ def _announcing(server: Server, settings: ServeSettings) -> asyncio.Future[None]
     return asyncio.create_task(announce_next_key(server, settings.directory))
 
 
-async def _note_address(server: Server, host: str, settings: ServeSettings) -> None:
+def _tell_place(hosting: Hosting, place: Target) -> None:
+    """Have the server's invites, and those of its neighbours, name the place where it is."""
+    if (inviter := hosting.inviter) is not None:
+        inviter.host, inviter.port = place.host, place.port
+        hosting.stores.neighbours.place = Place(place.host, place.port, inviter.pin)
+
+
+async def _note_address(place: Target, settings: ServeSettings) -> None:
     """Note for invites where callers find this server; without TLS there are none."""
     if settings.no_tls:
         return
     directory = settings.directory
     try:
-        await asyncio.to_thread(save_address, directory, host, server.port)
+        await asyncio.to_thread(save_address, directory, place.host, place.port)
     except OSError as exc:
         say(plain_notice(f"invites will not know this server's address: {file_failure(exc)}"))
 
 
-def _announce(server: Server, host: str, settings: ServeSettings) -> None:
+def _announce(server: Server, host: str, place: Target, settings: ServeSettings) -> None:
     """Say that callers may come, and how."""
     bound = ", ".join(str(Target(one.getsockname()[0])) for one in server.sockets)
     say(f"bound to {bound}, port {server.port}")
@@ -443,7 +455,7 @@ def _announce(server: Server, host: str, settings: ServeSettings) -> None:
         say(f"waiting for callers who have an invite: {_how_to_invite(settings)}")
         return
     how = "--no-tls" if settings.no_tls else f"--fingerprint {server.fingerprint}"
-    say(f"waiting for callers: socketchat connect {Target(host, server.port)} {how}")
+    say(f"waiting for callers: socketchat connect {place} {how}")
 
 
 def _service(server: Server, name: str, settings: ServeSettings) -> Service:

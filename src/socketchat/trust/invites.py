@@ -34,6 +34,7 @@ __all__ = [
     "Grant",
     "Invite",
     "check_token",
+    "check_validity",
     "make_token",
 ]
 
@@ -280,10 +281,20 @@ def check_token(certificate: bytes, token: str, now: int) -> Grant:
         raise InvalidInvite("this is no invite") from None
     if payload[0] != _VERSION or expires > _LAST_SECOND:
         raise InvalidInvite("this invite is of a later version")
-    if now >= expires:
-        when = datetime.fromtimestamp(expires, UTC)
+    grant = Grant(payload[1 : 1 + TOKEN_ID_SIZE], room, expires)
+    check_validity(grant, now)
+    return grant
+
+
+def check_validity(grant: Grant, now: int) -> None:
+    """Check that what a token gives has not expired.
+
+    Raises:
+        InvalidInvite: It has.
+    """
+    if now >= grant.expires:
+        when = datetime.fromtimestamp(grant.expires, UTC)
         raise InvalidInvite(f"this invite has expired (on {when:%Y-%m-%d at %H:%M} UTC)")
-    return Grant(payload[1 : 1 + TOKEN_ID_SIZE], room, expires)
 
 
 def _base64(data: bytes) -> str:

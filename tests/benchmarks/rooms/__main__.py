@@ -6,11 +6,13 @@ Run from the top of the repository, on Linux, with the extra ``bench`` installed
     python -m tests.benchmarks.rooms latency --members 500    # one message, until the last has it
     python -m tests.benchmarks.rooms commit                   # messages/s that are on disk
     python -m tests.benchmarks.rooms commit --engines sqlite,redis-everysec,redis-always
+    python -m tests.benchmarks.rooms servers                  # one room at several servers
     python -m tests.benchmarks.rooms history                  # a million entries, to a new member
     python -m tests.benchmarks.rooms comeback                 # 1,000 sessions, a restarted server
     python -m tests.benchmarks.rooms slow                     # members that never read
 
-The first two measure other servers as well, the others socketchat alone.
+The first two measure other servers as well, the others socketchat alone. Redis is the system's, or
+the one that comes with the extra `test`.
 Servers that are not installed are left out, with a word on how to get them; those from Debian need
 ``apt-get install ngircd inspircd mosquitto nats-server``. Each benchmark prints a table in Markdown
 to stdout and says on stderr how things go.
@@ -27,7 +29,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tests.benchmarks.bystanders import Bystanders
-from tests.benchmarks.rooms import comeback, commit, fan_out, history, slow
+from tests.benchmarks.rooms import comeback, commit, fan_out, history, several, slow
 from tests.benchmarks.rooms.contestants import contestants
 from tests.benchmarks.rooms.engines import ENGINES
 from tests.benchmarks.rooms.processes import Cores, Failed, default_cores, end_by_signal
@@ -113,7 +115,30 @@ def add_slow(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=slow.run)
 
 
-OWN = {"commit": add_commit, "history": add_history, "comeback": add_comeback, "slow": add_slow}
+def add_servers(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `servers`."""
+    parser.add_argument("--servers", type=numbers, default=[1, 2, 3], help="on Redis (1,2,3)")
+    parser.add_argument("--members", type=positive, default=500, help="default: %(default)s")
+    parser.add_argument("--senders", type=numbers, default=[1, 8], help="default: 1,8")
+    parser.add_argument("--windows", type=numbers, default=[64, WINDOW], help=f"64,{WINDOW}")
+    parser.add_argument("--seconds", type=float, default=1.5, help="default: %(default)s")
+    parser.add_argument("--messages", type=positive, default=150, help="default: %(default)s")
+    parser.add_argument(
+        "--authors", type=numbers, default=[1, 100, 1000], help="of the log alone (1,100,1000)"
+    )
+    parser.add_argument(
+        "--engines", type=engines, default=list(ENGINES), help=f"likewise ({','.join(ENGINES)})"
+    )
+    parser.set_defaults(run=several.run)
+
+
+OWN = {
+    "commit": add_commit,
+    "servers": add_servers,
+    "history": add_history,
+    "comeback": add_comeback,
+    "slow": add_slow,
+}
 
 
 def size(text: str) -> int:

@@ -6,6 +6,7 @@ behind all the same, the chunks grow, and it catches up; `busy` tells whether it
 It knows a protocol only through its `Wire`.
 """
 
+import itertools
 import select
 import socket
 import time
@@ -113,13 +114,13 @@ class Burst:
 class Crowd:
     """Listeners, whose deliveries are counted, and senders, whose own are not.
 
-    All of them are members of the room.
+    All of them are members of the room. If it has several servers, each takes its turn.
     """
 
-    def __init__(self, wire: Wire, port: int, listeners: int, senders: int) -> None:
+    def __init__(self, wire: Wire, ports: Sequence[int], listeners: int, senders: int) -> None:
         """Get all of them into the room."""
         self._wire = wire
-        self._port = port
+        self._ports = ports
         self._epoll = select.epoll()
         self._buffer = bytearray(_BUFFER_SIZE)
         self._members: dict[int, Member] = {}
@@ -132,7 +133,8 @@ class Crowd:
 
     def _join(self, names: Sequence[str]) -> list[Member]:
         with ThreadPoolExecutor(self._wire.AT_ONCE) as pool:
-            members = list(pool.map(lambda name: Member(self._wire, self._port, name), names))
+            ports = itertools.cycle(self._ports)
+            members = list(pool.map(lambda *at: Member(self._wire, *at), ports, names))
         for member in members:
             self._members[member.connection.fileno()] = member
             self._epoll.register(member.connection, select.EPOLLIN)

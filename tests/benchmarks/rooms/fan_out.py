@@ -30,11 +30,11 @@ def generate(job: Job) -> Figures:
     """Do both kinds of work, as far as the options ask for them."""
     options = job.options
     senders = max(options["senders"])
-    crowd = Crowd(wires.load(job.wire), job.port, options["members"], senders)
+    crowd = Crowd(wires.load(job.wire), [job.port], options["members"], senders)
     try:
         crowd.gather(text(0))
         if options["messages"]:
-            return _one_by_one(crowd, options["messages"])
+            return one_by_one(crowd, options["messages"])
         return {"bursts": [_burst(crowd, job, count) for count in options["senders"]]}
     finally:
         crowd.close()
@@ -54,7 +54,8 @@ def _burst(crowd: Crowd, job: Job, senders: int) -> Figures:
     }
 
 
-def _one_by_one(crowd: Crowd, messages: int) -> Figures:
+def one_by_one(crowd: Crowd, messages: int) -> Figures:
+    """Measure how long a message takes to the last member that nothing is sent beside."""
     crowd.one_by_one(text(1), messages // 10 + 1)
     took = crowd.one_by_one(text(2), messages)
     if took is None:

@@ -170,8 +170,8 @@ def generate(
         return next_figures(process, server, limit)
 
 
-def next_figures(process: "subprocess.Popen[str]", server: Server, limit: float) -> Figures:
-    """Return what a generator says next.
+def next_figures(process: "subprocess.Popen[str]", server: Server | None, limit: float) -> Figures:
+    """Return what a generator says next; of a server that is measured, errors tell the output.
 
     Raises:
         Failed: It says that it failed, or nothing within `limit` seconds.
@@ -184,12 +184,20 @@ def next_figures(process: "subprocess.Popen[str]", server: Server, limit: float)
         line = process.stdout.readline()
     finally:
         timer.cancel()
+    output = server.output() if server is not None else ""
     if not line:
-        raise Failed(f"no figures, within {limit:.0f} s or at all; server: {server.output()}")
+        raise Failed(f"no figures, within {limit:.0f} s or at all; server: {output}")
     found: Figures = json.loads(line)
     if "failure" in found:
-        raise Failed(f"{found['failure']} {server.output()}".strip())
+        raise Failed(f"{found['failure']} {output}".strip())
     return found
+
+
+def pin(pid: int, core: int | None) -> None:
+    """Have a process that runs already stay on a core, with all its threads."""
+    if core is not None:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
 
 
 def cpu_seconds(pid: int) -> float:

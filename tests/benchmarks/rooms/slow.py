@@ -103,7 +103,7 @@ def generate(job: Job) -> Figures:
     """Do all of it."""
     options, wire = job.options, wires.load(job.wire)
     memory = _Memory(job.pid)
-    crowd = Crowd(wire, job.port, options["members"] - options["stuck"], 1)
+    crowd = Crowd(wire, [job.port], options["members"] - options["stuck"], 1)
     speaker = _Speaker(crowd, memory, options["text"])
     total = options["size"] // options["text"]
     speaker.say(max(1, total // 100))  # the warm-up
