@@ -76,7 +76,7 @@ class Followed:
         self.place: Place | None = None
         self.known: int = 0
         self.unseen = 0
-        self.is_torn = False
+        self.is_torn: bool = False
         #: Entries that this server acts on, of which watchers are not told yet: numbers and times.
         self._ahead: dict[int, int] = {}
         self._loop = asyncio.get_running_loop()
