@@ -186,15 +186,19 @@ class Writer:
 
     async def run(self) -> None:
         """Do what is asked, until it is cancelled."""
+        waits = delays()
         while True:
             link = await self._connect()
             try:
                 while True:
                     await self._serve(link)
+                    waits = delays()
             except LinkLost as exc:
                 self._interrupted(link, str(exc))
             finally:
                 await link.close()
+            # It may have been of no use: Redis that has no memory left takes connections.
+            await asyncio.sleep(next(waits))
 
     async def _connect(self) -> Link:
         for delay in delays():
