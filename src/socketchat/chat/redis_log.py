@@ -244,7 +244,9 @@ class RedisLog:
         if task.cancelled():
             if self._is_open:  # else it was for us to cancel it
                 self._fail(LogFailed("a task of the log was cancelled"))
-        elif (exc := task.exception()) is not None:
+        elif isinstance(exc := task.exception(), LogFailed):
+            self._fail(exc)
+        elif exc is not None:
             self._loop.call_exception_handler(
                 {"message": "the log", "exception": exc, "task": task}
             )
