@@ -353,7 +353,7 @@ class RedisLog:
 
     async def mark(self, room: str, lane: bytes) -> int:
         """See `Log.mark`."""
-        await self._writer.certain()
+        await self._writer.certain(room, lane)
         _, head, lanes, _ = self._keys.room(room)
         keys = head, lanes, self._keys.taken(room, lane)
         ((known, held),) = await self._ask(TAKE(keys, lane, self._server, _TAKEN_FOR))
