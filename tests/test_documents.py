@@ -84,6 +84,19 @@ def test_what_is_not_run_could_be(path: Path) -> None:
             check(words)
 
 
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    """Those of the other pages are looked at when the site is built."""
+    links = re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text_of(ROOT / "README.md"))
+    assert len(links) > 10
+    for path, anchor in links:
+        page = ROOT / (path or "README.md")
+        assert page.exists(), path
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+            slugs = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert anchor in slugs, f"{path}#{anchor}"
+
+
 # What a command on a page may be
 
 

@@ -169,6 +169,42 @@ async def test_a_call_fails_if_there_is_no_such_function_too_many_run_or_the_oth
         ]
 
 
+@pytest.mark.virtual_time
+async def test_an_answer_that_meets_its_cancellation_harms_no_other_call() -> None:
+    async def at_once() -> int:
+        return 1
+
+    async with rpc_pair(at_once=at_once, wait=rpc.wait) as (caller, _):
+        other = asyncio.create_task(caller.call("wait", 1))
+        for turns in range(20):  # of the event loop, after which the call is cancelled
+            call = asyncio.create_task(caller.call("at_once"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        assert await other == "1 seconds have passed"
+
+
+@pytest.mark.virtual_time
+async def test_calls_that_were_taken_by_one_who_has_restarted_fail_and_others_go_on() -> None:
+    async with session_pair(reconnect=True) as pair:
+        caller = rpc.Rpc(pair.client)
+        calling = asyncio.create_task(caller.run())
+        answering = asyncio.create_task(rpc.Rpc(pair.server, wait=rpc.wait).run())
+        call = asyncio.create_task(caller.call("wait", 60))
+        await asyncio.sleep(1)
+        pair.server.abort()
+        with pytest.raises(socketchat.SessionClosedError):
+            await answering
+        await pair.rejoin()
+        answering = asyncio.create_task(rpc.Rpc(pair.server, wait=rpc.wait).run())
+        with pytest.raises(rpc.CallFailed, match="gone or restarted"):
+            await call
+        assert await caller.call("wait", 1) == "1 seconds have passed"
+        await pair.client.close()
+        await asyncio.gather(calling, answering)
+
+
 # web_room.py
 
 

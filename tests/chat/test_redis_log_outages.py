@@ -220,7 +220,7 @@ async def test_a_mark_is_told_only_once_it_is_certain_what_became_of_what_was_gi
 async def test_an_author_waits_so_long_for_what_others_said_before_to_be_told(
     forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(forgetful) as one, opened(forgetful, **QUICK) as two:
+    async with opened(forgetful) as one, opened(forgetful, patience=60) as two:
         seen = await watched(two)
         goes_on = asyncio.Event()
 

@@ -26,7 +26,7 @@ __all__ = ["Followed", "Place", "Waiting", "settle"]
 
 _BEHIND = "Redis does not tell what was said before"
 #: Places that are kept for a room; beyond, it begins afresh.
-MAX_AHEAD = 1024
+MAX_AHEAD = 16_384
 
 _AFRESH = "the log is not the one that it was: it was restored, or has lost its end"
 
