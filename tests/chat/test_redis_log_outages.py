@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from socketchat import LogUnavailable, Message, Restarted, Session
 from socketchat.chat import ChatServer
 from socketchat.chat.log import Span
-from socketchat.chat.redis_link import Link
+from socketchat.chat.redis_link import Command, Link
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_rooms import Followed
+from socketchat.chat.redis_scripts import APPEND
 from tests.chat import chatting
 from tests.chat.chatting import FREE
 from tests.chat.log_conformance import ADA, BOB, CYD, draft, drafts, everything, numbers, say
@@ -184,6 +186,35 @@ async def test_an_append_behind_one_that_was_given_up_is_refused(
             await behind
         have_patience(60, log)
         assert await log.mark("lobby", ADA) == 1
+
+
+async def test_a_mark_is_told_only_once_it_is_certain_what_became_of_what_was_given_up(
+    forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(forgetful, patience=60) as log:
+        await say(log, 1)
+        goes_on = asyncio.Event()
+        ask_link = Link.ask
+
+        async def ask_later(link: Link, commands: Sequence[Command], **options: Any) -> list[Any]:
+            if any(len(command) > 2 and command[1] == APPEND.sha for command in commands):
+                await goes_on.wait()  # it is slow, and not lost
+            return await ask_link(link, commands, **options)
+
+        monkeypatch.setattr(Link, "ask", ask_later)
+        given_up = log.append("lobby", ADA, drafts(2, 2), after=1)
+        await until(lambda: bool(log._writer._under_way))
+        have_patience(0, log)
+        with pytest.raises(LogUnavailable):
+            await given_up
+        have_patience(60, log)
+        # Its author comes back; what it said might still be made, and be refused before.
+        marking = asyncio.create_task(log.mark("lobby", ADA))
+        others = await log.mark("lobby", BOB)
+        assert others == 0
+        assert not marking.done()
+        goes_on.set()
+        assert await marking == 2
 
 
 async def test_an_author_waits_so_long_for_what_others_said_before_to_be_told(

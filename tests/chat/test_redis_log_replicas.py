@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,6 +114,30 @@ async def test_what_replicas_have_not_is_neither_acknowledged_nor_seen_anywhere(
             await until(lambda: each.numbers == [1, 2, 3, 4])  # noqa: B023
         have_patience(60, two)
         assert await two.mark("lobby", ADA) == 4
+
+
+async def test_between_connections_that_are_no_use_longer_and_longer_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+
+    def delays() -> Iterator[float]:
+        for number in itertools.count():
+            waits.append(number)
+            yield 0.001
+
+    monkeypatch.setattr("socketchat.chat.redis_writer.delays", delays)
+    async with paired(tmp_path) as pair, opened(pair.master, wait=1, patience=60) as log:
+        await say(log, 1)
+        pair.replica.pause()
+        call = log.append("lobby", ADA, drafts(2, 2), after=1)
+        await until(lambda: "0 have" in log._writer._why)
+        # Redis takes no more writes now, and so does not let it be seen.
+        await ask(pair.master, "CONFIG", "SET", "maxmemory", 1)
+        pair.replica.resume()
+        await until(lambda: 3 in waits)
+        await ask(pair.master, "CONFIG", "SET", "maxmemory", 0)
+        assert await call == 2
 
 
 async def test_what_a_server_appended_that_then_died_is_seen_once_replicas_have_it(

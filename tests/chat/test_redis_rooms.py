@@ -117,3 +117,11 @@ async def test_an_append_that_took_the_place_of_a_lost_entry_is_not_told() -> No
     for one in own:
         with pytest.raises(LogUnavailable):
             await one.done
+
+
+async def test_an_append_behind_which_the_log_was_longer_is_not_told() -> None:
+    room = Watched()
+    room.committed(entries((5, 50)), Place(4, 40), [waiting(5)])
+    assert room.furthest == (5, 50)
+    room.committed(entries((3, 60)), Place(2, 20), [waiting(3)])
+    assert not room.found(entries((2, 20), (3, 60)))

@@ -172,7 +172,7 @@ class Link:
                     done.set_result(replies)
         except LinkLost as exc:
             self._lose(str(exc))
-        except (RedisError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - also what the parser does not expect
             self._lose(f"Redis is away: {_words(exc)}")
         finally:
             with contextlib.suppress(RedisError, OSError):
@@ -240,7 +240,7 @@ class Subscription:
                 return await self._connection.read_response(disable_decoding=True)
         except ResponseError as exc:
             raise LinkLost(str(_meaning(exc).args[0])) from exc
-        except (RedisError, OSError) as exc:
+        except Exception as exc:
             raise LinkLost(f"Redis is away: {_words(exc)}") from exc
 
     async def close(self) -> None:
@@ -378,7 +378,7 @@ class RedisStore:
         except BaseException as exc:
             with contextlib.suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
-            if isinstance(exc, RedisError | OSError):
+            if isinstance(exc, Exception):
                 raise LinkLost(f"Redis cannot be reached: {_words(exc)}") from exc
             raise
         opened: AbstractConnection = connection

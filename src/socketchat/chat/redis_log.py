@@ -244,7 +244,9 @@ class RedisLog:
         if task.cancelled():
             if self._is_open:  # else it was for us to cancel it
                 self._fail(LogFailed("a task of the log was cancelled"))
-        elif (exc := task.exception()) is not None:
+        elif isinstance(exc := task.exception(), LogFailed):
+            self._fail(exc)
+        elif exc is not None:
             self._loop.call_exception_handler(
                 {"message": "the log", "exception": exc, "task": task}
             )
@@ -351,7 +353,7 @@ class RedisLog:
 
     async def mark(self, room: str, lane: bytes) -> int:
         """See `Log.mark`."""
-        await self._writer.certain()
+        await self._writer.certain(room, lane)
         _, head, lanes, _ = self._keys.room(room)
         keys = head, lanes, self._keys.taken(room, lane)
         ((known, held),) = await self._ask(TAKE(keys, lane, self._server, _TAKEN_FOR))

@@ -26,7 +26,7 @@ __all__ = ["Followed", "Place", "Waiting", "settle"]
 
 _BEHIND = "Redis does not tell what was said before"
 #: Places that are kept for a room; beyond, it begins afresh.
-MAX_AHEAD = 16_384
+MAX_AHEAD = 1024
 
 _AFRESH = "the log is not the one that it was: it was restored, or has lost its end"
 
@@ -77,8 +77,10 @@ class Followed:
         self.known: int = 0
         self.unseen = 0
         self.is_torn: bool = False
-        #: Entries that this server acts on, of which watchers are not told yet: numbers and times.
+        #: Entries that callers act on, of which watchers are not told yet: numbers and times.
         self._ahead: dict[int, int] = {}
+        #: The last one that was appended here and is not told yet.
+        self._own: Place | None = None
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._watchers: list[tuple[Watcher, Diverged | None]] = []
@@ -151,7 +153,7 @@ class Followed:
         self._settle_waiting()
 
     def learn(self, place: Place) -> None:
-        """Take notice of an entry that this server acts on."""
+        """Take notice of an entry that a caller acts on."""
         told = self.place or Place(0, 0)
         if place.number == told.number:
             self.is_torn |= place != told
@@ -161,21 +163,32 @@ class Followed:
                 del self._ahead[place.number]
                 self.is_torn = True
 
+    def _learn_own(self, place: Place) -> None:
+        """Take notice of what was appended here. Of those before it, those who wait know."""
+        if self._own is not None and place.number <= self._own.number:
+            self.is_torn = True  # the log was longer
+        elif self.place is None or place.number > self.place.number:
+            self._own = place
+
     @property
     def furthest(self) -> Place | None:
         """The last entry that this server acts on, if watchers are not told of it yet."""
-        return max((Place(*one) for one in self._ahead.items()), default=None)
+        known = [Place(*one) for one in self._ahead.items()]
+        return max(known if self._own is None else [*known, self._own], default=None)
 
     def _forget_what_is_told(self) -> None:
         assert self.place is not None
         told = self.place.number
+        if self._own is not None and self._own.number <= told:
+            self._own = None
         if self._ahead:
             self._ahead = {number: at for number, at in self._ahead.items() if number > told}
 
     def _is_contradicted_by(self, entries: Sequence[Entry]) -> bool:
         """Tell whether others than these had their numbers before."""
         first, last = entries[0].number, entries[-1].number
-        for number, at in self._ahead.items():
+        own = [] if self._own is None else [self._own]
+        for number, at in (*self._ahead.items(), *own):
             if first <= number <= last and entries[number - first].at != at:
                 return True
         for one in self._waiting:
@@ -205,7 +218,7 @@ class Followed:
             if not self.is_torn:
                 self._tell(entries)
         if entries:
-            self.learn(Place(entries[-1].number, entries[-1].at))
+            self._learn_own(Place(entries[-1].number, entries[-1].at))
         for one in waiting:
             if self.place is None or one.last > self.place.number:
                 self._waiting.append(one)
@@ -271,6 +284,7 @@ class Followed:
         """Go on from another place, and tell those who watch that it is another one."""
         self.place = None
         self._ahead.clear()
+        self._own = None
         self.give_up(LogUnavailable(_AFRESH))
         for _, diverged in list(self._watchers):
             if diverged is not None:
