@@ -82,6 +82,7 @@ def table(plan: Plan, outcome: Outcome) -> list[str]:
         *((kind.value, sum(one.kind is kind for one in outcome.violations)) for kind in Kind),
         ("clients told that the log is another one", outcome.told),
         ("integrity of the log", outcome.integrity),
+        ("tracebacks in the servers' logs", outcome.tracebacks),
         ("seconds", f"{outcome.seconds:.1f}"),
         ("seconds from the last fault to rest", f"{outcome.to_rest:.2f}"),
     ]
@@ -134,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(*table(plan, outcome), sep="\n")
     for violation in outcome.violations[:SHOWN]:
         print(f"{violation.kind.value}: {violation.what}")
-    kept = not outcome.violations and outcome.integrity == "ok" and outcome.to_rest <= TO_REST
+    is_sound = outcome.integrity == "ok" and not outcome.tracebacks
+    kept = not outcome.violations and is_sound and outcome.to_rest <= TO_REST
     return 0 if kept else 1
 
 
