@@ -247,7 +247,8 @@ return table.concat({{mark, text(last), text(first), text(at), text(before), tex
 #: of the last entry that may be seen.
 TAKE: Final = Script("""
 local head, lanes, taken = unpack(KEYS)
-if redis.call('GET', taken) ~= ARGV[2] then redis.call('SET', taken, ARGV[2], 'EX', ARGV[3]) end
+-- If it cannot be written, as there is no memory, nor can the others' appends: all can still read.
+if redis.call('GET', taken) ~= ARGV[2] then redis.pcall('SET', taken, ARGV[2], 'EX', ARGV[3]) end
 return {redis.call('HGET', lanes, ARGV[1]) or '', redis.call('HGET', head, 'held') or '0'}
 """)
 
