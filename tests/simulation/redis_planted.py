@@ -100,7 +100,7 @@ REDIS_PLANTED = {
     "script without marks": Planted(
         _script("socketchat.chat.redis_writer.APPEND", APPEND, "if ARGV[i] > mark then", "do"),
         frozenset({Kind.DOUBLED}),
-        first=80,
+        first=84,
         servers=2,
     ),
     "script ignores after": Planted(
@@ -111,6 +111,7 @@ REDIS_PLANTED = {
             "",
         ),
         frozenset({Kind.LOST}),
+        first=13,
         servers=2,
     ),
     "acknowledged before the answer": Planted(
@@ -133,7 +134,7 @@ REDIS_PLANTED = {
             "",
         ),
         frozenset({Kind.NOT_TOLD, Kind.SKIPPED}),
-        first=115,
+        first=117,
         servers=2,
     ),
 }
