@@ -43,7 +43,7 @@ __all__ = ["Caller", "Command", "Link", "LinkLost", "RedisStore", "Subscription"
 #: A command and its arguments; texts go as UTF-8.
 Command = Sequence[str | bytes | int]
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 #: Seconds between two attempts to connect: the first and the longest.
 _DELAYS: Final = 0.05, 1.0
