@@ -182,7 +182,7 @@ class Chaos:
 
         def arguments(life: int) -> Sequence[str]:
             at = ["--host", "127.0.0.1", "--port", str(port), "--data", str(data), "--rate", "0"]
-            return ["-m", "socketchat", "serve", "--headless", *at, *self.store.options]
+            return ["-m", "socketchat", "serve", "--headless", "-v", *at, *self.store.options]
 
         again = (CANNOT_REACH,) if self.redis else ()
         log = self.directory / f"{name}.log"
@@ -379,6 +379,7 @@ class Chaos:
         lives = [life for history in self.histories for life in history.incarnations]
         programs = [server.program for server in self.servers]
         redis = self.redis
+        logs = [self.directory / f"{server.data.name}.log" for server in self.servers]
         return Outcome(
             violations=self.violations(),
             faults=proxy.struck,
@@ -393,6 +394,7 @@ class Chaos:
             logged=sum(self.store.heads().values()),
             shown=sum(len(life.shown) for life in lives),
             leftovers=sum(life.leftovers for life in lives),
+            tracebacks=sum(log.read_text(errors="replace").count("Traceback") for log in logs),
             told=sum(len(life.told) for life in lives),
             seconds=seconds,
             to_rest=to_rest,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ from tests.chat.redis_logs import (
     until,
     watched,
 )
+from tests.proxy import FaultyProxy
 from tests.redis_server import RedisServer, serving
 from tests.sessions import MemoryNetwork
 
@@ -520,3 +522,23 @@ async def test_members_are_told_that_redis_came_back_without_its_data(
             if isinstance(event, Message):
                 assert (event.number, event.text) == (1, "three")
                 break
+
+
+@pytest.mark.both_loops
+async def test_a_reset_of_connections_that_nobody_uses_just_then_is_an_outage_too(
+    lasting: RedisServer,
+) -> None:
+    async with (
+        FaultyProxy(lasting.port, random.Random(1)) as proxy,
+        opened(f"redis://127.0.0.1:{proxy.port}/0", **QUICK) as log,
+    ):
+        await say(log, 1)
+        for number in range(2, 7):
+            links = proxy.links
+            proxy.reset()
+            # Those that wait for something notice it, and connect anew.
+            await until(lambda: proxy.links > links)  # noqa: B023
+            call = log.append("lobby", ADA, drafts(number, number), after=number - 1)
+            assert await log.mark("lobby", BOB) == 0
+            assert await call == number
+        assert log.error is None

@@ -46,7 +46,7 @@ from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = ["RedisLog"]
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 #: Entries that a search looks at, in all and between two looks at whether it has found enough.
 _MOST_SEARCHED: Final = 20_000

@@ -43,7 +43,7 @@ _PACE: Final = 2e-6
 #: Seconds for which Redis keeps the stream by which it is woken.
 _KEPT: Final = 3600
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 
 class Reader:

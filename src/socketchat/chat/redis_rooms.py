@@ -26,7 +26,7 @@ __all__ = ["Followed", "Place", "Waiting", "settle"]
 
 _BEHIND = "Redis does not tell what was said before"
 #: Places that are kept for a room; beyond, it begins afresh.
-MAX_AHEAD = 16_384
+MAX_AHEAD = 1024
 
 _AFRESH = "the log is not the one that it was: it was restored, or has lost its end"
 
@@ -76,7 +76,7 @@ class Followed:
         self.place: Place | None = None
         self.known: int = 0
         self.unseen = 0
-        self.is_torn = False
+        self.is_torn: bool = False
         #: Entries that callers act on, of which watchers are not told yet: numbers and times.
         self._ahead: dict[int, int] = {}
         #: The last one that was appended here and is not told yet.

@@ -54,7 +54,7 @@ _MAX_LISTED: Final = 65_536
 
 _NO_ANSWER: Final = "Redis does not answer"
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 
 class Writer:
