@@ -36,7 +36,7 @@ from socketchat.chat.neighbours import Came, News, Place, Seat, ShowOut, Went, p
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_neighbours import _MAX_QUEUE, RedisNeighbours
-from socketchat.chat.registry import MAX_NAMES, Registry
+from socketchat.chat.registry import MAX_NAMES, MAX_REASON, Registry
 from socketchat.testing import MemoryLink
 from socketchat.trust.invites import Further, Invite
 from tests.chat.chatting import FREE, unread
@@ -524,6 +524,19 @@ async def test_an_operator_shows_out_whom_another_server_has(
             for server in (one, two):
                 with pytest.raises(HandshakeRefused):
                     await it.call(server, "eve", device=device)
+
+
+async def test_of_a_long_reason_as_much_is_told_as_all_servers_take(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        eve = await it.call(one, "eve", device=EVE)
+        root = await it.call(two, "root", device=OPERATOR)
+        await until(lambda: it.is_known(two, "eve"))
+        await root.command("kick", "eve " + "x" * 900)
+        await until(lambda: eve.state is SessionState.CLOSED)
+        assert eve.close_reason == "kicked by root: " + "x" * MAX_REASON
 
 
 @pytest.mark.parametrize("device", [None, EVE], ids=["without a key", "with a key"])
