@@ -586,6 +586,40 @@ async def test_a_ban_that_was_missed_is_found(
         assert eve.close_reason == "you are banned here"
 
 
+async def test_a_ban_that_could_not_be_told_is_found(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        eve = await it.call(one, "eve", device=EVE)
+        root = await it.call(two, "root", device=OPERATOR)
+        await until(lambda: it.is_known(two, "eve"))
+        it.neighbours(two)._is_linked = False
+        with pytest.raises(CommandFailed, match="cannot be told"):
+            await root.command("ban", "eve")
+        it.neighbours(two)._is_linked = True
+        await until(lambda: eve.state is SessionState.CLOSED)
+        assert eve.close_reason == "you are banned here"
+
+
+async def test_a_ban_by_a_server_that_was_not_heard_of_yet_is_found(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one = await it.open()
+        eve = await it.call(one, "eve", device=EVE)
+        with monkeypatch.context() as patch:
+            patch.setattr(RedisNeighbours, "_speak", lambda _: asyncio.Event().wait())
+            two = await it.open()
+            root = await it.call(two, "root", device=OPERATOR)
+            with pytest.raises(CommandFailed, match="cannot be told"):
+                await root.command("ban", EVE.fingerprint)
+        neighbours = it.neighbours(two)
+        neighbours._tasks.append(asyncio.create_task(neighbours._speak()))
+        await until(lambda: eve.state is SessionState.CLOSED)
+        assert eve.close_reason == "you are banned here"
+
+
 async def test_an_order_that_cannot_be_told_is_not_said_to_be_done(
     monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
 ) -> None:

@@ -156,6 +156,7 @@ class RedisNeighbours:
     async def order(self, news: News) -> None:
         """See `Neighbours.order`."""
         if not self._is_linked:
+            next(self._numbers)  # the others see that something is missing, and look at the facts
             raise LogUnavailable("the other servers cannot be told: Redis is away")
         told: asyncio.Future[None] = self._loop.create_future()
         self._put(news, told)
@@ -339,6 +340,8 @@ class RedisNeighbours:
             if len(self._servers) >= _MAX_SERVERS:
                 return
             server = self._servers[name] = _Server()
+            if number != 1:
+                self._listener.missed()
             if not isinstance(news, Whole):
                 self._put(Ask(name))
         elif number != server.number + 1:
