@@ -32,7 +32,7 @@ from socketchat import (
 from socketchat.chat import ChatServer
 from socketchat.chat.inviter import Inviter
 from socketchat.chat.member import Member
-from socketchat.chat.neighbours import Came, News, Place, Seat, ShowOut, Went, pack
+from socketchat.chat.neighbours import Ask, Came, News, Place, Seat, ShowOut, Went, pack
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_neighbours import _MAX_QUEUE, RedisNeighbours
@@ -112,6 +112,9 @@ class Town:
             task.cancel()
         await asyncio.wait(neighbours._tasks)
         neighbours._tasks = []
+
+    def chat(self, server: MemoryServer) -> ChatServer:
+        return self._chats[server]
 
     def neighbours(self, server: MemoryServer) -> RedisNeighbours:
         return self._neighbours[server]
@@ -415,6 +418,61 @@ async def test_many_people_are_told_in_parts(
         two = await it.open()
         await it.call(two, "bob")
         assert it.names(two) == ["ada0", "ada1", "ada2", "ada3", "ada4", "bob"]
+
+
+@contextmanager
+def complaints() -> Iterator[list[str]]:
+    """Return what the loop is told of errors, which nothing else is done about."""
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(str(context["exception"])))
+    yield told
+    loop.set_exception_handler(handler)
+
+
+async def test_an_error_in_what_hears_a_server_does_not_deafen_it(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        await it.call(one, "ada")
+
+        def fail(*_: object) -> None:
+            raise ValueError("not here")
+
+        with complaints() as told:
+            it.chat(one).on_presence = fail
+            await it.call(two, "bob")
+            await until(lambda: told)
+            it.chat(one).on_presence = None
+        assert told == ["not here"]
+        await it.call(two, "cyd")
+        await until(lambda: it.names(one) == ["ada", "bob", "cyd"])
+
+
+@pytest.mark.parametrize("work", ["_heard_part", "_ask_again"], ids=["hearing", "telling"])
+async def test_a_server_whose_work_among_servers_fails_begins_it_afresh(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer, work: str
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        await it.call(one, "ada")
+        neighbours = it.neighbours(one)
+
+        def fail(*_: object) -> None:
+            monkeypatch.delattr(neighbours, work)
+            raise ValueError("not here")
+
+        with complaints() as told:
+            monkeypatch.setattr(neighbours, work, fail, raising=False)
+            neighbours._put(Ask(""))
+            await until(lambda: told)
+        assert told == ["not here"]
+        await it.call(two, "bob")
+        await it.call(one, "cyd")
+        for server in (one, two):
+            await until(lambda: "bob" in it.names(server) and "cyd" in it.names(server))  # noqa: B023
 
 
 # Bounds

@@ -18,7 +18,8 @@ import contextlib
 import itertools
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from socketchat.chat.neighbours import (
@@ -114,6 +115,8 @@ class RedisNeighbours:
         self._some = asyncio.Event()
         self._acquainted = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        #: Whether the others were ever heard.
+        self._has_heard = False
         #: Whether the others can be told something.
         self._is_linked = False
         #: When the whole may be told next, and whether it is to be.
@@ -126,7 +129,9 @@ class RedisNeighbours:
         """See `Neighbours.open`."""
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._tasks = [self._loop.create_task(run()) for run in (self._listen, self._speak)]
+        self._tasks = [
+            self._loop.create_task(self._keep_up(run)) for run in (self._listen, self._speak)
+        ]
         try:
             async with asyncio.timeout(_AT_START * self._beat):
                 await self._acquainted.wait()
@@ -165,6 +170,25 @@ class RedisNeighbours:
     def places(self) -> Sequence[Place]:
         """See `Neighbours.places`."""
         return [server.place for server in self._servers.values() if server.place is not None]
+
+    async def _keep_up(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Run something that never ends by itself, again if it does: else nobody would notice."""
+        while True:
+            try:
+                await run()
+            except Exception as exc:  # noqa: BLE001 - told to the loop
+                self._report("what is told among servers was begun afresh", exc)
+            await asyncio.sleep(self._beat)
+
+    def _call(self, call: Callable[[], object]) -> None:
+        """Call the listener; an error of its is no reason to hear nothing more."""
+        try:
+            call()
+        except Exception as exc:  # noqa: BLE001 - told to the loop
+            self._report("an error in what hears other servers", exc)
+
+    def _report(self, what: str, exc: Exception) -> None:
+        self._loop.call_exception_handler({"message": what, "exception": exc})
 
     # ---- telling ----
 
@@ -272,7 +296,6 @@ class RedisNeighbours:
     async def _listen(self) -> None:
         """Hear what the others tell, until it is cancelled."""
         waits = delays()
-        is_first = True
         while True:
             try:
                 subscription = await self._store.subscribe(self._channel)
@@ -282,9 +305,9 @@ class RedisNeighbours:
             try:
                 for server in self._servers.values():
                     server.silent = 0
-                if not is_first:
-                    self._listener.missed()
-                is_first = False
+                if self._has_heard:
+                    self._call(self._listener.missed)
+                self._has_heard = True
                 self._put(Ask(""))
                 await self._hear(subscription)
             except LinkLost as exc:
@@ -329,7 +352,7 @@ class RedisNeighbours:
 
     def _drop(self, name: str) -> None:
         if self._servers.pop(name, None) is not None:
-            self._listener.present(name, ())
+            self._call(partial(self._listener.present, name, ()))
 
     def _heard(self, name: str, number: int, news: News) -> None:
         server = self._servers.get(name)
@@ -341,12 +364,12 @@ class RedisNeighbours:
                 return
             server = self._servers[name] = _Server()
             if number != 1:
-                self._listener.missed()
+                self._call(self._listener.missed)
             if not isinstance(news, Whole):
                 self._put(Ask(name))
         elif number != server.number + 1:
             server.is_known, server.seats = False, None
-            self._listener.missed()
+            self._call(self._listener.missed)
             self._put(Ask(name))
         server.number = number
         server.silent = 0
@@ -359,10 +382,10 @@ class RedisNeighbours:
             case Whole():
                 self._heard_part(name, server, news)
             case ShowOut() | Grant():
-                self._listener.heard(name, news)
+                self._call(partial(self._listener.heard, name, news))
             case _:
                 if server.is_known:
-                    self._listener.heard(name, news)
+                    self._call(partial(self._listener.heard, name, news))
 
     def _heard_part(self, name: str, server: _Server, news: Whole) -> None:
         if news.part == 0:
@@ -373,5 +396,5 @@ class RedisNeighbours:
         server.seats += news.seats[: _MAX_WHOLE - len(server.seats)]
         if news.is_last:
             seats, server.seats, server.is_known = server.seats, None, True
-            self._listener.present(name, seats)
+            self._call(partial(self._listener.present, name, seats))
             self._look_if_acquainted()
