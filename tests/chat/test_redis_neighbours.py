@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from socketchat import (
+    CloseCode,
     CommandFailed,
     Device,
     Event,
@@ -364,6 +365,43 @@ async def test_who_goes_on_at_another_server_is_not_told_to_have_left(
         told = await it.all_told(bob, 2)
         assert [one.text for one in told if isinstance(one, Message)] == ["first", "second"]
         assert not any(isinstance(one, Left | Joined) for one in told)
+
+
+async def test_who_moves_on_from_a_server_that_is_stopped_has_not_left(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        it.chat(two)._all_here_at = 0.0  # it was started long ago
+        bob = await it.call(two, "bob")
+        ada = await it.call(one, "ada")
+        await it.told(bob, Joined("ada"))
+        it.network.server = None
+        await one.close(CloseCode.SERVICE_RESTART)
+        await until(lambda: not it.neighbours(two)._servers)
+        await (await bob.send("for you", to="ada"))
+        it.network.server = two
+        assert [(await ada.recv()).text] == ["for you"]
+        await (await ada.send("here I am"))
+        assert not any(isinstance(event, Left | Joined) for event in await it.all_told(bob, 1))
+
+
+async def test_who_does_not_come_back_from_a_server_that_was_stopped_has_left(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    monkeypatch.setattr("socketchat.chat.redis_neighbours.LINGER", BEAT)
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        bob = await it.call(two, "bob")
+        await it.call(one, "ada", reconnect=False)
+        cyd = await it.call(one, "cyd")
+        await it.told(bob, Joined("ada"), Joined("cyd"))
+        await cyd.close()
+        await it.told(bob, Left("cyd"))
+        await one.close(CloseCode.SERVICE_RESTART)
+        await it.told(bob, Left("ada"))
+        assert it.names(two) == ["bob"]
+        assert not it.neighbours(two)._left
 
 
 async def test_what_was_missed_while_redis_was_away_is_made_up_for(

@@ -8,7 +8,8 @@ is told unasked.
 Each server tells regularly that it is alive, and hears itself do so. Of a server that is silent
 while several of one's own signs of life have come back, nobody is there any more. That needs no
 clock: if Redis is away, or this process has stood still, no sign comes back either, and nobody is
-given up for it.
+given up for it. One that is stopped says so; who was there counts as lost, and not as gone, for a
+moment.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from socketchat.chat.neighbours import (
 )
 from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, Subscription, delays
 from socketchat.chat.redis_scripts import Keys
+from socketchat.chat.roster import LINGER
 from socketchat.errors import LogError, LogUnavailable
 
 __all__ = ["RedisNeighbours"]
@@ -111,6 +113,8 @@ class RedisNeighbours:
         self._name = uuid.uuid4().hex
         self._numbers = itertools.count(1)
         self._servers: dict[str, _Server] = {}
+        #: Those that were stopped a moment ago: what ends the time for which their people stay.
+        self._left: dict[str, asyncio.TimerHandle] = {}
         self._queue: list[tuple[News, asyncio.Future[None] | None]] = []
         self._some = asyncio.Event()
         self._acquainted = asyncio.Event()
@@ -152,6 +156,8 @@ class RedisNeighbours:
             task.cancel()
         await asyncio.wait(self._tasks)
         self._tasks = []
+        for timer in self._left.values():
+            timer.cancel()
         self._forget_queue("the server is stopping")
 
     def tell(self, news: News) -> None:
@@ -354,14 +360,34 @@ class RedisNeighbours:
         if self._servers.pop(name, None) is not None:
             self._call(partial(self._listener.present, name, ()))
 
-    def _heard(self, name: str, number: int, news: News) -> None:
-        server = self._servers.get(name)
-        if isinstance(news, Leaving):
+    def _leave(self, name: str) -> None:
+        """Count a server as stopped; its people have the time to come to another one, or back."""
+        if name not in self._servers or len(self._left) >= _MAX_SERVERS:
             self._drop(name)
             return
+        del self._servers[name]
+        self._left[name] = self._loop.call_later(LINGER, self._forget, name)
+
+    def _forget(self, name: str) -> None:
+        del self._left[name]
+        self._call(partial(self._listener.present, name, ()))
+
+    def _heard(self, name: str, number: int, news: News) -> None:
+        if name in self._left:
+            return
+        if isinstance(news, Leaving):
+            self._leave(name)
+            return
+        server = self._counted(name, number, news)
+        if server is not None:
+            self._take(name, server, news)
+
+    def _counted(self, name: str, number: int, news: News) -> _Server | None:
+        """Return who tells something, and see whether anything is missing before it."""
+        server = self._servers.get(name)
         if server is None:
             if len(self._servers) >= _MAX_SERVERS:
-                return
+                return None
             server = self._servers[name] = _Server()
             if number != 1:
                 self._call(self._listener.missed)
@@ -373,6 +399,9 @@ class RedisNeighbours:
             self._put(Ask(name))
         server.number = number
         server.silent = 0
+        return server
+
+    def _take(self, name: str, server: _Server, news: News) -> None:
         match news:
             case Alive(place):
                 server.place = place
