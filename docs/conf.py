@@ -16,7 +16,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_click",
 ]
-exclude_patterns = ["vectors"]
+exclude_patterns = ["conformance", "vectors"]
 
 # Pages are read on GitHub too, whose anchors these are.
 myst_heading_anchors = 4

@@ -57,31 +57,39 @@ class Rpc:
 
     async def run(self) -> None:
         """Answer their calls, and take answers to ours, until the session ends."""
-        try:
-            async with asyncio.TaskGroup() as group:
+        lost: socketchat.SessionClosedError | None = None
+        async with asyncio.TaskGroup() as group:
+            try:
                 async for event in self.session.events():
                     if isinstance(event, socketchat.Message):
                         await self._take(json.loads(event.text), group)
                     elif isinstance(event, socketchat.Restarted):
                         self._give_up()
-                for task in self._tasks.values():
-                    task.cancel()
-        finally:
-            self._give_up()
+            except socketchat.SessionClosedError as error:
+                lost = error  # raised in here it would come out in a group
+            finally:
+                self._give_up()
+        if lost is not None:
+            raise lost
 
     async def _take(self, message: object, group: asyncio.TaskGroup) -> None:
         match message:
             case {"call": int(number)} if len(self._tasks) >= MOST:
                 await self._send(failed=number, why="too many calls at once")
             case {"call": int(number), "do": str(name), "args": list(args)}:
-                task = self._tasks[number] = group.create_task(self._answer(number, name, args))
-                task.add_done_callback(lambda _: self._tasks.pop(number))
+                tasks = self._tasks
+                tasks[number] = group.create_task(self._answer(number, name, args))
+                tasks[number].add_done_callback(lambda _: tasks.pop(number))
             case {"cancel": int(number)} if number in self._tasks:
                 self._tasks[number].cancel()
-            case {"done": int(number), "value": value} if number in self._calls:
+            case {"done": int(number), "value": value} if self._waits(number):
                 self._calls[number].set_result(value)
-            case {"failed": int(number), "why": str(why)} if number in self._calls:
+            case {"failed": int(number), "why": str(why)} if self._waits(number):
                 self._calls[number].set_exception(CallFailed(why))
+
+    def _waits(self, number: int) -> bool:
+        """Tell whether a call of ours waits for its answer, and has not just been cancelled."""
+        return number in self._calls and not self._calls[number].done()
 
     async def _answer(self, number: int, name: str, args: list[object]) -> None:
         try:
@@ -97,9 +105,12 @@ class Rpc:
         await self.session.send(json.dumps(message))
 
     def _give_up(self) -> None:
-        for answer in self._calls.values():
-            if not answer.done():
-                answer.set_exception(CallFailed(UNKNOWN))
+        """Fail our calls, and cancel theirs: whoever was to be answered is gone."""
+        for number in filter(self._waits, self._calls):
+            self._calls[number].set_exception(CallFailed(UNKNOWN))
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks = {}  # another one would count its calls anew
 
 
 async def add(*numbers: float) -> float:

@@ -21,8 +21,9 @@ __all__ = ["DEADLINE", "PYTHON", "ROOT", "Program", "environment", "run", "start
 ROOT = Path(__file__).parent.parent
 #: Seconds until something that was waited for has failed: far above what anything takes.
 DEADLINE = 60.0
-#: Warnings are errors, and asyncio is in its debug mode.
-PYTHON = (sys.executable, "-X", "dev", "-W", "error")
+#: Warnings are errors. Not `-X dev`: asyncio's debug mode tells on stderr when a busy machine makes
+#: a callback slow.
+PYTHON = (sys.executable, "-W", "error")
 #: Made absolute, because programs run in other directories.
 _PYTHONPATH = os.pathsep.join(
     str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)

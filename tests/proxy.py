@@ -104,6 +104,10 @@ class _Link:
         """Have no fault strike that has not yet."""
         self._armed = None
 
+    def reset(self) -> None:
+        """Have the client see a reset, now."""
+        self._near.reset()
+
     @property
     def is_sound(self) -> bool:
         """Whether it lives and is neither broken nor stalled, nor about to be."""
@@ -236,6 +240,11 @@ class FaultyProxy:
         await self.hang_up()
         for server in self._servers:
             await server.wait_closed()
+
+    def reset(self) -> None:
+        """Have all callers see a reset, now."""
+        for link in self._living:
+            link.reset()
 
     async def hang_up(self) -> None:
         """End all links, those too of which one end believes that they go on."""

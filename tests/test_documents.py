@@ -37,7 +37,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 #: Pages whose shell blocks no test can run, and how many more blocks are not: what is not run is
 #: a promise that nobody keeps.
 NOT_RUN = {"benchmarks.md", "operating.md", "scaling.md", "testing.md"}
-MOST_NOT_RUN = 22
+MOST_NOT_RUN = 24
 
 
 def ids(path: Path) -> str:
@@ -84,6 +84,19 @@ def test_what_is_not_run_could_be(path: Path) -> None:
             check(words)
 
 
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    """Those of the other pages are looked at when the site is built."""
+    links = re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text_of(ROOT / "README.md"))
+    assert len(links) > 10
+    for path, anchor in links:
+        page = ROOT / (path or "README.md")
+        assert page.exists(), path
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+            slugs = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert anchor in slugs, f"{path}#{anchor}"
+
+
 # What a command on a page may be
 
 
@@ -103,7 +116,8 @@ def check(words: list[str]) -> None:
     elif program.startswith("python") and words[1:2] == ["-m"] and words[2].startswith("tests."):
         plain = itertools.takewhile(lambda word: not word.startswith("-"), words[3:])
         options = [word for word in words[3:] if word.startswith("-")]
-        text = help_of(words[2], *plain) if words[3:] else ""
+        names = [word for word in plain if re.fullmatch(r"[a-z-]+", word)]
+        text = help_of(words[2], *names) if names or options else ""
         assert importlib.util.find_spec(words[2]), words
         for word in options:
             assert re.search(rf"{word}\b", text), f"{words[2]} has no {word}"

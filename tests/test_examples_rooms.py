@@ -21,15 +21,13 @@ from socketchat.testing import session_pair
 from tests.processes import DEADLINE, ROOT, Program, start
 
 EXAMPLES = ROOT / "examples"
-#: Without asyncio's debug mode, which tells on stderr when a busy machine makes a callback slow.
-STRICT = (sys.executable, "-W", "error")
 
 
 @asynccontextmanager
 async def serving(data: str, cwd: Path) -> AsyncIterator[tuple[Program, str]]:
     """Start a server of rooms that keeps what it has in a directory, and give its address."""
     serve = ("-m", "socketchat", "serve", "--headless", "--host", "127.0.0.1", "--port", "0")
-    async with start(*serve, "--rate", "0", "--data", data, cwd=cwd, python=STRICT) as server:
+    async with start(*serve, "--rate", "0", "--data", data, cwd=cwd) as server:
         port = (await server.prints(r"^listening on \S+ port (\d+)"))[1]
         yield server, f"127.0.0.1:{port}"
 
@@ -76,13 +74,13 @@ async def test_a_bridge_that_is_killed_while_both_rooms_talk_loses_and_doubles_n
         await say(ada, -3, 0)
         await ada.flush()  # before there is a bridge
         args = (EXAMPLES / "bridge.py", f"{here}/lobby", f"{there}/tea")
-        async with start(*args, cwd=tmp_path, python=STRICT) as killed:
+        async with start(*args, cwd=tmp_path) as killed:
             await killed.prints("^from .*/lobby to .*/tea, behind message 3$")
             await killed.prints("^from .*/tea to .*/lobby, behind message")
             await asyncio.gather(say(ada, 0, 300), say(grace, 0, 300))
             await asyncio.gather(hear(grace, "ada", 0, 50), hear(ada, "grace", 0, 50))
         # It was killed at the end of the block, with much on its way.
-        async with start(*args, cwd=tmp_path, python=STRICT) as again:
+        async with start(*args, cwd=tmp_path) as again:
             await asyncio.gather(say(ada, 300, 400), say(grace, 300, 400))
             await asyncio.gather(hear(grace, "ada", 50, 400), hear(ada, "grace", 50, 400))
             await ada.send("psst", to="bridge")  # is for the bridge alone
@@ -104,9 +102,7 @@ async def test_a_ring_of_bridges_says_everything_once_in_each_room(tmp_path: Pat
         bridges = []
         for pair in pairs:
             names = [f"{at}/{room}" for room in pair]
-            start_one = start(
-                EXAMPLES / "bridge.py", *names, "--key", "-".join(pair), cwd=tmp_path, python=STRICT
-            )
+            start_one = start(EXAMPLES / "bridge.py", *names, "--key", "-".join(pair), cwd=tmp_path)
             bridges.append(await stack.enter_async_context(start_one))
         for program, pair in zip(bridges, pairs, strict=True):
             for to in pair:
@@ -135,7 +131,7 @@ async def test_alerts_of_a_flood_are_one_message_and_those_of_the_last_moment_ar
         host, _, port = address.partition(":")
         args = (EXAMPLES / "alerts.py", host, "--port", port, "--match", "ERROR")
         gathered = ("--seconds", "3600")
-        async with start(*args, *gathered, cwd=tmp_path, python=STRICT, stdin=PIPE) as program:
+        async with start(*args, *gathered, cwd=tmp_path, stdin=PIPE) as program:
             assert program.process.stdin is not None
             for number in range(5_000):
                 program.process.stdin.write(b"INFO fine\nERROR number %d\n" % number)
@@ -143,7 +139,7 @@ async def test_alerts_of_a_flood_are_one_message_and_those_of_the_last_moment_ar
             lines = (await ada.recv()).text.splitlines()
             assert lines == [*(f"ERROR number {number}" for number in range(20)), "and 4980 more"]
             assert await program.ends() == 0
-        async with start(*args, *gathered, cwd=tmp_path, python=STRICT, stdin=PIPE) as program:
+        async with start(*args, *gathered, cwd=tmp_path, stdin=PIPE) as program:
             assert program.process.stdin is not None
             program.process.stdin.write(b"ERROR the last one\n")
             await program.prints("^gathering$")

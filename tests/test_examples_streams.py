@@ -6,7 +6,6 @@ import asyncio
 import re
 import signal
 import stat
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,15 +21,13 @@ from tests.processes import DEADLINE, ROOT, Program, run, start
 
 EXAMPLES = ROOT / "examples"
 LISTENING = r"port (\d+), key (SHA256:\S+)"
-#: Without asyncio's debug mode, which tells on stderr when a busy machine makes a callback slow.
-STRICT = (sys.executable, "-W", "error")
 #: As many texts as go over more than one write, and more callers than one.
 TEXTS = [f"line {number}" for number in range(500)]
 
 
 async def both_of(*calls: tuple[str | Path, ...], cwd: Path) -> list[Program]:
     """Run several callers at once; each must end well and complain of nothing."""
-    ended = await asyncio.gather(*(run(*call, cwd=cwd, python=STRICT) for call in calls))
+    ended = await asyncio.gather(*(run(*call, cwd=cwd) for call in calls))
     assert [(status, program.stderr) for status, program in ended] == [(0, [])] * len(calls)
     return [program for _, program in ended]
 
@@ -43,7 +40,7 @@ async def test_callers_at_a_unix_socket_are_answered_side_by_side_and_it_goes_at
     tmp_path: Path,
 ) -> None:
     script, path = EXAMPLES / "unix_socket.py", tmp_path / "shout"
-    async with start(script, "serve", path, cwd=tmp_path, python=STRICT) as server:
+    async with start(script, "serve", path, cwd=tmp_path) as server:
         await server.prints("^listening on")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         call: tuple[str | Path, ...] = (script, "call", path, *TEXTS)
@@ -59,7 +56,7 @@ async def test_callers_at_a_unix_socket_are_answered_side_by_side_and_it_goes_at
                 await session.recv()
         assert not path.exists()
         assert not server.stderr
-    status, caller = await run(script, "call", path, "hello", cwd=tmp_path, python=STRICT)
+    status, caller = await run(script, "call", path, "hello", cwd=tmp_path)
     assert (status, len(caller.stderr)) == (1, 1)
 
 
@@ -76,7 +73,7 @@ async def test_a_session_runs_over_an_ssh_channel_for_those_whom_ssh_lets_in(
         key.write_public_key(tmp_path / f"{name}.pub")
     serve = ("serve", "--host-key", "host_key", "--authorized", "ada_key.pub")
     script, known_hosts = EXAMPLES / "ssh_channel.py", tmp_path / "known_hosts"
-    async with start(script, "--port", "0", *serve, cwd=tmp_path, python=STRICT) as server:
+    async with start(script, "--port", "0", *serve, cwd=tmp_path) as server:
         port = (await server.prints(r"^listening on port (\d+)$"))[1]
         public = (tmp_path / "host_key.pub").read_text()
         known_hosts.write_text(f"[127.0.0.1]:{port} {public}")
@@ -84,7 +81,7 @@ async def test_a_session_runs_over_an_ssh_channel_for_those_whom_ssh_lets_in(
         (caller,) = await both_of((*call, "ada_key", *TEXTS), cwd=tmp_path)
         assert [line.partition(" says ")[2] for line in caller.stdout] == TEXTS
 
-        status, stranger = await run(*call, "eve_key", "hello", cwd=tmp_path, python=STRICT)
+        status, stranger = await run(*call, "eve_key", "hello", cwd=tmp_path)
         assert (status, stranger.stdout) == (1, [])
         assert stranger.stderr[-1].startswith("ssh_channel: Permission denied")
 
@@ -118,14 +115,14 @@ async def test_calls_between_programs_run_side_by_side_and_can_be_cancelled(
     tmp_path: Path,
 ) -> None:
     script = EXAMPLES / "rpc.py"
-    async with start(script, "serve", "--port", "0", cwd=tmp_path, python=STRICT) as server:
+    async with start(script, "serve", "--port", "0", cwd=tmp_path) as server:
         found = await server.prints(LISTENING)
         call = (script, "call", "--port", found[1], "--fingerprint", found[2])
-        async with start(*call, "wait", "3600", cwd=tmp_path, python=STRICT) as waiting:
+        async with start(*call, "wait", "3600", cwd=tmp_path) as waiting:
             await server.prints("^asked to wait")
             added, failed = await asyncio.gather(
-                run(*call, "add", "3", "4", cwd=tmp_path, python=STRICT),
-                run(*call, "add", '"three"', "4", cwd=tmp_path, python=STRICT),
+                run(*call, "add", "3", "4", cwd=tmp_path),
+                run(*call, "add", '"three"', "4", cwd=tmp_path),
             )
             assert (added[0], added[1].stdout) == (0, ["7"])
             assert failed[0] == 1
@@ -169,6 +166,42 @@ async def test_a_call_fails_if_there_is_no_such_function_too_many_run_or_the_oth
         ]
 
 
+@pytest.mark.virtual_time
+async def test_an_answer_that_meets_its_cancellation_harms_no_other_call() -> None:
+    async def at_once() -> int:
+        return 1
+
+    async with rpc_pair(at_once=at_once, wait=rpc.wait) as (caller, _):
+        other = asyncio.create_task(caller.call("wait", 1))
+        for turns in range(20):  # of the event loop, after which the call is cancelled
+            call = asyncio.create_task(caller.call("at_once"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        assert await other == "1 seconds have passed"
+
+
+@pytest.mark.virtual_time
+async def test_calls_that_were_taken_by_one_who_has_restarted_fail_and_others_go_on() -> None:
+    async with session_pair(reconnect=True) as pair:
+        caller = rpc.Rpc(pair.client)
+        calling = asyncio.create_task(caller.run())
+        answering = asyncio.create_task(rpc.Rpc(pair.server, wait=rpc.wait).run())
+        call = asyncio.create_task(caller.call("wait", 60))
+        await asyncio.sleep(1)
+        pair.server.abort()
+        with pytest.raises(socketchat.SessionClosedError):
+            await answering
+        await pair.rejoin()
+        answering = asyncio.create_task(rpc.Rpc(pair.server, wait=rpc.wait).run())
+        with pytest.raises(rpc.CallFailed, match="gone or restarted"):
+            await call
+        assert await caller.call("wait", 1) == "1 seconds have passed"
+        await pair.client.close()
+        await asyncio.gather(calling, answering)
+
+
 # web_room.py
 
 
@@ -178,7 +211,7 @@ async def test_pages_and_terminals_are_in_one_room_and_all_is_closed_at_sigterm(
     args = (EXAMPLES / "web_room.py", "--port", "0", "--chat-port", "0", "--data", "web")
     async with (
         asyncio.timeout(DEADLINE),
-        start(*args, cwd=tmp_path, python=STRICT) as service,
+        start(*args, cwd=tmp_path) as service,
         aiohttp.ClientSession() as browser,
     ):
         url = "http://127.0.0.1:" + (await service.prints(r"^page at port (\d+)$"))[1]

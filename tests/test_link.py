@@ -414,6 +414,14 @@ async def test_any_frame_is_a_sign_of_life() -> None:
         assert not ends.between.near[1].is_closing()
 
 
+async def test_one_that_answers_is_asked_again_after_the_interval() -> None:
+    async with open_ends(Options(ping_interval=1, ping_timeout=30)) as ends:
+        for asked_at in (1, 2, 3):
+            number = (await ends.wire.expect(Ping)).number
+            assert now() == asked_at
+            ends.wire.say(Pong(number))
+
+
 async def test_a_peer_that_reads_nothing_is_given_up_though_the_link_is_full() -> None:
     async with open_ends(Options(ping_interval=20, ping_timeout=5)) as ends:
         ends.between.stall()

@@ -68,9 +68,18 @@ async def test_what_came_before_there_was_a_keeper_is_given_to_it_in_order() -> 
         ends.wire.say(TextPost(3, "three"))
         await turns()
         keeper = ends.keep()
-        assert keeper.numbers == [1, 2, 3]
         ends.wire.say(TextPost(4, "four"))
         await until(lambda: keeper.numbers == [1, 2, 3, 4])
+
+
+async def test_while_there_is_no_keeper_nothing_more_is_read() -> None:
+    async with logged() as ends:
+        for number in range(1, 1001):
+            ends.wire.say(TextPost(number, "x" * 1000))
+        await turns()
+        assert ends.session._early == []
+        keeper = ends.keep()
+        await until(lambda: keeper.numbers == list(range(1, 1001)))
 
 
 async def test_nothing_is_acknowledged_before_it_is_held() -> None:
@@ -127,8 +136,6 @@ async def test_what_passes_is_told_to_the_keeper_and_who_is_there_is_not_for_a_c
     None
 ):
     async with logged() as ends:
-        ends.wire.say(Event("typing", "ada"))  # nobody listens yet, and no harm is done
-        await turns()
         keeper = ends.keep()
         ends.wire.say(Present(("mallory",)), Event("typing", "ada"))
         await until(lambda: keeper.events)

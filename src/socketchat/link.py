@@ -211,7 +211,10 @@ class Link:
             self._end(_why(exc))
 
     def _take_data(self, data: bytes) -> None:
+        was_asked = self.protocol.asks_for_life
         self._take(self.protocol.receive_data(data, self._loop.time()))
+        if was_asked:
+            self.arm()  # the timer is set to when the other side would have been given up
 
     def _take_backlog_end(self) -> None:
         self._set_reading()

@@ -97,8 +97,9 @@ class LoggedSession(Session):
         lanes.received = lanes.committed = place.mark
         lanes.sent = lanes.written = place.after[0]
         self._keeper: Keeper | None = None
-        # What came before there was a keeper.
+        # What came before there was a keeper: no more than one read, since none follows till then.
         self._early: list[wire.Post] = []
+        self._asked_early: list[wire.Command] = []
         # Whether this side has said goodbye in such a way that the client comes back by itself.
         self._comes_back = False
 
@@ -124,6 +125,7 @@ class LoggedSession(Session):
             after=place.after,
         )
         self._attach(link, resumed, [])
+        link.pause()  # until somebody keeps what is said
         link.flush()
 
     def keep(self, keeper: Keeper) -> None:
@@ -136,9 +138,13 @@ class LoggedSession(Session):
             self._keeper = keeper
             assert self._link is not None
             self._link.on_drained = keeper.drained
+            self._link.resume()
             if self._early:
                 keeper.take(self._early)
                 self._early = []
+            for command in self._asked_early:
+                keeper.obey(command)
+            self._asked_early = []
         if self._error is not None:
             raise self._error
 
@@ -161,7 +167,7 @@ class LoggedSession(Session):
         if self._dropping:
             return
         if self._keeper is None:
-            self.answer(wire.Answer(command.id, CloseCode.TRY_AGAIN_LATER, "ask again"))
+            self._asked_early.append(command)
         else:
             self._keeper.obey(command)
 

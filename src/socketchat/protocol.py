@@ -522,6 +522,11 @@ class Protocol:
         """Reading goes on."""
         self._keepalive.resume(now)
 
+    @property
+    def asks_for_life(self) -> bool:
+        """Whether the other side was asked for a sign of life, and nothing has arrived since."""
+        return self._keepalive.asked is not None
+
     def next_deadline(self) -> float | None:
         """Return the time at which to call `handle_deadline`, or None."""
         if self._bye_sent is not None:

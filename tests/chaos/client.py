@@ -122,7 +122,11 @@ class Client:
             with closing(outbox):
                 self.journal.write("leftovers", len(outbox))
                 async with await self.call(outbox) as session:
+                    # Who does not read what comes is soon sent nothing, no acknowledgements either.
+                    hearing = asyncio.create_task(self.hear(session))
                     await session.flush()
+                    hearing.cancel()
+                    await asyncio.wait([hearing])
 
     async def call(self, outbox: FileOutbox) -> Session:
         """Go into the room, as soon as a server is there."""
@@ -150,6 +154,11 @@ class Client:
             await asyncio.sleep(self.rng.uniform(0.05, 0.3))
 
     # ---- what it hears ----
+
+    async def hear(self, session: Session) -> None:
+        """Let what comes pass: it is shown later, when it is in its room."""
+        async for _ in session.events():
+            pass
 
     async def read(self, session: Session) -> None:
         async for event in session.events():

@@ -47,6 +47,8 @@ MAX_SLOWNESS = 0.5
 PORTS = range(12_000, 20_000)
 #: Seconds after which another link to Redis is harmed than one over which nothing passes.
 PATIENCE = 0.5
+#: Seconds between two looks whether all are at rest.
+LOOK = 0.2
 #: How probably any of several servers is killed, be it the only one that is there.
 ANY = 0.2
 #: The status of a server that was started while Redis was away; who runs it starts it again.
@@ -180,7 +182,7 @@ class Chaos:
 
         def arguments(life: int) -> Sequence[str]:
             at = ["--host", "127.0.0.1", "--port", str(port), "--data", str(data), "--rate", "0"]
-            return ["-m", "socketchat", "serve", "--headless", *at, *self.store.options]
+            return ["-m", "socketchat", "serve", "--headless", "-v", *at, *self.store.options]
 
         again = (CANNOT_REACH,) if self.redis else ()
         log = self.directory / f"{name}.log"
@@ -232,9 +234,13 @@ class Chaos:
         planned: list[Harm] = [
             ("server kills", plan.server_kills, kill_server),
             ("client kills", plan.client_kills, kill_clients),
-            ("cuts", plan.cuts, lambda rng: harm_a_link(rng, list(Cut))),
-            ("delays", plan.delays, lambda rng: harm_a_link(rng, list(Delay))),
             ("slow commits", plan.slow_commits, self.slow_commits),
+            # Each by itself: while servers are away there may be no link to harm.
+            *((f"cut {n}", 1, lambda rng: harm_a_link(rng, list(Cut))) for n in range(plan.cuts)),
+            *(
+                (f"delay {n}", 1, lambda rng: harm_a_link(rng, list(Delay)))
+                for n in range(plan.delays)
+            ),
         ]
         if self.redis is not None:
             planned += self.harm_to_redis(self.redis)
@@ -264,7 +270,6 @@ class Chaos:
         return [
             ("redis kills", plan.redis_kills, kill),
             ("failovers", plan.failovers, fail_over),
-            # Each by itself: while a server is away, so are its links.
             *((f"redis cut {number}", 1, harm_a_link) for number in range(plan.redis_cuts)),
         ]
 
@@ -323,11 +328,13 @@ class Chaos:
         """
         try:
             async with asyncio.timeout(DEADLINE):
-                await until(lambda: not proxy.deceives_anybody and not self.restless())
+                while proxy.deceives_anybody or await self.restless():  # noqa: ASYNC110
+                    # All bytes pass through this process: it must not be busy with looking.
+                    await asyncio.sleep(LOOK)
         except TimeoutError as exc:
             for program in (*(server.program for server in self.servers), *self.processes):
                 exc.add_note(program.last_lines())
-            for who in (*self.restless(), *self.violations()):
+            for who in (*await self.restless(), *self.violations()):
                 exc.add_note(str(who))
             raise
         finally:
@@ -337,9 +344,9 @@ class Chaos:
                 last = max(self.redis.last_fault, self.redis.proxy.last_fault)
                 self.last_fault = max(self.last_fault, last)
 
-    def restless(self) -> list[str]:
+    async def restless(self) -> list[str]:
         """Say who is not at rest yet, and why; empty if all are."""
-        heads = self.store.heads()
+        heads = await asyncio.to_thread(self.store.heads)
         return [
             f"client {history.client} {why}"
             for history in self.histories
@@ -372,6 +379,7 @@ class Chaos:
         lives = [life for history in self.histories for life in history.incarnations]
         programs = [server.program for server in self.servers]
         redis = self.redis
+        logs = [self.directory / f"{server.data.name}.log" for server in self.servers]
         return Outcome(
             violations=self.violations(),
             faults=proxy.struck,
@@ -386,6 +394,7 @@ class Chaos:
             logged=sum(self.store.heads().values()),
             shown=sum(len(life.shown) for life in lives),
             leftovers=sum(life.leftovers for life in lives),
+            tracebacks=sum(log.read_text(errors="replace").count("Traceback") for log in logs),
             told=sum(len(life.told) for life in lives),
             seconds=seconds,
             to_rest=to_rest,

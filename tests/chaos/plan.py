@@ -75,6 +75,7 @@ class Outcome:
         shown: Messages shown, to all clients.
         leftovers: Messages found in the outboxes of killed clients.
         told: How often a client was told that the log is not the one that it was.
+        tracebacks: How many the servers have logged.
         seconds: How long all of it took, until rest.
         to_rest: Seconds from the last fault until everything accepted was acknowledged and every
             client was shown the end of its room's log.
@@ -95,6 +96,7 @@ class Outcome:
     shown: int
     leftovers: int
     told: int
+    tracebacks: int
     seconds: float
     to_rest: float
     integrity: str

@@ -111,6 +111,11 @@ class SlowLog(MemoryLog):
 
     def diverge(self, room: str, entries: int) -> None:
         """Lose all but the first entries of a room, and their marks, and tell those who watch."""
+        self.lose_end(room, entries)
+        self.tell_diverged(room)
+
+    def lose_end(self, room: str, entries: int) -> None:
+        """Lose all but the first entries of a room, and their marks; nobody notices yet."""
         log = self._room(room)
         while len(log.entries) > entries:
             log.entries.pop()
@@ -119,6 +124,10 @@ class SlowLog(MemoryLog):
         log.lanes.clear()
         for entry in log.entries:
             log.lanes[entry.lane] = _Lane(entry.lane_number, entry.key, entry.number)
+
+    def tell_diverged(self, room: str) -> None:
+        """Tell those who watch a room that its log does not go on from where it was."""
+        log = self._room(room)
         for name, diverged in list(self._diverged):
             if name == room:
                 diverged(log.head)

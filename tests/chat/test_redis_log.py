@@ -184,6 +184,17 @@ async def test_a_room_whose_keys_hold_something_else_fails_the_log(
         assert isinstance(await log.failed(), LogFailed)
 
 
+async def test_what_the_chores_find_wrong_fails_the_log_in_words(
+    redis_server: RedisServer,
+) -> None:
+    prefix = next(prefixes)
+    await ask(redis_server, "SET", f"{prefix}:rooms", "something else")
+    async with opened(redis_server, prefix=prefix, retain=RETAIN) as log:
+        async with asyncio.timeout(60):
+            error = await log.failed()
+        assert str(error).startswith("the log has failed: Redis says: WRONGTYPE")
+
+
 async def test_a_record_that_is_none_fails_the_log(redis_server: RedisServer) -> None:
     async with opened(redis_server, prefix=next(prefixes)) as log:
         await say(log, 1)

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+import random
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from socketchat import LogUnavailable, Message, Restarted, Session
 from socketchat.chat import ChatServer
 from socketchat.chat.log import Span
+from socketchat.chat.redis_link import Command, Link
 from socketchat.chat.redis_log import RedisLog
+from socketchat.chat.redis_rooms import Followed
+from socketchat.chat.redis_scripts import APPEND
 from tests.chat import chatting
 from tests.chat.chatting import FREE
 from tests.chat.log_conformance import ADA, BOB, CYD, draft, drafts, everything, numbers, say
@@ -29,6 +34,7 @@ from tests.chat.redis_logs import (
     until,
     watched,
 )
+from tests.proxy import FaultyProxy
 from tests.redis_server import RedisServer, serving
 from tests.sessions import MemoryNetwork
 
@@ -184,10 +190,39 @@ async def test_an_append_behind_one_that_was_given_up_is_refused(
         assert await log.mark("lobby", ADA) == 1
 
 
+async def test_a_mark_is_told_only_once_it_is_certain_what_became_of_what_was_given_up(
+    forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(forgetful, patience=60) as log:
+        await say(log, 1)
+        goes_on = asyncio.Event()
+        ask_link = Link.ask
+
+        async def ask_later(link: Link, commands: Sequence[Command], **options: Any) -> list[Any]:
+            if any(len(command) > 2 and command[1] == APPEND.sha for command in commands):
+                await goes_on.wait()  # it is slow, and not lost
+            return await ask_link(link, commands, **options)
+
+        monkeypatch.setattr(Link, "ask", ask_later)
+        given_up = log.append("lobby", ADA, drafts(2, 2), after=1)
+        await until(lambda: bool(log._writer._under_way))
+        have_patience(0, log)
+        with pytest.raises(LogUnavailable):
+            await given_up
+        have_patience(60, log)
+        # Its author comes back; what it said might still be made, and be refused before.
+        marking = asyncio.create_task(log.mark("lobby", ADA))
+        others = await log.mark("lobby", BOB)
+        assert others == 0
+        assert not marking.done()
+        goes_on.set()
+        assert await marking == 2
+
+
 async def test_an_author_waits_so_long_for_what_others_said_before_to_be_told(
     forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(forgetful) as one, opened(forgetful, **QUICK) as two:
+    async with opened(forgetful) as one, opened(forgetful, patience=60) as two:
         seen = await watched(two)
         goes_on = asyncio.Event()
 
@@ -335,6 +370,110 @@ async def test_what_is_emptied_under_open_connections_is_told_too(forgetful: Red
         await until(lambda: seen.numbers == [1, 2])
 
 
+@asynccontextmanager
+async def held_back(log: RedisLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Have a log's reader tell nothing for a while, as if it were slow."""
+    goes_on = asyncio.Event()
+    follow = log._reader._follow
+
+    async def follow_later(link: Link, rooms: Iterable[Followed]) -> None:
+        await goes_on.wait()
+        await follow(link, rooms)
+
+    monkeypatch.setattr(log._reader, "_follow", follow_later)
+    yield
+    goes_on.set()
+
+
+def kept(server: RedisServer, log: RedisLog) -> list[bytes | None]:
+    """Return what a server holds of the room: what a replica of it has just now."""
+    return [server.ask("DUMP", key) for key in log._keys.room("lobby")]
+
+
+def put_back(server: RedisServer, log: RedisLog, dumps: list[bytes | None]) -> None:
+    """Have a server hold what it did: a replica was promoted."""
+    for key, dump in zip(log._keys.room("lobby"), dumps, strict=True):
+        assert dump is not None
+        server.ask("RESTORE", key, 0, dump, "REPLACE")
+
+
+@pytest.mark.parametrize("by", ["others", "us", "nobody"])
+async def test_an_author_is_not_told_of_an_entry_that_was_lost_before_those_who_watch_were(
+    forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    async with opened(forgetful) as one, opened(forgetful) as two:
+        seen = await watched(one)
+        await say(one, 1)
+        before = await asyncio.to_thread(kept, forgetful, one)
+        async with held_back(one, monkeypatch):
+            await say(two, 1, lane=BOB)
+            lost = one.append("lobby", ADA, drafts(2, 2), after=1)
+            await until(lambda: len(one._rooms["lobby"].waiting) == 1)
+            await asyncio.to_thread(put_back, forgetful, one, before)
+            if by == "others":
+                await say(two, 3, lane=CYD)
+            elif by == "us":
+                later = one.append("lobby", CYD, drafts(1, 3))
+                await until(lambda: len(one._rooms["lobby"].waiting) == 2)
+        with pytest.raises(LogUnavailable):
+            await lost
+        await until(lambda: len(seen.diverged) == 1)
+        if by == "us":
+            with pytest.raises(LogUnavailable):
+                await later
+            assert await one.mark("lobby", CYD) == 3  # its client comes back, and learns so
+        assert await one.mark("lobby", ADA) == 1
+        assert await one.append("lobby", ADA, drafts(2, 2), after=1) == 2
+
+
+async def test_with_a_clock_that_is_behind_no_two_entries_have_the_same_number_and_time(
+    forgetful: RedisServer,
+) -> None:
+    future = 2**52
+    async with opened(forgetful) as log:
+        await say(log, 1)
+        await ask(forgetful, "HSET", log._keys.room("lobby")[1], "at", future, "held_at", future)
+        before = await asyncio.to_thread(kept, forgetful, log)
+        times: list[list[int]] = []
+        for _ in range(8):
+            seen = await watched(log)
+            await log.append("lobby", ADA, drafts(2, 2))
+            await log.append("lobby", ADA, drafts(3, 3))
+            times.append([entry.at for entry in seen.entries])
+            seen.stop()
+            await asyncio.to_thread(put_back, forgetful, log, before)
+        for one in times:
+            assert future < one[0] < one[1] <= future + 512
+        # A few times of eight may be the same by chance; not all.
+        assert len({one[0] for one in times}) > 2
+        assert len({tuple(one) for one in times}) > 2
+
+
+@pytest.mark.parametrize("asked", ["span", "at", "read", "mark"])
+@pytest.mark.parametrize("more", [1, 5])
+async def test_what_a_caller_was_told_and_was_lost_before_those_who_watch_heard_it_is_missed(
+    forgetful: RedisServer, monkeypatch: pytest.MonkeyPatch, asked: str, more: int
+) -> None:
+    async with opened(forgetful) as one, opened(forgetful) as two:
+        seen = await watched(one)
+        await say(one, 1)
+        before = await asyncio.to_thread(kept, forgetful, one)
+        async with held_back(one, monkeypatch):
+            await say(two, 2, lane=BOB)
+            match asked:
+                case "span":
+                    assert (await one.span("lobby")).head == 3
+                case "at":
+                    assert await one.at("lobby", 3)
+                case "read":
+                    assert len(await one.read("lobby", 1)) == 2
+                case "mark":
+                    assert await one.mark("lobby", BOB) == 2
+            await asyncio.to_thread(put_back, forgetful, one, before)
+            await say(two, more, lane=CYD)
+        await until(lambda: len(seen.diverged) == 1)
+
+
 # What members notice
 
 
@@ -383,3 +522,23 @@ async def test_members_are_told_that_redis_came_back_without_its_data(
             if isinstance(event, Message):
                 assert (event.number, event.text) == (1, "three")
                 break
+
+
+@pytest.mark.both_loops
+async def test_a_reset_of_connections_that_nobody_uses_just_then_is_an_outage_too(
+    lasting: RedisServer,
+) -> None:
+    async with (
+        FaultyProxy(lasting.port, random.Random(1)) as proxy,
+        opened(f"redis://127.0.0.1:{proxy.port}/0", **QUICK) as log,
+    ):
+        await say(log, 1)
+        for number in range(2, 7):
+            links = proxy.links
+            proxy.reset()
+            # Those that wait for something notice it, and connect anew.
+            await until(lambda: proxy.links > links)  # noqa: B023
+            call = log.append("lobby", ADA, drafts(number, number), after=number - 1)
+            assert await log.mark("lobby", BOB) == 0
+            assert await call == number
+        assert log.error is None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from socketchat import LogUnavailable
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
-from tests.chat.log_conformance import ADA, BOB, draft, drafts, everything, numbers, say
+from tests.chat.log_conformance import ADA, BOB, CYD, draft, drafts, everything, numbers, say
 from tests.chat.redis_logs import (
     ask,
     have_patience,
@@ -113,6 +114,30 @@ async def test_what_replicas_have_not_is_neither_acknowledged_nor_seen_anywhere(
             await until(lambda: each.numbers == [1, 2, 3, 4])  # noqa: B023
         have_patience(60, two)
         assert await two.mark("lobby", ADA) == 4
+
+
+async def test_between_connections_that_are_no_use_longer_and_longer_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+
+    def delays() -> Iterator[float]:
+        for number in itertools.count():
+            waits.append(number)
+            yield 0.001
+
+    monkeypatch.setattr("socketchat.chat.redis_writer.delays", delays)
+    async with paired(tmp_path) as pair, opened(pair.master, wait=1, patience=60) as log:
+        await say(log, 1)
+        pair.replica.pause()
+        call = log.append("lobby", ADA, drafts(2, 2), after=1)
+        await until(lambda: "0 have" in log._writer._why)
+        # Redis takes no more writes now, and so does not let it be seen.
+        await ask(pair.master, "CONFIG", "SET", "maxmemory", 1)
+        pair.replica.resume()
+        await until(lambda: 3 in waits)
+        await ask(pair.master, "CONFIG", "SET", "maxmemory", 0)
+        assert await call == 2
 
 
 async def test_what_a_server_appended_that_then_died_is_seen_once_replicas_have_it(
@@ -229,6 +254,47 @@ async def test_a_failover_to_a_replica_that_lacks_the_end_is_told(tmp_path: Path
         assert (await log.mark("lobby", ADA), await log.mark("lobby", BOB)) == (3, 0)
         assert await log.append("lobby", BOB, drafts(1, 2)) == 2
         assert seen.numbers == [4, 5]
+
+
+@pytest.mark.parametrize("others", [0, 3], ids=["nothing instead", "others instead"])
+async def test_an_append_that_a_failover_lost_before_it_was_told_is_given_up(
+    tmp_path: Path, others: int
+) -> None:
+    async with (
+        paired(tmp_path) as pair,
+        opened(pair.master, timeout=0.5, patience=60) as one,
+        opened(pair.master, timeout=0.5, patience=60) as two,
+    ):
+        seen = await watched(one)
+        await say(one, 3)
+        await pair.replicated()
+        reads = read_no_more(one)
+        await ask(pair.replica, "REPLICAOF", "NO", "ONE")
+        await say(two, 1, lane=BOB)
+        call = one.append("lobby", ADA, drafts(4, 4), after=3)
+        await until(lambda: bool(one._rooms["lobby"].waiting))  # entry 5, and 4 is not told yet
+        await fail_over(pair)
+        if others:
+            await say(two, others, lane=CYD)
+        reads.set()
+        with pytest.raises(LogUnavailable, match="not the one that it was"):
+            await call
+        assert await one.append("lobby", ADA, drafts(4, 4), after=3) == 4
+        await until(lambda: seen.numbers[-1:] == [4 + others])
+        assert await one.mark("lobby", ADA) == 4
+
+
+def read_no_more(log: RedisLog) -> asyncio.Event:
+    """Have a log find nothing of others until the event is set."""
+    goes_on = asyncio.Event()
+    follow = log._reader._follow
+
+    async def later(*args: Any) -> None:
+        await goes_on.wait()
+        await follow(*args)
+
+    log._reader._follow = later  # type: ignore[assignment, method-assign]
+    return goes_on
 
 
 async def fail_over(pair: Pair) -> None:

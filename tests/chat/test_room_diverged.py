@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from socketchat import LinkLost, LinkRestored, Restarted
+from socketchat import HandshakeRefused, LinkLost, LinkRestored, Restarted
 from socketchat.chat import Draft
 from socketchat.messages import Bye, Welcome
 from tests.chat.chatting import chat, found, say, texts, unread
@@ -84,6 +84,22 @@ async def test_who_was_let_in_before_and_is_seated_after_has_no_place(
         waits.set()
         bye = await wire.expect(Bye)
         assert bye.code == 1012
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+async def test_nobody_is_let_in_before_the_room_knows_that_its_log_is_another_one(
+    monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    async with chat(monkeypatch) as it:
+        ada = await it.call("ada")
+        await say(ada, "old 1", "old 2", "old 3")
+        it.log.lose_end("lobby", kept)
+        with pytest.raises(HandshakeRefused, match="another one") as caught:
+            await it.call("bob", history=10)  # would be shown what the room remembers of the old
+        assert caught.value.code == 1013
+        it.log.tell_diverged("lobby")
+        bob = await it.call("bob", history=10)
+        assert await receive(bob, kept) == ["old 1", "old 2"][:kept]
 
 
 async def test_nobody_in_another_room_notices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ from dataclasses import dataclass, field
 __all__ = ["SHOWN", "Block", "Page", "Script", "Shell", "blocks_of", "commands_in", "read_page"]
 
 #: Kinds of blocks that are no programs; those in braces are Sphinx's.
-SHOWN = {"", "json", "text", "toml", "yaml", "{click}", "{eval-rst}", "{toctree}"}
+SHOWN = {"", "json", "text", "toml", "yaml", "{eval-rst}", "{toctree}"}
 
 _BLOCK = re.compile(
     r"^(?: *<!-- *(?P<comment>[^\n]*?) *-->\n)?"

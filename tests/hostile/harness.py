@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tests.hostile.attack import Attack, Size
 from tests.hostile.good import INTERVAL
-from tests.hostile.target import Target
-from tests.processes import DEADLINE, PYTHON, Program, start
+from tests.hostile.target import DEVELOPMENT, Target
+from tests.processes import DEADLINE, Program, start
 
 __all__ = ["RSS_CAP", "GoodMember", "Outcome", "good_member", "run"]
 
@@ -102,7 +102,7 @@ def uncoordinated(pings: Sequence[float]) -> list[float]:
 
 @asynccontextmanager
 async def good_member(
-    target: Target, directory: Path, *, python: Sequence[str] = PYTHON
+    target: Target, directory: Path, *, python: Sequence[str] = DEVELOPMENT
 ) -> AsyncIterator[GoodMember]:
     """Have a good member come in, in a process of its own."""
     host, port = target.address

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import ssl
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,12 +16,15 @@ from typing import Any
 
 from tests.chaos.harness import sources
 from tests.hostile.caller import Caller
-from tests.processes import PYTHON, Program, start
+from tests.processes import Program, start
 
-__all__ = ["Target", "external", "serving", "target_named"]
+__all__ = ["DEVELOPMENT", "Target", "external", "serving", "target_named"]
 
 #: Names the server that is attacked, as HOST:PORT.
 VARIABLE = "SOCKETCHAT_HOSTILE_TARGET"
+
+#: Python as it looks most closely at what it runs.
+DEVELOPMENT = (sys.executable, "-X", "dev", "-W", "error")
 
 #: What a server must never say.
 _BAD_NEWS = re.compile(
@@ -100,7 +104,7 @@ class Target:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, *options: str, tls: bool = True, python: Sequence[str] = PYTHON
+    directory: Path, *options: str, tls: bool = True, python: Sequence[str] = DEVELOPMENT
 ) -> AsyncIterator[Target]:
     """Start a server, and stop it at the end of the block: by SIGTERM, which must do."""
     options = options if tls else (*options, "--no-tls")

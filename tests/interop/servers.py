@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,10 +12,7 @@ from pathlib import Path
 
 from tests.processes import ROOT, start
 
-__all__ = ["KINDS", "PYTHON", "Address", "all_servers", "room"]
-
-#: Without asyncio's debug mode, which takes half as long again and is on in most other tests.
-PYTHON = (sys.executable, "-W", "error")
+__all__ = ["KINDS", "Address", "all_servers", "room"]
 
 #: What `plain.py` serves.
 _PLAIN = ("echo", "impatient", "full", "short")
@@ -47,7 +43,7 @@ async def room(directory: Path, *options: str, data: str = "data") -> AsyncItera
     """Run `socketchat serve --headless`, and stop it by SIGTERM, which must do."""
     at = ("--host", "127.0.0.1", "--port", "0", "--data", data)
     command = ("-m", "socketchat", "serve", "--headless", *at, *options)
-    async with start(*command, cwd=directory, python=PYTHON) as program:
+    async with start(*command, cwd=directory) as program:
         port = int((await program.prints(r"^listening on 127.0.0.1 port (\d+)"))[1])
         pin = (await program.prints("^key (SHA256:.*)"))[1]
         yield Address(port, pin)
@@ -58,7 +54,7 @@ async def room(directory: Path, *options: str, data: str = "data") -> AsyncItera
 @asynccontextmanager
 async def _plain(directory: Path) -> AsyncIterator[dict[str, Address]]:
     command = ("-m", "tests.interop.plain")
-    async with start(*command, cwd=directory, python=PYTHON, PYTHONPATH=str(ROOT)) as program:
+    async with start(*command, cwd=directory, PYTHONPATH=str(ROOT)) as program:
         found = {name: await program.prints(f"^{name}=(.*)$") for name in _PLAIN}
         yield {name: Address.parse(line[1]) for name, line in found.items()}
         assert not any("Traceback" in line for line in program.stderr), str(program)

@@ -14,7 +14,7 @@ from socketchat import messages
 from tests.interop.conformance import CASES, DOCS, TABLES, operator, run
 from tests.interop.peer import HERE, needs_node, node, reports
 from tests.interop.plain import echo
-from tests.interop.servers import KINDS, PYTHON, Address, all_servers
+from tests.interop.servers import KINDS, Address, all_servers
 from tests.processes import ROOT, start
 
 ALL = {(case.file, case.name) for case in CASES}
@@ -43,7 +43,7 @@ def test_there_is_a_server_for_each_case() -> None:
 async def test_the_server_answers_the_cases_as_python_says_them(tmp_path: Path) -> None:
     async with all_servers(tmp_path, operator()) as servers:
         command = ("-m", "tests.interop", *named(servers))
-        async with start(*command, cwd=ROOT, python=PYTHON) as program:
+        async with start(*command, cwd=ROOT) as program:
             assert await program.ends() == 0, str(program)
         seen, wrong = reports(program.stdout)
     assert wrong == []

@@ -100,8 +100,9 @@ class RedisMachine:
 
     def links(self, machine: str = "") -> list[MemoryLink]:
         """Return the links that neither end has lost, of all machines or of one."""
-        self._links = [(name, link) for name, link in self._links if _lives(link)]
-        return [link for name, link in self._links if machine in ("", _machine_of(name))]
+        self._links = [each for each in self._links if not all(_closing(each[1]))]
+        live = [(name, link) for name, link in self._links if not any(_closing(link))]
+        return [link for name, link in live if machine in ("", _machine_of(name))]
 
     def cut_off_from(self, machine: str) -> None:
         """Let nothing pass any more between a machine and this one."""
@@ -349,8 +350,9 @@ class _Connection(asyncio.Protocol):
         return behind
 
 
-def _lives(link: MemoryLink) -> bool:
-    return not any(end[1].transport.is_closing() for end in link)
+def _closing(link: MemoryLink) -> list[bool]:
+    """Tell of each end whether it is closed, or about to be."""
+    return [writer.transport.is_closing() for _, writer in link]
 
 
 def _machine_of(name: str) -> str:

@@ -109,12 +109,10 @@ class RedisData:
         }
         self._scripts: dict[bytes, Any] = {}
         self._lua = LuaRuntime(encoding=None, register_eval=False)
-        make = b"""function(c, p, u)
-            local function try(...) local _, reply = pcall(c, ...) return reply end
-            redis = {call = c, pcall = try}
-            struct = {pack = p, unpack = u}
-        end"""
-        self._lua.eval(make)(self._call_from_lua, _struct_pack, _struct_unpack)
+        make_redis = b"function(c, p) redis = {call = c, pcall = p} end"
+        self._lua.eval(make_redis)(self._call_from_lua, self._try_from_lua)
+        make_struct = b"function(p, u) struct = {pack = p, unpack = u} end"
+        self._lua.eval(make_struct)(_struct_pack, _struct_unpack)
 
     def forget_scripts(self) -> None:
         """Be as after a start, which scripts do not survive."""
@@ -163,6 +161,12 @@ class RedisData:
     def _call_from_lua(self, name: bytes, *args: bytes | float) -> Any:
         texts = [arg if isinstance(arg, bytes) else b"%.17g" % arg for arg in args]
         return self._to_lua(self._call(name.decode().upper(), texts))
+
+    def _try_from_lua(self, name: bytes, *args: bytes | float) -> Any:
+        try:
+            return self._call_from_lua(name, *args)
+        except Failure as exc:
+            return self._lua.table_from({b"err": str(exc).encode()})
 
     def _to_lua(self, reply: Reply) -> Any:
         match reply:

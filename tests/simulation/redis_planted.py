@@ -96,7 +96,7 @@ REDIS_PLANTED = {
     "script without marks": Planted(
         _script("socketchat.chat.redis_writer.APPEND", APPEND, "if ARGV[j] > mark then", "do"),
         frozenset({Kind.DOUBLED}),
-        first=80,
+        first=84,
         servers=2,
     ),
     "script ignores after": Planted(
@@ -107,6 +107,7 @@ REDIS_PLANTED = {
             "elseif false then",
         ),
         frozenset({Kind.LOST}),
+        first=13,
         servers=2,
     ),
     "acknowledged before the answer": Planted(
@@ -129,7 +130,7 @@ REDIS_PLANTED = {
             "",
         ),
         frozenset({Kind.NOT_TOLD, Kind.SKIPPED}),
-        first=115,
+        first=117,
         servers=2,
     ),
 }

@@ -11,17 +11,22 @@ from socketchat.chat.log import Entry
 from tests.simulation.checker import Kind, check
 from tests.simulation.history import (
     Accepted,
+    Afresh,
     Committed,
     Died,
     Ended,
     Fate,
+    Followed,
+    Heard,
     Joined,
     Record,
+    Rewound,
     Settled,
     Shown,
     ToldGap,
     ToldRestart,
     Trimmed,
+    Unfollowed,
 )
 
 ADA, BOB, CY = b"a" * 16, b"b" * 16, b"c" * 16
@@ -241,3 +246,103 @@ def test_a_restart_that_is_none_is_a_false_alarm() -> None:
     records = [joined(), *three_lines(), *(shown(number, number) for number in (1, 2, 3))]
     again = [ToldRestart(next(TIMES), "bob.1"), *(shown(number, number) for number in (1, 2, 3))]
     assert found(*records, *again) == [Kind.FALSE_ALARM]
+
+
+# A log that loses its end
+
+
+def rewound(head: int) -> Record:
+    return Rewound(next(TIMES), ROOM, head)
+
+
+def another(place: int, number: int) -> Record:
+    """Commit another entry where one is gone."""
+    body = f"line {number}"
+    return Committed(next(TIMES), ROOM, Entry(place, 2000 + place, ADA, number, body))
+
+
+def shown_another(place: int, number: int) -> Record:
+    return Shown(next(TIMES), "bob.1", place, 2000 + place, f"line {number}")
+
+
+def restarted() -> Record:
+    return ToldRestart(next(TIMES), "bob.1")
+
+
+def three_shown() -> list[Record]:
+    return [joined(), *three_lines(), shown(1, 1), shown(2, 2), shown(3, 3)]
+
+
+def three_shown_then_lost() -> list[Record]:
+    return [*three_shown(), rewound(1)]
+
+
+def test_what_a_log_has_lost_may_be_gone_if_everybody_is_told() -> None:
+    assert (
+        found(
+            *three_shown_then_lost(),
+            *[said(4), another(2, 4), told(4, place=2)],
+            *[restarted(), shown(1, 1), shown_another(2, 4)],
+        )
+        == []
+    )
+
+
+def test_who_is_shown_another_log_without_being_told_is_found() -> None:
+    assert found(
+        *three_shown_then_lost(),
+        *[said(4), another(2, 4), told(4), said(5), another(3, 5), told(5)],
+        *[said(6), another(4, 6), told(6), shown_another(4, 6)],
+    ) == [Kind.NOT_TOLD]
+
+
+def test_who_is_behind_the_end_of_a_log_that_has_lost_it_is_found() -> None:
+    assert found(*three_shown_then_lost()) == [Kind.NOT_TOLD]
+
+
+def test_who_was_shown_only_what_is_still_there_need_not_be_told() -> None:
+    records = [joined(), *three_lines(), shown(1, 1), rewound(1)]
+    assert found(*records) == []
+    assert found(*records, restarted(), shown(1, 1)) == [Kind.FALSE_ALARM]
+
+
+def test_what_was_not_acknowledged_must_be_in_what_the_log_is_now() -> None:
+    assert found(said(1), committed(1, 1), rewound(0)) == [Kind.LOST]
+
+
+# What servers are told
+
+
+def followed(*places: int) -> list[Record]:
+    """Have a server follow a room, and be told of three lines, or of some of them."""
+    begun = Followed(next(TIMES), "a.1", ROOM)
+    lines = three_lines()
+    return [begun, *lines, *(heard(place, ADA) for place in places)]
+
+
+def heard(place: int, lane: bytes) -> Record:
+    return Heard(next(TIMES), "a.1", ROOM, place, 1000 + place, lane)
+
+
+def test_a_server_that_is_told_all_in_order_is_right() -> None:
+    assert found(*followed(1, 2, 3)) == []
+    assert found(*followed(2, 3)) == []  # it began there
+
+
+def test_a_server_that_is_not_told_of_all_or_in_another_order_is_found() -> None:
+    assert found(*followed(1, 3)) == [Kind.DISAGREES]
+    assert found(*followed(1, 2)) == [Kind.DISAGREES]
+    assert found(*followed(1, 2, 3, 3)) == [Kind.DISAGREES]
+
+
+def test_a_server_that_is_told_of_what_is_not_in_the_log_is_found() -> None:
+    assert found(*followed(1, 2, 3), heard(3, BOB)) == [Kind.DISAGREES]
+
+
+def test_a_server_that_is_gone_is_owed_nothing() -> None:
+    assert found(*followed(1), Unfollowed(next(TIMES), "a.1")) == []
+
+
+def test_a_server_whose_log_is_another_one_must_be_told_so() -> None:
+    assert found(*followed(1, 2, 3), rewound(1)) == [Kind.NOT_TOLD]
+    assert found(*followed(1, 2, 3), rewound(1), Afresh(next(TIMES), "a.1", ROOM)) == []

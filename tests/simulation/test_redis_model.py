@@ -105,7 +105,14 @@ class Asker:
                 one = draft(number, "x" * rng.randrange(99))
                 asked += (as_digits(number), len(one.body), pack(lane, one))
         keys = (LOG, HEAD, LANES, NEWS, *(KEYS.taken("lobby", lane) for lane in lanes))
-        return APPEND(keys, rng.choice([0, 1]), self._now, rng.choice(["one", "two"]), *asked)
+        return APPEND(
+            keys,
+            rng.choice([0, 1]),
+            self._now,
+            rng.choice(["one", "two"]),
+            rng.randrange(9),
+            *asked,
+        )
 
     def _page(self) -> Command:
         rng = self._rng

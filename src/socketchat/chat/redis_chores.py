@@ -26,7 +26,7 @@ _STEP: Final = 4096
 #: Seconds between two looks for what is too old.
 _INTERVAL: Final = 3600.0
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 
 class Chores:

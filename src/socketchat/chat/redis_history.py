@@ -53,7 +53,7 @@ class RedisHistory:
     def __init__(self, ask: Callable[[Command], Any], keys: Keys) -> None:
         self._ask = ask
         self._keys = keys
-        self.rooms = sorted(name.decode() for name in ask(("SMEMBERS", keys.rooms)))
+        self.rooms: list[str] = sorted(name.decode() for name in ask(("SMEMBERS", keys.rooms)))
 
     def find(
         self,

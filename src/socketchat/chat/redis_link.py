@@ -43,7 +43,7 @@ __all__ = ["Caller", "Command", "Link", "LinkLost", "RedisStore", "Subscription"
 #: A command and its arguments; texts go as UTF-8.
 Command = Sequence[str | bytes | int]
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 #: Seconds between two attempts to connect: the first and the longest.
 _DELAYS: Final = 0.05, 1.0
@@ -67,6 +67,9 @@ _AWAY: Final = frozenset({"BUSY", "MASTERDOWN", "NOSCRIPT", "READONLY", "UNBLOCK
 #: Errors of a server that has done nothing and may do it later.
 _REFUSED_CLASSES: Final = (NoPermissionError, OutOfMemoryError)
 _REFUSED: Final = frozenset({"MISCONF", "NOPERM", "NOREPLICAS", "OOM"})
+#: What writing raises when a connection is gone. uvloop has a RuntimeError for one that was reset
+#: while nobody used it.
+_BROKEN: Final = (RedisError, OSError, RuntimeError)
 #: An error's code; that of a script's command stands within the script's own up to Redis 6.2.
 _CODE: Final = re.compile(r"(?:^|: ?-)([A-Z]{3,})\b")
 
@@ -145,7 +148,7 @@ class Link:
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._connection.send_packed_command(data, check_health=False)
-            except (RedisError, OSError) as exc:
+            except _BROKEN as exc:
                 self._lose(f"Redis is away: {_words(exc)}")
             except asyncio.CancelledError:
                 self._lose("it was cancelled half-way")
@@ -172,7 +175,7 @@ class Link:
                     done.set_result(replies)
         except LinkLost as exc:
             self._lose(str(exc))
-        except (RedisError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - also what the parser does not expect
             self._lose(f"Redis is away: {_words(exc)}")
         finally:
             with contextlib.suppress(RedisError, OSError):
@@ -217,7 +220,7 @@ class Subscription:
         try:
             async with asyncio.timeout(timeout):
                 await self._connection.send_packed_command(_packed(("SUBSCRIBE", channel)))
-        except (RedisError, OSError) as exc:
+        except _BROKEN as exc:
             raise LinkLost(f"Redis is away: {_words(exc)}") from exc
         await self._receive(timeout)
 
@@ -240,7 +243,7 @@ class Subscription:
                 return await self._connection.read_response(disable_decoding=True)
         except ResponseError as exc:
             raise LinkLost(str(_meaning(exc).args[0])) from exc
-        except (RedisError, OSError) as exc:
+        except Exception as exc:
             raise LinkLost(f"Redis is away: {_words(exc)}") from exc
 
     async def close(self) -> None:
@@ -378,7 +381,7 @@ class RedisStore:
         except BaseException as exc:
             with contextlib.suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
-            if isinstance(exc, RedisError | OSError):
+            if isinstance(exc, Exception):
                 raise LinkLost(f"Redis cannot be reached: {_words(exc)}") from exc
             raise
         opened: AbstractConnection = connection

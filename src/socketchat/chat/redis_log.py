@@ -46,7 +46,7 @@ from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = ["RedisLog"]
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 #: Entries that a search looks at, in all and between two looks at whether it has found enough.
 _MOST_SEARCHED: Final = 20_000
@@ -244,7 +244,9 @@ class RedisLog:
         if task.cancelled():
             if self._is_open:  # else it was for us to cancel it
                 self._fail(LogFailed("a task of the log was cancelled"))
-        elif (exc := task.exception()) is not None:
+        elif isinstance(exc := task.exception(), LogFailed):
+            self._fail(exc)
+        elif exc is not None:
             self._loop.call_exception_handler(
                 {"message": "the log", "exception": exc, "task": task}
             )
@@ -277,7 +279,7 @@ class RedisLog:
         """Tell those who watch, and the authors, of what was appended here."""
         self.commits += bool(committed.first)  # one script is one transaction
         waiting = [
-            Waiting(last, mark, append.done, append.deadline)
+            Waiting(last, append.lane, mark, append.done, append.deadline)
             for append, mark, last, _ in committed.made
         ]
         room = self._rooms.get(committed.room)
@@ -351,12 +353,13 @@ class RedisLog:
 
     async def mark(self, room: str, lane: bytes) -> int:
         """See `Log.mark`."""
-        await self._writer.certain()
+        await self._writer.certain(room, lane)
         _, head, lanes, _ = self._keys.room(room)
         keys = head, lanes, self._keys.taken(room, lane)
         ((known, held),) = await self._ask(TAKE(keys, lane, self._server, _TAKEN_FOR))
         if not known:
             return 0
+        self._learn(room, int(known[19:35]), int(known[35:51]))
         if int(known[19:35]) > int(held):
             await self._published(room)  # else it may not be kept
         return int(known[:19])
@@ -373,6 +376,7 @@ class RedisLog:
             await followed.started()
         (reply,) = await self._ask(SPAN(self._keys.room(room)[:2]))
         span, head = span_of(reply)
+        self._learn(room, span.head, span.at)
         # A place that a member may have been shown must not be missing, though replicas are.
         return await self._published(room) if head > span.head else span
 
@@ -382,14 +386,19 @@ class RedisLog:
         self._writer.ask(look)
         span = await asyncio.shield(look.done)  # it is the writer's as well
         (reply,) = await self._ask(SPAN(self._keys.room(room)[:2]))
-        return max(span_of(reply)[0], span, key=lambda span: span.head)
+        span = max(span_of(reply)[0], span, key=lambda span: span.head)
+        self._learn(room, span.head, span.at)
+        return span
 
     async def at(self, room: str, number: int) -> int | None:
         """See `Log.at`."""
         if not 0 < number <= MAX_NUMBER:
             return None
         (reply,) = await self._ask(AT(self._keys.room(room)[:2], number))
-        return int(reply) if reply else None
+        if not reply:
+            return None
+        self._learn(room, number, int(reply))
+        return int(reply)
 
     async def before(self, room: str, at: int) -> int:
         """See `Log.before`."""
@@ -406,11 +415,20 @@ class RedisLog:
         page = PAGE(self._keys.room(room)[:2], max(after, 0), "", limit, size)
         ((_, _, _, count, records),) = await self._ask(page)
         try:
-            return unpack(count, records)
+            entries = unpack(count, records)
         except msgspec.MsgspecError as exc:
             error = LogFailed(f"the room {room!r} holds what is no entry: {exc}")
             self._fail(error)
             raise error from exc
+        if entries:
+            self._learn(room, entries[-1].number, entries[-1].at)
+        return entries
+
+    def _learn(self, room: str, number: int, at: int) -> None:
+        """Take notice of an entry that whoever asks acts on from now on."""
+        followed = self._rooms.get(room)
+        if followed is not None:
+            followed.learn(Place(number, at))
 
     async def search(
         self, room: str, words: str, sees: Callable[[Entry], bool], *, limit: int

@@ -61,7 +61,7 @@ _MAX_SERVERS: Final = 256
 #: Names that one server's whole may have; those beyond are left out.
 _MAX_WHOLE: Final = 100_000
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 
 class _Server:

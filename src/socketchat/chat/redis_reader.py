@@ -3,9 +3,10 @@
 It blocks in one `XREAD` on the `news` of these rooms; on a stream of its own besides, by which it
 is woken when a room is added. What is new it reads in pages of a bounded size. With every page the
 server is asked whether the room still goes on from the last entry that was told, its number and
-its time; and so it is asked now and then though there is no news, and whenever the connection is a
-new one. If Redis was restarted without its data, restored, or replaced by a replica that lacks the
-end, it does not, and those who watch are told.
+its time, and from the last one that this server acts on, if it is ahead of that; and so it is asked
+now and then though there is no news, and whenever the connection is a new one. If Redis was
+restarted without its data, restored, or replaced by a replica that lacks the end, it does not, and
+those who watch are told.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _PACE: Final = 2e-6
 #: Seconds for which Redis keeps the stream by which it is woken.
 _KEPT: Final = 3600
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 
 class Reader:
@@ -156,17 +157,24 @@ class Reader:
         while queue:
             pages, queue = queue[:_MAX_PAGES], queue[_MAX_PAGES:]
             asked = [(room, room.place) for room in pages if room.place is not None]
+            ahead = [(room, room.furthest) for room, _ in asked]
+            further = [(room, place) for room, place in ahead if place is not None]
             commands = [self._page(room, place) for room, place in asked]
+            # Behind the pages: what they bring is of the same log then, or of none that is told.
+            commands += [self._page(room, place, 0) for room, place in further]
             replies = await link.ask(commands) if commands else []
-            for (room, place), reply in zip(asked, replies, strict=True):
+            for (room, _), reply in zip(further, replies[len(asked) :], strict=True):
+                # An error the room's own page will have as well.
+                room.is_torn |= isinstance(reply, list) and not reply[0]
+            for (room, place), reply in zip(asked, replies, strict=False):
                 if not self._told(room, place, reply):
                     await self._restart(link, room)
                 elif _is_behind(room):
                     queue.append(room)
 
-    def _page(self, room: Followed, place: Place) -> Command:
+    def _page(self, room: Followed, place: Place, limit: int = _MAX_PAGE) -> Command:
         keys = self._keys.room(room.name)[:2]
-        return PAGE(keys, place.number, place.at, _MAX_PAGE, READ_SIZE)
+        return PAGE(keys, place.number, place.at, limit, READ_SIZE)
 
     def _told(self, room: Followed, place: Place, reply: object) -> bool:
         """Tell those who watch a room what a page brings; return whether the room goes on."""

@@ -195,7 +195,9 @@ TAKEN: Final = b"taken"
 #: Appends what authors say to one room: of each append all drafts that are new, or nothing.
 #:
 #: Keys: log, head, lanes, news, and of each append that of the server that has the lane. Arguments:
-#: 1 if it may be seen at once; the time, or nothing for that of Redis; the server; and of each
+#: 1 if it may be seen at once; the time, or nothing for that of Redis; the server; how many
+#: microseconds it is later than the entry before if the clock is behind that, at random, so that
+#: no other entry that had the same number in a log that was lost has the same time; and of each
 #: append the mark that must be there, the lane, its key, how many drafts there are, and of each the
 #: number, the body's size, the record. Returns, as a text: the time of the new entries, that of the
 #: entry before them, and the last number that may be seen; and of each append the mark, `MISSING`
@@ -207,7 +209,7 @@ APPEND: Final = Script(f"""
 local log, head, lanes, news = unpack(KEYS, 1, 4)
 local servers = redis.call('MGET', unpack(KEYS, 5))
 local names, known, changed, told = {{}}, {{}}, {{}}, {{}}
-local i = 4
+local i = 5
 while i <= #ARGV do
   names[#names + 1] = ARGV[i + 1]
   i = i + 4 + 3 * ARGV[i + 3]
@@ -215,7 +217,7 @@ end
 for n, lane in ipairs(redis.call('HMGET', lanes, unpack(names))) do known[names[n]] = lane end
 local number, at, held = place(head)
 local before, stamp = at, nil
-i = 4
+i = 5
 while i <= #ARGV do
   local lane, first = ARGV[i + 1], 0
   local mark, last, owner = '0000000000000000000', 0, ARGV[i + 2]
@@ -234,7 +236,8 @@ while i <= #ARGV do
     for j = drafts, i - 1, 3 do
       if ARGV[j] > mark then
         if not stamp then
-          at = math.max(at, now(ARGV[2]))
+          local time = now(ARGV[2])
+          at = time < at and at + tonumber(ARGV[4]) or time
           stamp = '\\207' .. struct.pack('>I8', at)
         end
         mark = ARGV[j]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -53,7 +54,7 @@ _MAX_LISTED: Final = 65_536
 
 _NO_ANSWER: Final = "Redis does not answer"
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 
 class Writer:
@@ -104,6 +105,9 @@ class Writer:
         #: Set unless something may still be under way there.
         self._certain = asyncio.Event()
         self._certain.set()
+        #: Set unless a pipeline is under way, and it is not known whether it is done.
+        self._answered = asyncio.Event()
+        self._answered.set()
         #: Why what waits does so, if it is given up.
         self._why = _NO_ANSWER
         #: What was logged of it since Redis last answered; few texts.
@@ -131,8 +135,10 @@ class Writer:
         """
         await self._idle.wait()
 
-    async def certain(self) -> None:
-        """Wait until nothing is under way any more over a connection that was lost.
+    async def certain(self, room: str, lane: bytes) -> None:
+        """Wait until nothing of a lane may still be made that was given up.
+
+        It may be under way: over this connection, or over one that was lost.
 
         Raises:
             LogUnavailable: It takes too long.
@@ -142,8 +148,18 @@ class Writer:
         try:
             async with asyncio.timeout(self._patience):
                 await self._certain.wait()
+                while not self._answered.is_set() and self._may_be_made(room, lane):
+                    await self._answered.wait()
+                    await self._certain.wait()
         except TimeoutError as exc:
             raise LogUnavailable(self._why) from exc
+
+    def _may_be_made(self, room: str, lane: bytes) -> bool:
+        """Tell whether something of a lane is under way though it was given up."""
+        return any(
+            isinstance(item, Append) and item.is_given_up and (item.room, item.lane) == (room, lane)
+            for item in self._under_way
+        )
 
     def fail(self, error: LogError) -> None:
         """Tell all who asked, once nothing more is done."""
@@ -185,15 +201,19 @@ class Writer:
 
     async def run(self) -> None:
         """Do what is asked, until it is cancelled."""
+        waits = delays()
         while True:
             link = await self._connect()
             try:
                 while True:
                     await self._serve(link)
+                    waits = delays()
             except LinkLost as exc:
                 self._interrupted(link, str(exc))
             finally:
                 await link.close()
+            # It may have been of no use: Redis that has no memory left takes connections.
+            await asyncio.sleep(next(waits))
 
     async def _connect(self) -> Link:
         for delay in delays():
@@ -256,7 +276,11 @@ class Writer:
         waits = self._wait > 0 and batch.may_publish
         self._why = self._too_few("not all of them have") if waits else _NO_ANSWER
         commands = [*batch.commands, *self._waiting()] if waits else batch.commands
-        replies = await link.ask(commands, longer=_WAIT if waits else 0.0)
+        self._answered.clear()
+        try:
+            replies = await link.ask(commands, longer=_WAIT if waits else 0.0)
+        finally:
+            self._answered.set()
         outcomes = [self._outcome(batch, *each) for each in batch.replied(replies)]
         if batch.unseen and (not waits or await self._replicated(link, replies[-1])):
             await self._publish(link, batch)
@@ -300,9 +324,10 @@ class Writer:
             appends += (as_digits(item.after), item.lane, key, len(item.drafts))
             for draft, record in zip(item.drafts, item.records, strict=True):
                 appends += (as_digits(draft.number), len(draft.body), record)
-        at = "" if self._clock is None else self._clock()
+        # Eight bits: however much is said, the time does not run away from Redis' clock.
+        at, later = ("", 1 + os.urandom(1)[0]) if self._clock is None else (self._clock(), 0)
         keys = (*self._keys.room(part.room), *taken)
-        return APPEND(keys, 0 if self._wait else 1, at, self._server, *appends)
+        return APPEND(keys, 0 if self._wait else 1, at, self._server, later, *appends)
 
     def _waiting(self) -> list[Command]:
         """Return what waits for replicas: for all that was written on the server before."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from socketchat.chat.log import READ_SIZE, Draft, Entry, Log
+from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span
 from socketchat.chat.member import Member, frame_of
 from socketchat.chat.names import name_key
 from socketchat.chat.neighbourhood import Neighbourhood
@@ -23,7 +23,7 @@ from socketchat.chat.registry import Standing
 from socketchat.chat.roster import LINGER, Holder, Roster
 from socketchat.chat.rules import Rules, Verdict
 from socketchat.chat.tally import Tally
-from socketchat.errors import CloseCode
+from socketchat.errors import CloseCode, LogUnavailable
 from socketchat.logged import LoggedSession, LogPlace
 from socketchat.messages import MAX_PRESENT, Command, Event, Hello, Post, Present, encode
 
@@ -105,6 +105,7 @@ class Room:
         self.host = host
         self.members: dict[bytes, Member] = {}
         self.head: int = 0
+        self._head_at = 0
         self.topic: tuple[str, str] = topic
         self.restarts: int = 0
         self.tally: Tally = tally or Tally()
@@ -132,7 +133,8 @@ class Room:
         except BaseException:
             self.close()
             raise
-        self.head = max(self.head, span.head)
+        if span.head > self.head:
+            self.head, self._head_at = span.head, span.at
 
     def close(self) -> None:
         """Follow the log no more."""
@@ -156,7 +158,7 @@ class Room:
         """
         await self._settled(hello.lane)
         restarts = self.restarts
-        span = await self.log.span(self.name)
+        span = await self._look()
         number, at = hello.after
         session = b""
         if hello.session:
@@ -180,6 +182,25 @@ class Room:
             at = await self._time_of(number, span.at if number == span.head else None)
         mark = await self.log.mark(self.name, hello.lane)
         return LogPlace(session, mark, span.floor, span.head, (number, at), restarts)
+
+    async def _look(self) -> Span:
+        """Return the log's span, if the log is the one that the room has been told of.
+
+        Else this server has still to learn that it is another one, and would show what it remembers
+        of the one before behind what there is now.
+
+        Raises:
+            LogError: It cannot be read, or is another one.
+        """
+        head, at = self.head, self._head_at
+        span = await self.log.span(self.name)
+        is_other = span.head < head
+        if at and not is_other:
+            theirs = span.at if span.head == head else await self.log.at(self.name, head)
+            is_other = theirs not in (at, None)  # it may be held no more
+        if is_other:
+            raise LogUnavailable("the log is another one, which this server has still to look at")
+        return span
 
     async def _settled(self, lane: bytes) -> None:
         """Wait for what an older link has handed over to the log.
@@ -382,7 +403,7 @@ class Room:
 
         In the greeting their places are compared with the log, and they are told what it holds.
         """
-        self.head = head
+        self.head, self._head_at = head, 0
         self.restarts += 1
         self._recent.clear()
         self._recent_size = 0
@@ -399,7 +420,8 @@ class Room:
     def _give(self, entries: Sequence[Entry]) -> None:
         """Write entries to all members that keep up, in one piece."""
         before, head = entries[0].number - 1, entries[-1].number
-        self.head = max(self.head, head)
+        if head > self.head:
+            self.head, self._head_at = head, entries[-1].at
         frames = [frame_of(entry) for entry in entries]
         self._remember(entries, frames)
         # Who is given something else than the others: authors, and the ends of direct messages.

@@ -26,7 +26,7 @@ from socketchat.errors import LogFailed, LogUnavailable
 
 __all__ = ["Command", "Done", "Ended", "Outcome", "Pruned", "Writer"]
 
-_log = logging.getLogger("socketchat")
+_log = logging.getLogger("socketchat.chat")
 
 #: Appends and drafts, about, of one transaction: what bounds the wait for it.
 _MAX_APPENDS: Final = 4096
