@@ -37,7 +37,15 @@ from socketchat.chat.neighbours import (
     pack,
     unpack,
 )
-from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, Subscription, delays
+from socketchat.chat.redis_link import (
+    Command,
+    Link,
+    LinkLost,
+    RedisStore,
+    Subscription,
+    delays,
+    dry_write,
+)
 from socketchat.chat.redis_scripts import Keys
 from socketchat.chat.roster import LINGER
 from socketchat.errors import LogError, LogUnavailable
@@ -107,6 +115,7 @@ class RedisNeighbours:
     ) -> None:
         self._store = RedisStore(url, timeout=timeout)
         self._channel = Keys(prefix).servers
+        self._touch = Keys(prefix).touch
         self._timeout = timeout
         self._beat = beat
         self.place: Place | None = None
@@ -263,12 +272,15 @@ class RedisNeighbours:
     async def _publish_queue(self, link: Link) -> None:
         batch = self._queue
         self._queue = []
+        look: list[Command] = []
         commands: list[Command] = [
             ("PUBLISH", self._channel, pack(self._name, next(self._numbers), news))
             for news, _ in batch
         ]
+        if any(told is not None or isinstance(news, Alive) for news, told in batch):
+            look.append(dry_write(self._touch))  # before an order is said to be told, and each beat
         try:
-            replies = await link.ask(commands)
+            replies = (await link.ask(look + commands))[len(look) :]
         except BaseException:
             self._queue = batch + self._queue  # for those who wait to be told of it
             raise
