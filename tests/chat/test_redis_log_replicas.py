@@ -15,11 +15,13 @@ import pytest
 from socketchat import LogUnavailable
 from socketchat.chat.neighbours import News, Seat, ShowOut
 from socketchat.chat.redis_facts import RedisFacts
+from socketchat.chat.redis_link import RedisStore
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_neighbours import RedisNeighbours
 from tests.chat.log_conformance import ADA, BOB, CYD, draft, drafts, everything, numbers, say
 from tests.chat.redis_logs import (
     ask,
+    author,
     have_patience,
     opened,
     redis_is_missing,
@@ -350,6 +352,30 @@ async def test_after_a_failover_that_cuts_no_connection_servers_are_told_at_the_
         await until(lambda: ears.told == [ShowOut("eve", b"", "noise")])
         await one.close()
         await two.close()
+
+
+async def test_after_a_failover_that_cuts_no_connection_the_new_master_is_read(
+    tmp_path: Path,
+) -> None:
+    async with paired(tmp_path) as pair, opened(pair.master) as log:
+        facts = RedisFacts(pair.master.url)
+        await facts.open()
+        await facts.put("topic", "lobby", "tea")
+        await say(log, 3)
+        await swap(pair)
+        await ask(pair.master, "REPLICAOF", "127.0.0.1", 1)  # it hears nothing of the new master
+        for caller in (facts._caller, log._caller):
+            assert caller is not None
+            caller._store = RedisStore(pair.replica.url)  # as a Sentinel would say
+        async with opened(pair.replica) as there:
+            await author(there, BOB, 1)
+        await ask(pair.replica, "HSET", facts._keys.facts("topic"), "lobby", "coffee")
+        async with asyncio.timeout(60):
+            while await facts.get("topic", "lobby") != "coffee":  # noqa: ASYNC110 - of two servers
+                await asyncio.sleep(0.05)
+            while await log.at("lobby", 4) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await facts.close()
 
 
 async def test_a_replica_is_refused(tmp_path: Path) -> None:
