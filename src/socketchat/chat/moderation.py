@@ -183,7 +183,6 @@ class Moderator:
         if address:
             return Ban(address, "", rest.strip()[:MAX_REASON])
         person, reason = await self._whom_and_why(member, argument)
-        reason = reason[:MAX_REASON]
         if person.key:
             return Ban(person.key, "" if is_pin(person.nick) else person.nick, reason)
         for seat in self._seats(person):
@@ -250,7 +249,7 @@ class Moderator:
         return person
 
     async def _whom_and_why(self, member: Member, argument: str) -> tuple[_Person, str]:
-        """Return whom an argument begins with, and what follows.
+        """Return whom an argument begins with, and what follows: why, as far as it can be told.
 
         Names may have spaces in them: the longest that is known is meant.
 
@@ -261,7 +260,7 @@ class Moderator:
         for count in range(len(words), 0, -1):
             person = await self._find(member, " ".join(words[:count]))
             if person is not None:
-                return person, " ".join(words[count:]).strip()
+                return person, " ".join(words[count:]).strip()[:MAX_REASON]
         raise _nobody(argument)
 
     async def _find(self, member: Member, name: str) -> _Person | None:
