@@ -204,9 +204,15 @@ class MemoryLog:
         diverged: Diverged | None = None,  # noqa: ARG002 - it does not
     ) -> Callable[[], None]:
         """See `Log.watch`."""
-        watchers = self._rooms.setdefault(room, _RoomLog()).watchers
-        watchers.append(watcher)
-        return lambda: watchers.remove(watcher)
+        log = self._rooms.setdefault(room, _RoomLog())
+        log.watchers.append(watcher)
+
+        def stop() -> None:
+            log.watchers.remove(watcher)
+            if not log.watchers and not log.head:
+                del self._rooms[room]  # nothing was ever said in it
+
+        return stop
 
     def _room(self, name: str) -> _RoomLog:
         """Return a room's log, or an empty one that is not kept."""
