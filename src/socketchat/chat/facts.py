@@ -1,9 +1,8 @@
 """What a server knows about people, as plain facts that outlive it: a small store of them.
 
 A fact is a value under a kind and a subject: that a name is a key's, that an address is banned.
-They are few, they are read from memory, and they change seldom. What they mean is `registry.py`'s
-to say. `Facts` is what every store keeps; one suite of tests holds all of them to it
-(`tests/chat/test_facts.py`).
+They are few, and they change seldom. What they mean is `registry.py`'s to say. `Facts` is what
+every store keeps; one suite of tests holds all of them to it (`tests/chat/test_facts.py`).
 """
 
 from __future__ import annotations

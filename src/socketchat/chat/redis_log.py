@@ -27,7 +27,7 @@ from socketchat.chat.redis_batch import Append, Committed, Look, span_of
 from socketchat.chat.redis_chores import Chores
 from socketchat.chat.redis_link import Caller, RedisStore
 from socketchat.chat.redis_reader import Reader
-from socketchat.chat.redis_rooms import Followed, Place, Waiting, settle
+from socketchat.chat.redis_rooms import Followed, Place, Waiting
 from socketchat.chat.redis_scripts import (
     AT,
     BEFORE,
@@ -41,6 +41,7 @@ from socketchat.chat.redis_scripts import (
     unpack,
 )
 from socketchat.chat.redis_writer import Writer
+from socketchat.chat.watchers import settle
 from socketchat.chat.words import matcher
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
