@@ -195,6 +195,22 @@ async def test_a_lane_that_was_stolen_is_refused(
         assert answer.mark == (3 if restarted else 4)
 
 
+async def test_who_reads_the_log_cannot_go_on_in_a_lane_that_has_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch) as it:
+        wire, _ = await enter(it, None)
+        wire.say(TextPost(1, "to everyone"))
+        await acknowledged(wire, 1)
+        known = it.log._rooms["lobby"].entries[0].lane
+        assert known != LANE
+        _, answer = await enter(it, None, known)
+        assert isinstance(answer, Welcome)
+        assert answer.mark == 0
+        wire.say(TextPost(2, "I am still here"))
+        await acknowledged(wire, 2)
+
+
 async def test_a_lane_on_which_nothing_was_said_belongs_to_nobody_once_it_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from socketchat import LinkLost, SessionState
 from socketchat.chat import ChatServer, MemoryLog
-from socketchat.chat.log import Log
+from socketchat.chat.log import Log, lane_name
 from socketchat.chat.sqlite_log import SQLiteLog
 from tests.chat.chatting import FREE, say, unread
 from tests.chat.log_conformance import Clock
@@ -46,7 +46,7 @@ async def test_who_is_silent_while_its_words_and_its_mark_are_let_go_says_more_a
         await say(ada, "one")
         await let_go(log, clock)
         await say(bob, "of bob's", "of bob's too", "and one more of bob's")
-        assert await log.mark("lobby", ada._lanes.lane) == 0
+        assert await log.mark("lobby", lane_name(ada._lanes.lane)) == 0
         await say(ada, "two", "three")
         assert ada.state is SessionState.OPEN
         assert not [event for event in unread(ada) if isinstance(event, LinkLost)]

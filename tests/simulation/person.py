@@ -25,6 +25,7 @@ from socketchat import (
     SessionState,
     connect,
 )
+from socketchat.chat.log import lane_name
 from socketchat.file_outbox import FileOutbox
 from socketchat.options import OptionArgs
 from socketchat.testing import End, MemoryLink
@@ -206,7 +207,7 @@ class Process:
         except SessionClosed:
             return
         self._person.said += 1
-        lane, when = session._lanes.lane, self._history.now()
+        lane, when = lane_name(session._lanes.lane), self._history.now()
         refusable = too_long or bool(to)
         self._history.add(Accepted(when, self.name, lane, receipt.number, body, kept, refusable))
         self._follow(receipt, lane)
@@ -232,7 +233,7 @@ class Process:
         """Send what a process that is gone has left, under its own lane."""
         for post in leftover:
             assert isinstance(post, Receipt)
-            self._follow(post, leftover.lane)
+            self._follow(post, lane_name(leftover.lane))
         session = await self._connect(name, leftover, 0)
         try:
             await session.flush()
@@ -262,7 +263,7 @@ class Process:
             except (OSError, HandshakeError):
                 pass
             await asyncio.sleep(self._rng.random() * 2)
-        lane = session._lanes.lane
+        lane = lane_name(session._lanes.lane)
         self._history.add(Joined(self._history.now(), name, habits.room, lane, history))
         self.sessions[name] = session
         self._all.append(session)

@@ -1,7 +1,8 @@
 """Whether a chat server does what it should: what whoever watches over it asks every few seconds.
 
-It asks the log for something small, and looks at what became of the last appends; it writes
-nothing. `metrics.py` has the figures.
+It asks the log for something small, and looks at what became of the last appends; it says nothing
+in a room. (With replicas to wait for, a log in Redis may find by it what a server that has died had
+appended, and let it be seen.) `metrics.py` has the figures.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ nor members.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -16,10 +17,29 @@ from msgspec import Struct
 
 from socketchat.errors import LogFailed, LogUnavailable
 
-__all__ = ["READ_SIZE", "Diverged", "Draft", "Entry", "LaneTaken", "Log", "Span", "Watcher"]
+__all__ = [
+    "READ_SIZE",
+    "Diverged",
+    "Draft",
+    "Entry",
+    "LaneTaken",
+    "Log",
+    "Span",
+    "Watcher",
+    "lane_name",
+]
 
 #: Bytes of bodies that one `read` brings, about: what a member that lags may have in memory.
 READ_SIZE = 2**16
+
+
+def lane_name(lane: bytes) -> bytes:
+    """Return by which name a lane is known in rooms and in logs, 16 bytes.
+
+    Who has no key is known by the lane alone, which is a secret therefore. Whoever can read a log,
+    or hears what servers tell each other, must not be able to go on in it.
+    """
+    return hashlib.sha256(lane).digest()[:16]
 
 
 class Draft(Struct, frozen=True, gc=False):
@@ -63,7 +83,7 @@ class Entry(Struct, frozen=True, gc=False):
         number: Its place: 1, 2, 3 and so on, without gaps, in the order of the commits.
         at: When it was appended, in microseconds since the epoch; never less than that of the
             entry before it. Number and time together tell a place from one in another log.
-        lane: Its author's lane, 16 bytes.
+        lane: Its author's lane, as `lane_name` has it.
         lane_number: Its number in that lane.
         body: What is said.
         sender: The author's name.
@@ -159,7 +179,7 @@ class Log(Protocol):
 
         Args:
             room: The room's name.
-            lane: The author's lane, 16 bytes.
+            lane: The author's lane, as `lane_name` has it.
             drafts: In the order of their numbers.
             after: The number of the author's last draft before these; 0 if there is none.
 

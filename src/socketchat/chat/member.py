@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from socketchat.chat.log import READ_SIZE, Draft, Entry
+from socketchat.chat.log import READ_SIZE, Draft, Entry, lane_name
 from socketchat.chat.rate import TokenBucket
 from socketchat.chat.registry import Standing
 from socketchat.errors import CloseCode, LogError
@@ -70,8 +70,8 @@ class Member:
 
     def __init__(self, room: Room, session: LoggedSession, standing: Standing) -> None:
         self.session = session
-        self.lane: bytes = session.lane
-        self.identity: bytes = session.key or session.lane
+        self.lane: bytes = lane_name(session.lane)
+        self.identity: bytes = session.key or self.lane
         self.standing: Standing = standing
         self.asked = 0
         self.command_order: asyncio.Lock = asyncio.Lock()

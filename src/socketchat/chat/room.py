@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span
+from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span, lane_name
 from socketchat.chat.member import Member, frame_of
 from socketchat.chat.names import name_key
 from socketchat.chat.neighbourhood import Neighbourhood
@@ -156,7 +156,8 @@ class Room:
         Raises:
             LogError: The log cannot be read.
         """
-        await self._settled(hello.lane)
+        lane = lane_name(hello.lane)
+        await self._settled(lane)
         restarts = self.restarts
         span = await self._look()
         number, at = hello.after
@@ -180,7 +181,7 @@ class Room:
             number, at = span.floor - 1, 0
         if not session:
             at = await self._time_of(number, span.at if number == span.head else None)
-        mark = await self.log.mark(self.name, hello.lane)
+        mark = await self.log.mark(self.name, lane)
         return LogPlace(session, mark, span.floor, span.head, (number, at), restarts)
 
     async def _look(self) -> Span:

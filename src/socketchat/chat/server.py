@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 from socketchat.chat.attendant import Attendant
-from socketchat.chat.log import LaneTaken, Log
+from socketchat.chat.log import LaneTaken, Log, lane_name
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
 from socketchat.chat.moderation import Moderator
@@ -214,7 +214,8 @@ class ChatServer:
                 await self._let_in(hello, name, address)
             room = await self._open_room(name)
             place = await room.find_place(hello)
-            if place.mark and await self.log.owner(name, hello.lane) not in (b"", hello.key):
+            lane = lane_name(hello.lane)
+            if place.mark and await self.log.owner(name, lane) not in (b"", hello.key):
                 reason = "this lane belongs to another key"
                 raise HandshakeRefused(CloseCode.POLICY_VIOLATION, reason)
             nick = await self._name(room, hello, address)
@@ -270,7 +271,7 @@ class ChatServer:
         """
         asked = untagged(hello.nick, hello.key)
         wanted = nick_of(asked) if asked else GUEST
-        identity = hello.key or hello.lane
+        identity = hello.key or lane_name(hello.lane)
         async for nick in self._registry.names_for(wanted, hello.key, address):
             given = room.roster.reserve(nick, identity, hello.key)
             if given is not None:
