@@ -37,7 +37,7 @@ from socketchat.chat.neighbours import Ask, Came, News, Place, Seat, ShowOut, We
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_neighbours import _MAX_QUEUE, RedisNeighbours
-from socketchat.chat.registry import MAX_NAMES, MAX_REASON, Registry
+from socketchat.chat.registry import MAX_NAMES, MAX_REASON, Registry, Standing
 from socketchat.testing import MemoryLink
 from socketchat.trust.invites import Further, Invite
 from tests.chat.chatting import FREE, unread
@@ -77,14 +77,16 @@ class Town:
     def channel(self) -> str:
         return f"{self._prefix}:servers"
 
-    async def open(self, invites: Inviter | None = None, **options: Any) -> MemoryServer:
+    async def open(
+        self, invites: Inviter | None = None, *operators: Device, **options: Any
+    ) -> MemoryServer:
         """Start a server."""
         url, prefix = self._redis.url, self._prefix
         neighbours = RedisNeighbours(url, prefix=prefix, beat=BEAT)
         if invites is not None:
             neighbours.place = Place(invites.host, invites.port, invites.pin)
-        operators = frozenset({OPERATOR.fingerprint})
-        registry = Registry(RedisFacts(url, prefix=prefix), operators=operators, **options)
+        keys = frozenset(device.fingerprint for device in (OPERATOR, *operators))
+        registry = Registry(RedisFacts(url, prefix=prefix), operators=keys, **options)
         log = RedisLog(url, prefix=prefix)
         chat = ChatServer(
             log, rules=FREE, registry=registry, invites=invites, neighbours=neighbours
@@ -329,6 +331,27 @@ async def test_names_topics_and_typing_are_told_at_all_servers(
         await root.command("nick", "boss")
         await it.told(bob, Renamed("root", "boss", key))
         assert it.names(two) == ["bob", "boss"]
+
+
+async def test_of_two_topics_at_once_all_servers_have_the_one_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        root = await it.call(one, "root", device=OPERATOR)
+        bob = await it.call(two, "bob", device=ADA)
+        await until(lambda: it.is_known(one, "bob"))
+        await root.command("op", "bob")
+        await until(lambda: it.member(two, "bob").standing.is_operator)
+        passed(bob, it)
+        with it.deaf(two):
+            await root.command("topic", "tea")
+            await bob.command("topic", "coffee")
+            await until(lambda: it.chat(one)._rooms["lobby"].topic == ("coffee", "bob"))
+        await root.command("topic", "cake")
+        await it.told(bob, Topic("coffee", "bob"), Topic("cake", "root"))
+        await root.command("topic", "-")
+        await it.told(bob, Topic("", "root"))
 
 
 async def test_a_server_that_dies_takes_its_people_along(
@@ -666,6 +689,28 @@ async def test_an_operator_is_made_at_another_server(
         await ada.command("topic", "mine")
         await root.command("deop", "ada")
         await until(lambda: not it.member(one, "ada").standing.is_operator)
+
+
+@logs
+async def test_an_operator_by_a_servers_own_settings_is_left_alone_from_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open(None, ADA)
+        root = await it.call(one, "root", device=OPERATOR, address="192.0.2.9")
+        ada = await it.call(two, "ada", device=ADA)
+        await until(lambda: it.is_known(one, "ada"))
+        for command, whom in (("deop", "ada"), ("mute", "ada"), ("kick", "ada")):
+            await root.command(command, whom)
+        for whom in ("ada", "192.0.2.1"):
+            await root.command("ban", whom)
+        await root.command("topic", "tea")  # behind all that
+        await until(lambda: it.chat(two)._rooms["lobby"].topic == ("tea", "root"))
+        around = it.chat(two)._around
+        around.missed()
+        await asyncio.wait(around.orders.looking)
+        assert ada.state is SessionState.OPEN
+        assert it.member(two, "ada").standing == Standing(is_operator=True)
 
 
 async def test_a_ban_that_was_missed_is_found(

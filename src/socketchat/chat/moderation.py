@@ -166,7 +166,7 @@ class Moderator:
         if ban.whom in mine:
             raise _refused("that would ban yourself")
         await self._registry.ban(ban)
-        hit = [seat for seat in self._all_seats() if not seat.is_host and _is_hit(ban, seat)]
+        hit = [seat for seat in self._all_seats() if self._is_hit(ban, seat)]
         text = _with_reason(f"banned by {member.nick}", ban.reason)
         self._show_out(hit, text)
         await self._around.order(ShowOut(ban.whom, b"", text))
@@ -314,6 +314,12 @@ class Moderator:
     def _all_seats(self) -> list[Member]:
         return [seat for room in self._rooms.values() for seat in room.members.values()]
 
+    def _is_hit(self, ban: Ban, seat: Member) -> bool:
+        peer = seat.session.peer
+        if seat.is_host or self._registry.is_appointed(peer.key):
+            return False
+        return ban.whom in (peer.key, network_of(peer.address))
+
     @staticmethod
     def _show_out(seats: list[Member], text: str) -> None:
         for seat in seats:
@@ -340,10 +346,6 @@ def _short(text: str) -> str:
 
 def _who(member: Member) -> str:
     return member.session.peer.key or member.session.peer.address or "here"
-
-
-def _is_hit(ban: Ban, seat: Member) -> bool:
-    return ban.whom in (seat.session.peer.key, network_of(seat.session.peer.address))
 
 
 def _address(text: str) -> str:
