@@ -22,9 +22,9 @@ import pytest
 from socketchat import LogUnavailable
 from socketchat.chat import sqlite_queries as queries
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span
+from socketchat.chat.records import unpack
 from socketchat.chat.sqlite_chores import LANE_LIFETIME
 from socketchat.chat.sqlite_log import SQLiteLog
-from socketchat.chat.sqlite_schema import unpack
 from tests.chat.log_conformance import (
     ADA,
     BOB,

@@ -23,6 +23,7 @@ from typing import Any, Final
 import msgspec
 
 from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
+from socketchat.chat.records import unpack
 from socketchat.chat.redis_batch import Append, Committed, Look, span_of
 from socketchat.chat.redis_chores import Chores
 from socketchat.chat.redis_link import Caller, RedisStore
@@ -38,7 +39,6 @@ from socketchat.chat.redis_scripts import (
     VERSION,
     Keys,
     pack,
-    unpack,
 )
 from socketchat.chat.redis_writer import Writer
 from socketchat.chat.watchers import settle
