@@ -72,6 +72,7 @@ if __name__ == "__main__":
     parser.add_argument("--room", default="", help="by default the server's own")
     parser.add_argument("--nick", default="bot")
     parser.add_argument("--fingerprint", metavar="SHA256:...")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start programs without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C
     try:
         asyncio.run(main(parser.parse_args()))

@@ -99,6 +99,7 @@ if __name__ == "__main__":
     parser.add_argument("one", metavar="HOST[:PORT]/ROOM")
     parser.add_argument("other", metavar="HOST[:PORT]/ROOM")
     parser.add_argument("--key", type=Path, default=Path.home() / ".socketchat-bridge")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start programs without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C
     with suppress(KeyboardInterrupt):  # `async with` has said goodbye
         asyncio.run(main(parser.parse_args()))

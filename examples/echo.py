@@ -59,6 +59,7 @@ if __name__ == "__main__":
     parser.add_argument("--fingerprint", metavar="SHA256:...")
     arguments = parser.parse_intermixed_args()
     run = serve if arguments.command == "serve" else call
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start programs without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C
     try:
         asyncio.run(run(arguments))

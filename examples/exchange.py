@@ -89,6 +89,7 @@ if __name__ == "__main__":
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=socketchat.DEFAULT_PORT)
     parser.add_argument("--fingerprint", metavar="SHA256:...")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start programs without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C
     try:
         asyncio.run(main(parser.parse_args()))

@@ -17,6 +17,7 @@ import json
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import socketchat
@@ -132,9 +133,13 @@ async def wait(seconds: float) -> str:
 async def main(args: argparse.Namespace) -> None:
     """Answer calls, or make one and print what it returns."""
     if args.command == "serve":
-        async with socketchat.serve(
-            lambda session: Rpc(session, add=add, wait=wait).run(), args.host, args.port
-        ) as server:
+        directory = Path.home() / ".socketchat-rpc"  # the same key each time, as in echo.py
+        identity = await asyncio.to_thread(socketchat.Identity.load_or_generate, directory)
+
+        async def answer(session: socketchat.Session) -> None:
+            await Rpc(session, add=add, wait=wait).run()
+
+        async with socketchat.serve(answer, args.host, args.port, identity=identity) as server:
             print(f"port {server.port}, key {server.fingerprint}", flush=True)
             await server.serve_forever()
     trust = args.fingerprint or "accept-new"
@@ -152,8 +157,9 @@ if __name__ == "__main__":
     parser.add_argument("function", nargs="?", choices=["add", "wait"], default="add")
     parser.add_argument("values", nargs="*", metavar="JSON")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=socketchat.DEFAULT_PORT)
+    parser.add_argument("--port", type=int, default=7626)  # beside echo.py
     parser.add_argument("--fingerprint", metavar="SHA256:...")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start programs without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C
     try:
         asyncio.run(main(parser.parse_intermixed_args()))

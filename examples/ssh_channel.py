@@ -96,6 +96,7 @@ if __name__ == "__main__":
     caller.add_argument("--known-hosts", help="by default ~/.ssh/known_hosts")
     caller.set_defaults(run=call)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start programs without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C
     try:
         asyncio.run(arguments.run(arguments))

@@ -74,6 +74,7 @@ if __name__ == "__main__":
     parser.add_argument("texts", nargs="*", metavar="TEXT")
     arguments = parser.parse_args()
     serving = arguments.command == "serve"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start programs without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # as Ctrl-C
     try:
         asyncio.run(serve(arguments.path) if serving else call(arguments.path, arguments.texts))

@@ -100,7 +100,7 @@ class LoggedSession(Session):
         # What came before there was a keeper: no more than one read, since none follows till then.
         self._early: list[wire.Post] = []
         self._asked_early: list[wire.Command] = []
-        # Whether the client was turned away, and comes back by itself.
+        # Whether this side has said goodbye in such a way that the client comes back by itself.
         self._comes_back = False
 
     @property
@@ -264,10 +264,13 @@ class LoggedSession(Session):
         self._dropping = True
         self._lanes.owed = self._lanes.committed
         if not self._closing and self._error is None:
-            self._comes_back = CloseCode.is_temporary(code)
             self._start_closing(Close(code, reason[: wire.MAX_REASON]))
         if self._link is not None:
             self._link.check_finished()
+
+    def _start_closing(self, goodbye: Close) -> None:
+        self._comes_back = CloseCode.is_temporary(goodbye.code)
+        super()._start_closing(goodbye)
 
     def _finish(
         self, first: Close, cause: Exception | None = None, *, link: Link | None = None

@@ -64,6 +64,10 @@ class Session(SessionLifecycle):
     Iterate over it to receive messages; the iteration ends when the session closes in good order.
     Sessions come from `connect`, from `serve`, or from `Session.from_streams`.
 
+    Whoever sends must go on receiving as well: acknowledgements come over the same link, and one
+    whose inbox is full (`max_queue`) reads nothing more. Where much is said, let a task of its own
+    receive while another one waits for a receipt, `flush` or `ping`.
+
     Concurrency: any number of tasks may send; one at a time may receive.
 
     Attributes:
@@ -262,6 +266,8 @@ class Session(SessionLifecycle):
 
     async def flush(self) -> None:
         """Wait until all that was sent so far is acknowledged, or rejected.
+
+        As long as the inbox is full nothing is acknowledged: something must receive meanwhile.
 
         Cancellation: safe.
 

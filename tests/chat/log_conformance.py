@@ -472,8 +472,8 @@ class LogConformance(ABC):
 
     # Everything at once
 
-    # Each engine runs it by a class of its own.
-    @settings(suppress_health_check=[HealthCheck.differing_executors])
+    # Each engine runs it by a class of its own; over a socket a story takes long.
+    @settings(max_examples=40, suppress_health_check=[HealthCheck.differing_executors])
     @given(data=st.data())
     async def test_it_does_as_a_list_and_a_dict_would(self, data: st.DataObject) -> None:
         clock = Clock()

@@ -233,6 +233,17 @@ async def test_keys_and_addresses_can_be_banned_by_themselves(
         assert await host.command("unban", whom) == f"no longer banned: {whom}"
 
 
+async def test_a_banned_address_does_not_show_out_the_operators_of_the_servers_own_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with chat(monkeypatch, registry=Registry(operators=frozenset([ADA.fingerprint]))) as it:
+        host, ada = await it.host(), await it.call("ada", device=ADA)
+        eve = await it.call("eve", device=EVE)
+        await host.command("ban", ADDRESS)
+        await closed(eve)
+        assert await ada.command("bans") == ADDRESS
+
+
 async def test_one_that_has_left_can_still_be_banned_by_the_name_of_its_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +13,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from socketchat import LogUnavailable
+from socketchat.chat.neighbours import News, Seat, ShowOut
 from socketchat.chat.redis_facts import RedisFacts
+from socketchat.chat.redis_link import RedisStore
 from socketchat.chat.redis_log import RedisLog
+from socketchat.chat.redis_neighbours import RedisNeighbours
 from tests.chat.log_conformance import ADA, BOB, CYD, draft, drafts, everything, numbers, say
 from tests.chat.redis_logs import (
     ask,
+    author,
     have_patience,
     opened,
     redis_is_missing,
@@ -306,6 +310,72 @@ async def fail_over(pair: Pair) -> None:
     await asyncio.to_thread(pair.master.start)
     await until_linked(pair.master)
     await ask(pair.master, "REPLICAOF", "NO", "ONE")
+
+
+async def swap(pair: Pair) -> None:
+    """Have the replica be the master, and the master a replica, without cutting a connection."""
+    await ask(pair.replica, "REPLICAOF", "NO", "ONE")
+    await follow(pair.master, pair.replica)
+
+
+async def test_after_a_failover_that_cuts_no_connection_servers_are_told_at_the_new_master(
+    tmp_path: Path,
+) -> None:
+    class Hears:
+        def __init__(self) -> None:
+            self.told: list[News] = []
+
+        def whole(self) -> list[tuple[str, Seat]]:
+            return []
+
+        def heard(self, _server: str, news: News) -> None:
+            self.told.append(news)
+
+        def present(self, _server: str, _seats: Sequence[tuple[str, Seat]]) -> None: ...
+
+        def missed(self) -> None: ...
+
+    async with paired(tmp_path) as pair:
+        one = RedisNeighbours(pair.master.url, beat=0.2)
+        two = RedisNeighbours(pair.replica.url, beat=0.2)
+        await one.open(Hears())
+        await swap(pair)
+        ears = Hears()
+        await two.open(ears)
+        one._store = two._store  # as a Sentinel would say
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(LogUnavailable):
+                    await one.order(ShowOut("eve", b"", "noise"))
+                    break
+                await asyncio.sleep(0.01)
+        await until(lambda: ears.told == [ShowOut("eve", b"", "noise")])
+        await one.close()
+        await two.close()
+
+
+async def test_after_a_failover_that_cuts_no_connection_the_new_master_is_read(
+    tmp_path: Path,
+) -> None:
+    async with paired(tmp_path) as pair, opened(pair.master) as log:
+        facts = RedisFacts(pair.master.url)
+        await facts.open()
+        await facts.put("topic", "lobby", "tea")
+        await say(log, 3)
+        await swap(pair)
+        await ask(pair.master, "REPLICAOF", "127.0.0.1", 1)  # it hears nothing of the new master
+        for caller in (facts._caller, log._caller):
+            assert caller is not None
+            caller._store = RedisStore(pair.replica.url)  # as a Sentinel would say
+        async with opened(pair.replica) as there:
+            await author(there, BOB, 1)
+        await ask(pair.replica, "HSET", facts._keys.facts("topic"), "lobby", "coffee")
+        async with asyncio.timeout(60):
+            while await facts.get("topic", "lobby") != "coffee":  # noqa: ASYNC110 - of two servers
+                await asyncio.sleep(0.05)
+            while await log.at("lobby", 4) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await facts.close()
 
 
 async def test_a_replica_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from socketchat import (
+    CloseCode,
     CommandFailed,
     Device,
     Event,
@@ -32,11 +33,11 @@ from socketchat import (
 from socketchat.chat import ChatServer
 from socketchat.chat.inviter import Inviter
 from socketchat.chat.member import Member
-from socketchat.chat.neighbours import Came, News, Place, Seat, ShowOut, Went, pack
+from socketchat.chat.neighbours import Ask, Came, News, Place, Seat, ShowOut, Went, pack
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_neighbours import _MAX_QUEUE, RedisNeighbours
-from socketchat.chat.registry import MAX_NAMES, Registry
+from socketchat.chat.registry import MAX_NAMES, MAX_REASON, Registry, Standing
 from socketchat.testing import MemoryLink
 from socketchat.trust.invites import Further, Invite
 from tests.chat.chatting import FREE, unread
@@ -76,14 +77,16 @@ class Town:
     def channel(self) -> str:
         return f"{self._prefix}:servers"
 
-    async def open(self, invites: Inviter | None = None, **options: Any) -> MemoryServer:
+    async def open(
+        self, invites: Inviter | None = None, *operators: Device, **options: Any
+    ) -> MemoryServer:
         """Start a server."""
         url, prefix = self._redis.url, self._prefix
         neighbours = RedisNeighbours(url, prefix=prefix, beat=BEAT)
         if invites is not None:
             neighbours.place = Place(invites.host, invites.port, invites.pin)
-        operators = frozenset({OPERATOR.fingerprint})
-        registry = Registry(RedisFacts(url, prefix=prefix), operators=operators, **options)
+        keys = frozenset(device.fingerprint for device in (OPERATOR, *operators))
+        registry = Registry(RedisFacts(url, prefix=prefix), operators=keys, **options)
         log = RedisLog(url, prefix=prefix)
         chat = ChatServer(
             log, rules=FREE, registry=registry, invites=invites, neighbours=neighbours
@@ -112,6 +115,9 @@ class Town:
             task.cancel()
         await asyncio.wait(neighbours._tasks)
         neighbours._tasks = []
+
+    def chat(self, server: MemoryServer) -> ChatServer:
+        return self._chats[server]
 
     def neighbours(self, server: MemoryServer) -> RedisNeighbours:
         return self._neighbours[server]
@@ -363,6 +369,43 @@ async def test_who_goes_on_at_another_server_is_not_told_to_have_left(
         assert not any(isinstance(one, Left | Joined) for one in told)
 
 
+async def test_who_moves_on_from_a_server_that_is_stopped_has_not_left(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        it.chat(two)._all_here_at = 0.0  # it was started long ago
+        bob = await it.call(two, "bob")
+        ada = await it.call(one, "ada")
+        await it.told(bob, Joined("ada"))
+        it.network.server = None
+        await one.close(CloseCode.SERVICE_RESTART)
+        await until(lambda: not it.neighbours(two)._servers)
+        await (await bob.send("for you", to="ada"))
+        it.network.server = two
+        assert [(await ada.recv()).text] == ["for you"]
+        await (await ada.send("here I am"))
+        assert not any(isinstance(event, Left | Joined) for event in await it.all_told(bob, 1))
+
+
+async def test_who_does_not_come_back_from_a_server_that_was_stopped_has_left(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    monkeypatch.setattr("socketchat.chat.redis_neighbours.LINGER", BEAT)
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        bob = await it.call(two, "bob")
+        await it.call(one, "ada", reconnect=False)
+        cyd = await it.call(one, "cyd")
+        await it.told(bob, Joined("ada"), Joined("cyd"))
+        await cyd.close()
+        await it.told(bob, Left("cyd"))
+        await one.close(CloseCode.SERVICE_RESTART)
+        await it.told(bob, Left("ada"))
+        assert it.names(two) == ["bob"]
+        assert not it.neighbours(two)._left
+
+
 async def test_what_was_missed_while_redis_was_away_is_made_up_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -415,6 +458,61 @@ async def test_many_people_are_told_in_parts(
         two = await it.open()
         await it.call(two, "bob")
         assert it.names(two) == ["ada0", "ada1", "ada2", "ada3", "ada4", "bob"]
+
+
+@contextmanager
+def complaints() -> Iterator[list[str]]:
+    """Return what the loop is told of errors, which nothing else is done about."""
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(str(context["exception"])))
+    yield told
+    loop.set_exception_handler(handler)
+
+
+async def test_an_error_in_what_hears_a_server_does_not_deafen_it(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        await it.call(one, "ada")
+
+        def fail(*_: object) -> None:
+            raise ValueError("not here")
+
+        with complaints() as told:
+            it.chat(one).on_presence = fail
+            await it.call(two, "bob")
+            await until(lambda: told)
+            it.chat(one).on_presence = None
+        assert told == ["not here"]
+        await it.call(two, "cyd")
+        await until(lambda: it.names(one) == ["ada", "bob", "cyd"])
+
+
+@pytest.mark.parametrize("work", ["_heard_part", "_ask_again"], ids=["hearing", "telling"])
+async def test_a_server_whose_work_among_servers_fails_begins_it_afresh(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer, work: str
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        await it.call(one, "ada")
+        neighbours = it.neighbours(one)
+
+        def fail(*_: object) -> None:
+            monkeypatch.delattr(neighbours, work)
+            raise ValueError("not here")
+
+        with complaints() as told:
+            monkeypatch.setattr(neighbours, work, fail, raising=False)
+            neighbours._put(Ask(""))
+            await until(lambda: told)
+        assert told == ["not here"]
+        await it.call(two, "bob")
+        await it.call(one, "cyd")
+        for server in (one, two):
+            await until(lambda: "bob" in it.names(server) and "cyd" in it.names(server))  # noqa: B023
 
 
 # Bounds
@@ -526,6 +624,19 @@ async def test_an_operator_shows_out_whom_another_server_has(
                     await it.call(server, "eve", device=device)
 
 
+async def test_of_a_long_reason_as_much_is_told_as_all_servers_take(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        eve = await it.call(one, "eve", device=EVE)
+        root = await it.call(two, "root", device=OPERATOR)
+        await until(lambda: it.is_known(two, "eve"))
+        await root.command("kick", "eve " + "x" * 900)
+        await until(lambda: eve.state is SessionState.CLOSED)
+        assert eve.close_reason == "kicked by root: " + "x" * MAX_REASON
+
+
 @pytest.mark.parametrize("device", [None, EVE], ids=["without a key", "with a key"])
 async def test_an_operator_mutes_whom_another_server_has(
     monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer, device: Device | None
@@ -559,6 +670,29 @@ async def test_an_operator_is_made_at_another_server(
         await until(lambda: not it.member(one, "ada").standing.is_operator)
 
 
+@logs
+async def test_an_operator_by_a_servers_own_settings_is_left_alone_from_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open(None, ADA)
+        root = await it.call(one, "root", device=OPERATOR, address="192.0.2.9")
+        ada = await it.call(two, "ada", device=ADA)
+        await until(lambda: it.is_known(one, "ada"))
+        for command, whom in (("deop", "ada"), ("mute", "ada"), ("kick", "ada")):
+            await root.command(command, whom)
+        for whom in ("ada", "192.0.2.1"):
+            await root.command("ban", whom)
+        await root.command("topic", "tea")  # behind all that
+        await until(lambda: it.chat(two)._rooms["lobby"].topic == ("tea", "root"))
+        around = it.chat(two)._around
+        around.missed()
+        assert around._checking is not None
+        await around._checking
+        assert ada.state is SessionState.OPEN
+        assert it.member(two, "ada").standing == Standing(is_operator=True)
+
+
 async def test_a_ban_that_was_missed_is_found(
     monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
 ) -> None:
@@ -569,6 +703,40 @@ async def test_a_ban_that_was_missed_is_found(
         await until(lambda: it.is_known(two, "eve"))
         it.lose_next(two, ShowOut)
         await root.command("ban", "eve")
+        await until(lambda: eve.state is SessionState.CLOSED)
+        assert eve.close_reason == "you are banned here"
+
+
+async def test_a_ban_that_could_not_be_told_is_found(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        eve = await it.call(one, "eve", device=EVE)
+        root = await it.call(two, "root", device=OPERATOR)
+        await until(lambda: it.is_known(two, "eve"))
+        it.neighbours(two)._is_linked = False
+        with pytest.raises(CommandFailed, match="cannot be told"):
+            await root.command("ban", "eve")
+        it.neighbours(two)._is_linked = True
+        await until(lambda: eve.state is SessionState.CLOSED)
+        assert eve.close_reason == "you are banned here"
+
+
+async def test_a_ban_by_a_server_that_was_not_heard_of_yet_is_found(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one = await it.open()
+        eve = await it.call(one, "eve", device=EVE)
+        with monkeypatch.context() as patch:
+            patch.setattr(RedisNeighbours, "_speak", lambda _: asyncio.Event().wait())
+            two = await it.open()
+            root = await it.call(two, "root", device=OPERATOR)
+            with pytest.raises(CommandFailed, match="cannot be told"):
+                await root.command("ban", EVE.fingerprint)
+        neighbours = it.neighbours(two)
+        neighbours._tasks.append(asyncio.create_task(neighbours._speak()))
         await until(lambda: eve.state is SessionState.CLOSED)
         assert eve.close_reason == "you are banned here"
 

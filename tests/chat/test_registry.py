@@ -230,6 +230,13 @@ async def test_operators_of_the_servers_own_settings_cannot_be_kept_out() -> Non
     await registry.check(ADA, "192.0.2.1:50000")
 
 
+async def test_operators_of_the_servers_own_settings_cannot_be_muted() -> None:
+    registry = Registry(operators=frozenset([fingerprint_of(ADA)]))
+    for key in (ADA, BOB):
+        await registry.set_muted(fingerprint_of(key), is_muted=True)
+    assert [await registry.is_muted(key) for key in (ADA, BOB)] == [False, True]
+
+
 async def test_the_reason_of_a_ban_is_not_ever_so_long() -> None:
     registry = Registry()
     await registry.ban(Ban("192.0.2.1", "", "x" * 1000))

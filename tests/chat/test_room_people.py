@@ -18,7 +18,7 @@ from socketchat import (
 )
 from socketchat.chat.names import candidates, name_key, nick_of
 from socketchat.chat.roster import LINGER, Roster
-from socketchat.messages import MAX_NAME, MAX_PRESENT, TextPost
+from socketchat.messages import MAX_NAME, TextPost
 from socketchat.messages import Present as WirePresent
 from socketchat.testing import End
 from socketchat.text import NAME_COLUMNS, clean_name, width
@@ -193,16 +193,18 @@ async def test_who_comes_together_is_told_of_each_other_once(
 async def test_a_newcomer_is_told_of_everybody_in_a_big_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    most = 30
+    monkeypatch.setattr("socketchat.chat.room.MAX_PRESENT", most)
     async with chat(monkeypatch) as it:
-        for number in range(MAX_PRESENT + 10):
+        for number in range(most + 10):
             await it.call(f"member {number}")
         wire, _ = await it.wire()
         wire.say(*posts(1, 1))
         await wire.expect(TextPost)
         told = [one.nicks for one in wire.heard if isinstance(one, WirePresent)]
-        assert [len(nicks) for nicks in told] == [MAX_PRESENT, 10]
+        assert [len(nicks) for nicks in told] == [most, 10]
         assert {nick for nicks in told for nick in nicks} == {
-            f"member {number}" for number in range(MAX_PRESENT + 10)
+            f"member {number}" for number in range(most + 10)
         }
 
 

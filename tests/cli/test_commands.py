@@ -309,8 +309,10 @@ def test_the_status_tells_of_server_key_and_link() -> None:
     host.session.unacknowledged = 2
     host.session.next_pin = "SHA256:next"
     interpret(host, "/status")
-    host.session.peer = Peer()
+    host.session.peer = Peer(address="192.0.2.1:7625")
     host.session.state = SessionState.LOST
+    interpret(host, "/status")
+    host.session.peer = Peer()
     interpret(host, "/status")
     assert host.notices[0].splitlines() == [
         "ada in lobby",
@@ -322,6 +324,7 @@ def test_the_status_tells_of_server_key_and_link() -> None:
     ]
     assert "without TLS" in host.notices[1]
     assert "link: offline, coming back" in host.notices[1]
+    assert "it is the one that runs here" in host.notices[2]
 
 
 def test_a_new_link_is_asked_for() -> None:

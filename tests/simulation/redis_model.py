@@ -96,6 +96,7 @@ class RedisData:
             "HSET": self._hset,
             "HSETNX": self._hsetnx,
             "MGET": self._mget,
+            "PERSIST": self._persist,
             "SADD": self._sadd,
             "SCRIPT": self._script,
             "SET": self._set,
@@ -209,6 +210,9 @@ class RedisData:
 
     def _expire(self, key: bytes, seconds: bytes) -> Reply:
         return int(key in self._keys)
+
+    def _persist(self, _key: bytes) -> Reply:
+        return 0
 
     def _time(self) -> Reply:
         return [b"%d" % part for part in divmod(self._clock(), 1_000_000)]

@@ -148,6 +148,8 @@ class Asker:
                 ("HDEL", facts, who),
                 ("HGET", facts, who),
                 ("HLEN", facts),
+                ("PERSIST", facts),
+                ("PERSIST", "nothing"),
                 ("SADD", KEYS.rooms, who),
             ]
         )

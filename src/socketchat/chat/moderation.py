@@ -166,7 +166,7 @@ class Moderator:
         if ban.whom in mine:
             raise _refused("that would ban yourself")
         await self._registry.ban(ban)
-        hit = [seat for seat in self._all_seats() if not seat.is_host and _is_hit(ban, seat)]
+        hit = [seat for seat in self._all_seats() if self._is_hit(ban, seat)]
         text = _with_reason(f"banned by {member.nick}", ban.reason)
         self._show_out(hit, text)
         await self._around.order(ShowOut(ban.whom, b"", text))
@@ -183,7 +183,6 @@ class Moderator:
         if address:
             return Ban(address, "", rest.strip()[:MAX_REASON])
         person, reason = await self._whom_and_why(member, argument)
-        reason = reason[:MAX_REASON]
         if person.key:
             return Ban(person.key, "" if is_pin(person.nick) else person.nick, reason)
         for seat in self._seats(person):
@@ -250,7 +249,7 @@ class Moderator:
         return person
 
     async def _whom_and_why(self, member: Member, argument: str) -> tuple[_Person, str]:
-        """Return whom an argument begins with, and what follows.
+        """Return whom an argument begins with, and what follows: why, as far as it can be told.
 
         Names may have spaces in them: the longest that is known is meant.
 
@@ -261,7 +260,7 @@ class Moderator:
         for count in range(len(words), 0, -1):
             person = await self._find(member, " ".join(words[:count]))
             if person is not None:
-                return person, " ".join(words[count:]).strip()
+                return person, " ".join(words[count:]).strip()[:MAX_REASON]
         raise _nobody(argument)
 
     async def _find(self, member: Member, name: str) -> _Person | None:
@@ -315,6 +314,12 @@ class Moderator:
     def _all_seats(self) -> list[Member]:
         return [seat for room in self._rooms.values() for seat in room.members.values()]
 
+    def _is_hit(self, ban: Ban, seat: Member) -> bool:
+        peer = seat.session.peer
+        if seat.is_host or self._registry.is_appointed(peer.key):
+            return False
+        return ban.whom in (peer.key, network_of(peer.address))
+
     @staticmethod
     def _show_out(seats: list[Member], text: str) -> None:
         for seat in seats:
@@ -341,10 +346,6 @@ def _short(text: str) -> str:
 
 def _who(member: Member) -> str:
     return member.session.peer.key or member.session.peer.address or "here"
-
-
-def _is_hit(ban: Ban, seat: Member) -> bool:
-    return ban.whom in (seat.session.peer.key, network_of(seat.session.peer.address))
 
 
 def _address(text: str) -> str:

@@ -252,9 +252,13 @@ class Neighbourhood(Listener):
     # ---- what operators do ----
 
     def _members(self) -> list[Member]:
-        """Return who is seated here but the host."""
-        rooms = list(self._rooms.values())
-        return [one for room in rooms for one in room.members.values() if not one.is_host]
+        """Return who is seated here but the host, and those who are operators in any case."""
+        return [
+            one
+            for room in self._rooms.values()
+            for one in room.members.values()
+            if not (one.is_host or self._registry.is_appointed(one.session.peer.key))
+        ]
 
     def _show_out(self, news: ShowOut) -> None:
         for member in self._members():

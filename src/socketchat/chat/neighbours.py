@@ -161,7 +161,7 @@ class Alive(Struct, array_like=True, frozen=True, tag=8):
 
 
 class Leaving(Struct, array_like=True, frozen=True, tag=9):
-    """I shall tell nothing more: nobody is in my rooms."""
+    """I shall tell nothing more: who is still in my rooms comes back soon, or to another one."""
 
 
 class Ask(Struct, array_like=True, frozen=True, tag=10):

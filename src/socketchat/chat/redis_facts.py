@@ -52,7 +52,13 @@ class RedisFacts:
     async def open(self) -> None:
         """See `Facts.open`."""
         link = await self._store.check()
-        self._caller = Caller(self._store, patience=self._patience, what=_WHAT, link=link)
+        self._caller = Caller(
+            self._store,
+            patience=self._patience,
+            what=_WHAT,
+            link=link,
+            touch=self._keys.touch,
+        )
 
     async def close(self) -> None:
         """See `Facts.close`."""

@@ -38,7 +38,17 @@ from socketchat.chat.redis_scripts import SCRIPTS
 from socketchat.chat.redis_sentinel import watch_of
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
-__all__ = ["Caller", "Command", "Link", "LinkLost", "RedisStore", "Subscription", "delays", "shown"]
+__all__ = [
+    "Caller",
+    "Command",
+    "Link",
+    "LinkLost",
+    "RedisStore",
+    "Subscription",
+    "delays",
+    "dry_write",
+    "shown",
+]
 
 #: A command and its arguments; texts go as UTF-8.
 Command = Sequence[str | bytes | int]
@@ -47,6 +57,8 @@ _log = logging.getLogger("socketchat.chat")
 
 #: Seconds between two attempts to connect: the first and the longest.
 _DELAYS: Final = 0.05, 1.0
+#: Seconds for which one that took writes is asked without a look whether it still does.
+_TAKES_WRITES: Final = 1.0
 #: Seconds for which a connection may take to close.
 _CLOSING: Final = 1.0
 
@@ -412,15 +424,25 @@ class Caller:
         patience: Seconds for which it tries.
         what: What is closed, when it is; for errors.
         link: The first connection.
+        touch: A key of the log's, by which it finds out, before it asks, whether the server has
+            become a replica meanwhile; None is for one that may ask a replica.
     """
 
     def __init__(
-        self, store: RedisStore, *, patience: float, what: str, link: Link | None = None
+        self,
+        store: RedisStore,
+        *,
+        patience: float,
+        what: str,
+        link: Link | None = None,
+        touch: str | None = None,
     ) -> None:
         self._store = store
         self._patience = patience
         self._closed = f"{what} is closed"
         self._link = link
+        self._look = [] if touch is None else [dry_write(touch)]
+        self._looked_at = 0.0
         self._order = asyncio.Lock()
         self._is_open = True
 
@@ -453,7 +475,7 @@ class Caller:
                 why = str(exc) or "Redis does not answer"
             else:
                 try:
-                    replies = await link.ask(commands, longer=longer)
+                    replies = await self._ask(link, commands, longer)
                 except LinkLost as exc:
                     why = str(exc)
                     if not twice:
@@ -465,6 +487,14 @@ class Caller:
                 raise LogUnavailable(why)
             await asyncio.sleep(delay)
         raise AssertionError("unreachable")
+
+    async def _ask(self, link: Link, commands: Sequence[Command], longer: float) -> list[Any]:
+        now = asyncio.get_running_loop().time()
+        look = self._look if now >= self._looked_at + _TAKES_WRITES else []
+        replies = await link.ask([*look, *commands], longer=longer)
+        if look:
+            self._looked_at = now
+        return replies[len(look) :]
 
     async def _linked(self) -> Link:
         async with self._order:
@@ -483,6 +513,18 @@ class Caller:
         async with self._order:
             if self._link is not None:
                 await self._link.close()
+
+
+def dry_write(key: str) -> Command:
+    """Return what a server that has become a replica refuses, and changes nothing at any other.
+
+    After a failover that cuts no connections only a write tells: a replica takes what is published,
+    and answers questions. This one takes no memory and leaves the disk alone.
+
+    Args:
+        key: One that has no end.
+    """
+    return ("PERSIST", key)
 
 
 def _packed(command: Command) -> bytes:

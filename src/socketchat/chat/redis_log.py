@@ -125,7 +125,13 @@ class RedisLog:
         link = await self._store.check()
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        self._caller = Caller(self._store, patience=self._patience, what="the log", link=link)
+        self._caller = Caller(
+            self._store,
+            patience=self._patience,
+            what="the log",
+            link=link,
+            touch=self._keys.touch,
+        )
         try:
             await self._check_version()
         except BaseException:

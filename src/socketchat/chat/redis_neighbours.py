@@ -8,7 +8,8 @@ is told unasked.
 Each server tells regularly that it is alive, and hears itself do so. Of a server that is silent
 while several of one's own signs of life have come back, nobody is there any more. That needs no
 clock: if Redis is away, or this process has stood still, no sign comes back either, and nobody is
-given up for it.
+given up for it. One that is stopped says so; who was there counts as lost, and not as gone, for a
+moment.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import contextlib
 import itertools
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from socketchat.chat.neighbours import (
@@ -35,8 +37,17 @@ from socketchat.chat.neighbours import (
     pack,
     unpack,
 )
-from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, Subscription, delays
+from socketchat.chat.redis_link import (
+    Command,
+    Link,
+    LinkLost,
+    RedisStore,
+    Subscription,
+    delays,
+    dry_write,
+)
 from socketchat.chat.redis_scripts import Keys
+from socketchat.chat.roster import LINGER
 from socketchat.errors import LogError, LogUnavailable
 
 __all__ = ["RedisNeighbours"]
@@ -104,16 +115,21 @@ class RedisNeighbours:
     ) -> None:
         self._store = RedisStore(url, timeout=timeout)
         self._channel = Keys(prefix).servers
+        self._touch = Keys(prefix).touch
         self._timeout = timeout
         self._beat = beat
         self.place: Place | None = None
         self._name = uuid.uuid4().hex
         self._numbers = itertools.count(1)
         self._servers: dict[str, _Server] = {}
+        #: Those that were stopped a moment ago: what ends the time for which their people stay.
+        self._left: dict[str, asyncio.TimerHandle] = {}
         self._queue: list[tuple[News, asyncio.Future[None] | None]] = []
         self._some = asyncio.Event()
         self._acquainted = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        #: Whether the others were ever heard.
+        self._has_heard = False
         #: Whether the others can be told something.
         self._is_linked = False
         #: When the whole may be told next, and whether it is to be.
@@ -126,7 +142,9 @@ class RedisNeighbours:
         """See `Neighbours.open`."""
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._tasks = [self._loop.create_task(run()) for run in (self._listen, self._speak)]
+        self._tasks = [
+            self._loop.create_task(self._keep_up(run)) for run in (self._listen, self._speak)
+        ]
         try:
             async with asyncio.timeout(_AT_START * self._beat):
                 await self._acquainted.wait()
@@ -147,6 +165,8 @@ class RedisNeighbours:
             task.cancel()
         await asyncio.wait(self._tasks)
         self._tasks = []
+        for timer in self._left.values():
+            timer.cancel()
         self._forget_queue("the server is stopping")
 
     def tell(self, news: News) -> None:
@@ -156,6 +176,7 @@ class RedisNeighbours:
     async def order(self, news: News) -> None:
         """See `Neighbours.order`."""
         if not self._is_linked:
+            next(self._numbers)  # the others see that something is missing, and look at the facts
             raise LogUnavailable("the other servers cannot be told: Redis is away")
         told: asyncio.Future[None] = self._loop.create_future()
         self._put(news, told)
@@ -164,6 +185,25 @@ class RedisNeighbours:
     def places(self) -> Sequence[Place]:
         """See `Neighbours.places`."""
         return [server.place for server in self._servers.values() if server.place is not None]
+
+    async def _keep_up(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Run something that never ends by itself, again if it does: else nobody would notice."""
+        while True:
+            try:
+                await run()
+            except Exception as exc:  # noqa: BLE001 - told to the loop
+                self._report("what is told among servers was begun afresh", exc)
+            await asyncio.sleep(self._beat)
+
+    def _call(self, call: Callable[[], object]) -> None:
+        """Call the listener; an error of its is no reason to hear nothing more."""
+        try:
+            call()
+        except Exception as exc:  # noqa: BLE001 - told to the loop
+            self._report("an error in what hears other servers", exc)
+
+    def _report(self, what: str, exc: Exception) -> None:
+        self._loop.call_exception_handler({"message": what, "exception": exc})
 
     # ---- telling ----
 
@@ -232,12 +272,15 @@ class RedisNeighbours:
     async def _publish_queue(self, link: Link) -> None:
         batch = self._queue
         self._queue = []
+        look: list[Command] = []
         commands: list[Command] = [
             ("PUBLISH", self._channel, pack(self._name, next(self._numbers), news))
             for news, _ in batch
         ]
+        if any(told is not None or isinstance(news, Alive) for news, told in batch):
+            look.append(dry_write(self._touch))  # before an order is said to be told, and each beat
         try:
-            replies = await link.ask(commands)
+            replies = (await link.ask(look + commands))[len(look) :]
         except BaseException:
             self._queue = batch + self._queue  # for those who wait to be told of it
             raise
@@ -271,7 +314,6 @@ class RedisNeighbours:
     async def _listen(self) -> None:
         """Hear what the others tell, until it is cancelled."""
         waits = delays()
-        is_first = True
         while True:
             try:
                 subscription = await self._store.subscribe(self._channel)
@@ -281,9 +323,9 @@ class RedisNeighbours:
             try:
                 for server in self._servers.values():
                     server.silent = 0
-                if not is_first:
-                    self._listener.missed()
-                is_first = False
+                if self._has_heard:
+                    self._call(self._listener.missed)
+                self._has_heard = True
                 self._put(Ask(""))
                 await self._hear(subscription)
             except LinkLost as exc:
@@ -328,25 +370,50 @@ class RedisNeighbours:
 
     def _drop(self, name: str) -> None:
         if self._servers.pop(name, None) is not None:
-            self._listener.present(name, ())
+            self._call(partial(self._listener.present, name, ()))
 
-    def _heard(self, name: str, number: int, news: News) -> None:
-        server = self._servers.get(name)
-        if isinstance(news, Leaving):
+    def _leave(self, name: str) -> None:
+        """Count a server as stopped; its people have the time to come to another one, or back."""
+        if name not in self._servers or len(self._left) >= _MAX_SERVERS:
             self._drop(name)
             return
+        del self._servers[name]
+        self._left[name] = self._loop.call_later(LINGER, self._forget, name)
+
+    def _forget(self, name: str) -> None:
+        del self._left[name]
+        self._call(partial(self._listener.present, name, ()))
+
+    def _heard(self, name: str, number: int, news: News) -> None:
+        if name in self._left:
+            return
+        if isinstance(news, Leaving):
+            self._leave(name)
+            return
+        server = self._counted(name, number, news)
+        if server is not None:
+            self._take(name, server, news)
+
+    def _counted(self, name: str, number: int, news: News) -> _Server | None:
+        """Return who tells something, and see whether anything is missing before it."""
+        server = self._servers.get(name)
         if server is None:
             if len(self._servers) >= _MAX_SERVERS:
-                return
+                return None
             server = self._servers[name] = _Server()
+            if number != 1:
+                self._call(self._listener.missed)
             if not isinstance(news, Whole):
                 self._put(Ask(name))
         elif number != server.number + 1:
             server.is_known, server.seats = False, None
-            self._listener.missed()
+            self._call(self._listener.missed)
             self._put(Ask(name))
         server.number = number
         server.silent = 0
+        return server
+
+    def _take(self, name: str, server: _Server, news: News) -> None:
         match news:
             case Alive(place):
                 server.place = place
@@ -356,10 +423,10 @@ class RedisNeighbours:
             case Whole():
                 self._heard_part(name, server, news)
             case ShowOut() | Grant():
-                self._listener.heard(name, news)
+                self._call(partial(self._listener.heard, name, news))
             case _:
                 if server.is_known:
-                    self._listener.heard(name, news)
+                    self._call(partial(self._listener.heard, name, news))
 
     def _heard_part(self, name: str, server: _Server, news: Whole) -> None:
         if news.part == 0:
@@ -370,5 +437,5 @@ class RedisNeighbours:
         server.seats += news.seats[: _MAX_WHOLE - len(server.seats)]
         if news.is_last:
             seats, server.seats, server.is_known = server.seats, None, True
-            self._listener.present(name, seats)
+            self._call(partial(self._listener.present, name, seats))
             self._look_if_acquainted()

@@ -89,7 +89,8 @@ class Registry:
     Args:
         facts: Where it is kept; None keeps it in memory.
         private: Whether only known keys may come in.
-        operators: Fingerprints of keys that are operators in any case: nobody bans or unmakes them.
+        operators: Fingerprints of keys that are operators in any case: nobody bans, mutes or
+            unmakes them.
         clock: Tells the time, in seconds.
 
     Attributes:
@@ -297,7 +298,12 @@ class Registry:
 
     async def is_muted(self, key: bytes) -> bool:
         """Tell whether what a key says is refused."""
-        return bool(key) and await self._facts.get(_MUTED, fingerprint_of(key)) is not None
+        mine = fingerprint_of(key)
+        return (
+            bool(mine)
+            and not self.is_appointed(mine)
+            and await self._facts.get(_MUTED, mine) is not None
+        )
 
     async def set_muted(self, whom: str, *, is_muted: bool) -> None:
         """Refuse what the key of a fingerprint says, or not any more."""

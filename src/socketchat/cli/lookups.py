@@ -112,6 +112,13 @@ def found_words(answer: str) -> str:
     return "\n".join(lines) or "nothing was found: no message here has all of these words in it"
 
 
+def _key_words(peer: Peer) -> str:
+    if peer.key:
+        return f"its key is {peer.key}"
+    # Who sits at the server itself has called nobody, and so has no address of anybody.
+    return "without TLS: it has shown no key" if peer.address else "it is the one that runs here"
+
+
 def status_words(session: SessionStatus) -> str:
     """Say in words how a session is."""
     peer = session.peer
@@ -124,7 +131,7 @@ def status_words(session: SessionStatus) -> str:
     lines = [
         f"{session.nick or 'you'} in {session.room or 'no room'}",
         server,
-        f"its key is {peer.key}" if peer.key else "without TLS: it has shown no key",
+        _key_words(peer),
         f"link: {state}{latency}",
         "nothing waits to be sent" if not waiting else f"waiting to be sent: {waiting}",
     ]
