@@ -25,8 +25,9 @@ import msgspec
 from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
 from socketchat.chat.records import unpack
 from socketchat.chat.redis_batch import Append, Committed, Look, span_of
+from socketchat.chat.redis_caller import Caller
 from socketchat.chat.redis_chores import Chores
-from socketchat.chat.redis_link import Caller, RedisStore
+from socketchat.chat.redis_link import RedisStore
 from socketchat.chat.redis_reader import Reader
 from socketchat.chat.redis_rooms import Followed, Place, Waiting
 from socketchat.chat.redis_scripts import (
