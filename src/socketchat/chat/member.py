@@ -192,7 +192,8 @@ class Member:
             return
         mark = future.result()
         self._room.tally.messages += count
-        # What was refused is settled once everything before it is.
+        # The room has had it acknowledge what is new; this is for repeats, of which no room is
+        # told, and for what was refused, which is settled once everything before it is.
         self.session.hold(max(mark, self._refused) if not self._appending else mark)
         self._set_reading()
 
