@@ -12,8 +12,10 @@ from typing import Any, Final
 from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, delays, dry_write
 from socketchat.errors import LogError, LogUnavailable
 
-__all__ = ["Caller"]
+__all__ = ["PATIENCE", "Caller"]
 
+#: Seconds for which anything is tried before it is unavailable, unless it is given.
+PATIENCE: Final = 10.0
 #: Seconds for which one that took writes is asked without a look whether it still does.
 _TAKES_WRITES: Final = 1.0
 

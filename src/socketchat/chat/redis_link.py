@@ -39,6 +39,7 @@ from socketchat.chat.redis_sentinel import watch_of
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = [
+    "TIMEOUT",
     "Command",
     "Link",
     "LinkLost",
@@ -56,6 +57,8 @@ _log = logging.getLogger("socketchat.chat")
 
 #: Seconds between two attempts to connect: the first and the longest.
 _DELAYS: Final = 0.05, 1.0
+#: Seconds without an answer after which a connection is lost, unless it is given.
+TIMEOUT: Final = 5.0
 #: Seconds for which a connection may take to close.
 _CLOSING: Final = 1.0
 
@@ -278,7 +281,7 @@ class RedisStore:
         shown: The URL as it may be shown.
     """
 
-    def __init__(self, url: str, *, timeout: float = 5.0) -> None:
+    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
         self._timeout = timeout
         try:
             self.shown: str = shown(url)

@@ -38,6 +38,7 @@ from socketchat.chat.neighbours import (
     unpack,
 )
 from socketchat.chat.redis_link import (
+    TIMEOUT,
     Command,
     Link,
     LinkLost,
@@ -46,7 +47,7 @@ from socketchat.chat.redis_link import (
     delays,
     dry_write,
 )
-from socketchat.chat.redis_scripts import Keys
+from socketchat.chat.redis_scripts import PREFIX, Keys
 from socketchat.chat.roster import LINGER
 from socketchat.errors import LogError, LogUnavailable
 
@@ -111,7 +112,7 @@ class RedisNeighbours:
     """
 
     def __init__(
-        self, url: str, *, prefix: str = "socketchat", timeout: float = 5.0, beat: float = 1.0
+        self, url: str, *, prefix: str = PREFIX, timeout: float = TIMEOUT, beat: float = 1.0
     ) -> None:
         self._store = RedisStore(url, timeout=timeout)
         self._channel = Keys(prefix).servers
