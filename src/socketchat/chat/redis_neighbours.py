@@ -26,13 +26,13 @@ from typing import Final
 from socketchat.chat.neighbours import (
     Alive,
     Ask,
-    Grant,
     Leaving,
     Listener,
     News,
     Place,
     Seat,
     ShowOut,
+    StandingChanged,
     Whole,
     pack,
     unpack,
@@ -423,7 +423,7 @@ class RedisNeighbours:
                 self._some.set()
             case Whole():
                 self._heard_part(name, server, news)
-            case ShowOut() | Grant():
+            case ShowOut() | StandingChanged():
                 self._call(partial(self._listener.heard, name, news))
             case _:
                 if server.is_known:
