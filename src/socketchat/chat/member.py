@@ -46,10 +46,10 @@ _log = logging.getLogger("socketchat.chat")
 
 def frame_of(entry: Entry, own: int = 0) -> bytes:
     """Return the frame of a post that tells of an entry."""
-    kind = TextPost if isinstance(entry.body, str) else DataPost
-    return encode(
-        kind(entry.number, entry.body, entry.at, entry.sender, entry.to, own, entry.key)  # type: ignore[arg-type]
-    )
+    number, body, at = entry.number, entry.body, entry.at
+    if isinstance(body, str):
+        return encode(TextPost(number, body, at, entry.sender, entry.to, own, entry.key))
+    return encode(DataPost(number, body, at, entry.sender, entry.to, own, entry.key))
 
 
 class Member:
