@@ -114,9 +114,10 @@ class Reader:
 
     async def _wait(self, link: Link) -> None:
         """Wait for news, and tell them."""
-        rooms = {self._keys.room(room.name)[3]: room for room in self._rooms.values() if room.place}
+        told = [(room, room.place.number) for room in self._rooms.values() if room.place]
+        rooms = {self._keys.room(room.name)[3]: room for room, _ in told}
         self._waited_for = {room.name for room in rooms.values()}
-        ids = [f"{max(room.known, _number(room))}-0" for room in rooms.values()]
+        ids = [f"{max(room.known, number)}-0" for room, number in told]
         keys = [self._key, *rooms]
         command: Command = (
             "XREAD",
@@ -215,10 +216,6 @@ class Reader:
         if isinstance(error, LogFailed):
             self._failed(error)
         raise LinkLost(str(error))
-
-
-def _number(room: Followed) -> int:
-    return room.place.number if room.place is not None else 0
 
 
 def _is_behind(room: Followed) -> bool:
