@@ -20,7 +20,7 @@ from msgspec import MsgspecError
 from socketchat.chat.log import READ_SIZE, Entry
 from socketchat.chat.records import unpack
 from socketchat.chat.redis_caller import PATIENCE, Caller
-from socketchat.chat.redis_link import Command, LinkLost, RedisStore
+from socketchat.chat.redis_link import Command, RedisLost, RedisStore
 from socketchat.chat.redis_scripts import (
     BEFORE,
     MAX_NUMBER,
@@ -168,7 +168,7 @@ def _opened(store: RedisStore, keys: Keys) -> Iterator[RedisHistory]:
                 yield RedisHistory(ask, keys)
             finally:
                 runner.run(caller.close())
-        except (LogError, LinkLost, MsgspecError) as exc:
+        except (LogError, RedisLost, MsgspecError) as exc:
             raise OSError(errno.EIO, str(exc), store.shown) from exc
 
 

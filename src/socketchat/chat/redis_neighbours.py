@@ -40,8 +40,8 @@ from socketchat.chat.neighbours import (
 from socketchat.chat.redis_link import (
     TIMEOUT,
     Command,
-    Link,
-    LinkLost,
+    RedisLink,
+    RedisLost,
     RedisStore,
     Subscription,
     delays,
@@ -229,14 +229,14 @@ class RedisNeighbours:
         while True:
             try:
                 link = await self._store.connect()
-            except LinkLost:  # the log says so
+            except RedisLost:  # the log says so
                 await asyncio.sleep(next(waits))
                 continue
             try:
                 self._whole_is_due = True
                 self._is_linked = True
                 await self._publish(link)
-            except LinkLost as exc:
+            except RedisLost as exc:
                 _log.info("the connection over which servers are told: %s", exc)
                 await asyncio.sleep(next(waits))
             finally:
@@ -244,11 +244,11 @@ class RedisNeighbours:
                 await link.close()
                 self._forget_queue("Redis is away")
 
-    async def _publish(self, link: Link) -> None:
+    async def _publish(self, link: RedisLink) -> None:
         """Publish what is to be told.
 
         Raises:
-            LinkLost: It cannot be any more.
+            RedisLost: It cannot be any more.
         """
         next_beat, beats = 0.0, 0
         while True:
@@ -270,7 +270,7 @@ class RedisNeighbours:
                 await self._some.wait()
                 timer.cancel()
 
-    async def _publish_queue(self, link: Link) -> None:
+    async def _publish_queue(self, link: RedisLink) -> None:
         batch = self._queue
         self._queue = []
         look: list[Command] = []
@@ -318,7 +318,7 @@ class RedisNeighbours:
         while True:
             try:
                 subscription = await self._store.subscribe(self._channel)
-            except LinkLost:
+            except RedisLost:
                 await asyncio.sleep(next(waits))
                 continue
             try:
@@ -329,7 +329,7 @@ class RedisNeighbours:
                 self._has_heard = True
                 self._put(Ask(""))
                 await self._hear(subscription)
-            except LinkLost as exc:
+            except RedisLost as exc:
                 _log.info("the connection over which servers are heard: %s", exc)
                 await asyncio.sleep(next(waits))
             finally:
@@ -339,7 +339,7 @@ class RedisNeighbours:
         """Hear what is published.
 
         Raises:
-            LinkLost: Nothing is, not even by this server.
+            RedisLost: Nothing is, not even by this server.
         """
         patience = max(_DEAF * self._beat, self._timeout)
         while True:
