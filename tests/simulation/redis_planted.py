@@ -96,7 +96,7 @@ REDIS_PLANTED = {
     "script without marks": Planted(
         _script("socketchat.chat.redis_writer.APPEND", APPEND, "if ARGV[j] > mark then", "do"),
         frozenset({Kind.DOUBLED}),
-        first=84,
+        first=180,
         servers=2,
     ),
     "script ignores after": Planted(
@@ -130,7 +130,7 @@ REDIS_PLANTED = {
             "",
         ),
         frozenset({Kind.NOT_TOLD, Kind.SKIPPED}),
-        first=117,
+        first=233,
         servers=2,
     ),
 }
