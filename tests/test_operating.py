@@ -76,6 +76,13 @@ def test_the_unit_stops_and_starts_the_server_as_it_wants_it() -> None:
     assert settings["ProtectSystem"] == ["strict"]
 
 
+def test_the_unit_takes_what_is_secret_from_a_file_that_the_page_has_root_alone_read() -> None:
+    (file,) = unit()["EnvironmentFile"]
+    assert file.startswith("-/etc/")  # it need not be there
+    assert f"install -m 0600 /dev/null {file[1:]}" in PAGE.read_text("utf-8")
+    assert "Environment" not in unit()  # everybody may read that
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
 def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
     text = UNIT.read_text("utf-8")

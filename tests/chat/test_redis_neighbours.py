@@ -333,6 +333,27 @@ async def test_names_topics_and_typing_are_told_at_all_servers(
         assert it.names(two) == ["bob", "boss"]
 
 
+async def test_of_two_topics_at_once_all_servers_have_the_one_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    async with town(monkeypatch, redis_server) as it:
+        one, two = await it.open(), await it.open()
+        root = await it.call(one, "root", device=OPERATOR)
+        bob = await it.call(two, "bob", device=ADA)
+        await until(lambda: it.is_known(one, "bob"))
+        await root.command("op", "bob")
+        await until(lambda: it.member(two, "bob").standing.is_operator)
+        passed(bob, it)
+        with it.deaf(two):
+            await root.command("topic", "tea")
+            await bob.command("topic", "coffee")
+            await until(lambda: it.chat(one)._rooms["lobby"].topic == ("coffee", "bob"))
+        await root.command("topic", "cake")
+        await it.told(bob, Topic("coffee", "bob"), Topic("cake", "root"))
+        await root.command("topic", "-")
+        await it.told(bob, Topic("", "root"))
+
+
 async def test_a_server_that_dies_takes_its_people_along(
     monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
 ) -> None:
@@ -687,8 +708,7 @@ async def test_an_operator_by_a_servers_own_settings_is_left_alone_from_elsewher
         await until(lambda: it.chat(two)._rooms["lobby"].topic == ("tea", "root"))
         around = it.chat(two)._around
         around.missed()
-        assert around._checking is not None
-        await around._checking
+        await asyncio.wait(around.orders.looking)
         assert ada.state is SessionState.OPEN
         assert it.member(two, "ada").standing == Standing(is_operator=True)
 

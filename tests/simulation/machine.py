@@ -172,11 +172,8 @@ class Machine:
         for session in server.sessions:
             session.abort()
         remains = {*self._tasks, *server._callers, *server._handlers, *chat._tasks}
-        remains.update(
-            task
-            for task in (server._closing, chat._watching, chat._around._checking)
-            if task is not None
-        )
+        remains |= chat._around.orders.looking
+        remains.update(task for task in (server._closing, chat._watching) if task is not None)
         for task in remains:
             task.cancel()
         self._remains |= remains

@@ -104,7 +104,7 @@ class Attendant:
         if text == "-":
             text = ""
         await self._registry.set_topic(room.name, text, member.nick)
-        room.set_topic(text, member.nick)
+        await room.topic_changed(member.nick)
         _log.info("%s: the topic of %s is now %r", member.nick, room.name, text)
         return ""  # all in the room are told, this one too
 

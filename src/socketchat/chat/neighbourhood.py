@@ -8,12 +8,12 @@ Names: one that is somebody's at a neighbour is not given to another here. Two w
 for the same name within the moment that telling takes both get it at first. As soon as the servers
 hear of it, the one that has the lesser claim (`Seat.claim`) is sent off to come back, and gets
 another name then. Both servers find the same one.
+
+What operators do is carried out by `orders.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -33,13 +33,11 @@ from socketchat.chat.neighbours import (
     Typing,
     Went,
 )
-from socketchat.chat.registry import Registry, Standing
-from socketchat.errors import HandshakeRefused, LogError
+from socketchat.chat.orders import Orders
+from socketchat.chat.registry import Registry
 from socketchat.fingerprint import fingerprint_of
-from socketchat.quota import network_of
 
 if TYPE_CHECKING:
-    from socketchat.chat.member import Member
     from socketchat.chat.room import Room
     from socketchat.chat.roster import Elsewhere
 
@@ -47,10 +45,6 @@ __all__ = ["Neighbourhood"]
 
 #: Names that are remembered of other servers; those beyond are not shown.
 MAX_SEATS: Final = 100_000
-#: Seconds between two attempts to look at the facts again.
-_PAUSE: Final = 1.0
-
-_log = logging.getLogger("socketchat.chat")
 
 
 class Neighbourhood(Listener):
@@ -60,6 +54,9 @@ class Neighbourhood(Listener):
         rooms: The rooms that are open here, by name.
         registry: What is known about people; None for tests of rooms alone.
         neighbours: The other servers; None has none.
+
+    Attributes:
+        orders: Carries out what operators at other servers do.
     """
 
     def __init__(
@@ -69,13 +66,11 @@ class Neighbourhood(Listener):
         neighbours: Neighbours | None = None,
     ) -> None:
         self._rooms = rooms if rooms is not None else {}
-        self._registry = registry or Registry()
+        self.orders: Orders = Orders(self._rooms, registry or Registry())
         self._neighbours: Neighbours = neighbours or NoNeighbours()
         # By room and by the key of the name: the seat at each server.
         self._seats: dict[str, dict[str, dict[str, Seat]]] = {}
         self._count = 0
-        self._checking: asyncio.Task[None] | None = None
-        self._check_again = False
 
     async def open(self) -> None:
         """Tell and hear from now on."""
@@ -84,9 +79,7 @@ class Neighbourhood(Listener):
     async def close(self) -> None:
         """Tell and hear nothing more."""
         await self._neighbours.close()
-        if self._checking is not None:
-            self._checking.cancel()
-            await asyncio.wait([self._checking])
+        await self.orders.close()
 
     # ---- for the rooms ----
 
@@ -100,7 +93,17 @@ class Neighbourhood(Listener):
         Raises:
             LogError: They are not told.
         """
+        self.orders.given += 1
         await self._neighbours.order(news)
+
+    async def topic_changed(self, room: str, nick: str) -> None:
+        """Have all servers, this one too, see what a room is about now; it is kept already.
+
+        Raises:
+            LogError: It cannot be looked at here yet.
+        """
+        self._neighbours.tell(Topic(room, nick))
+        await self.orders.topic_changed(room, nick)
 
     def places(self) -> Sequence[Place]:
         """Return where callers find the other servers, as far as those have told it."""
@@ -157,13 +160,8 @@ class Neighbourhood(Listener):
             case Typing(room, nick, public):
                 if room in self._rooms:
                     self._rooms[room].pass_on("typing", Seat(nick, public, public))
-            case Topic(room, nick, text):
-                if room in self._rooms:
-                    self._rooms[room].take_topic(text, nick)
-            case ShowOut():
-                self._show_out(news)
-            case Grant():
-                self._grant(news)
+            case Topic() | ShowOut() | Grant():
+                self.orders.heard(news)
             case _:
                 pass
 
@@ -185,9 +183,7 @@ class Neighbourhood(Listener):
 
     def missed(self) -> None:
         """See `Listener.missed`."""
-        self._check_again = True
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.get_running_loop().create_task(self._look_again())
+        self.orders.missed()
 
     # ---- people ----
 
@@ -248,61 +244,6 @@ class Neighbourhood(Listener):
             if not names:
                 del self._seats[room]
         return seat
-
-    # ---- what operators do ----
-
-    def _members(self) -> list[Member]:
-        """Return who is seated here but the host, and those who are operators in any case."""
-        return [
-            one
-            for room in self._rooms.values()
-            for one in room.members.values()
-            if not (one.is_host or self._registry.is_appointed(one.session.peer.key))
-        ]
-
-    def _show_out(self, news: ShowOut) -> None:
-        for member in self._members():
-            peer = member.session.peer
-            hit = news.whom and news.whom in (peer.key, network_of(peer.address))
-            if hit or (news.identity and member.identity == news.identity):
-                member.show_out(news.text)
-
-    def _grant(self, news: Grant) -> None:
-        for member in self._members():
-            hit = news.key and member.session.peer.key == news.key
-            if hit or (news.identity and member.identity == news.identity):
-                if news.is_operator is not None:
-                    member.standing.is_operator = news.is_operator
-                if news.is_muted is not None:
-                    member.standing.is_muted = news.is_muted
-
-    async def _look_again(self) -> None:
-        """Look at the facts for what was told and not heard: topics, bans, who may do what."""
-        while self._check_again:
-            self._check_again = False
-            try:
-                for room in list(self._rooms.values()):
-                    topic = await self._registry.topic(room.name)
-                    if topic != room.topic:
-                        room.take_topic(*topic)
-                for member in self._members():
-                    await self._check(member)
-            except LogError as exc:
-                _log.info("what may have been missed cannot be looked at: %s", exc)
-                self._check_again = True
-                await asyncio.sleep(_PAUSE)
-
-    async def _check(self, member: Member) -> None:
-        session = member.session
-        try:
-            await self._registry.check(session.key, session.peer.address)
-        except HandshakeRefused as exc:
-            member.show_out(exc.reason, exc.code)
-            return
-        if session.key:  # of others nothing is kept
-            standing: Standing = await self._registry.standing(session.key)
-            member.standing.is_operator = standing.is_operator
-            member.standing.is_muted = standing.is_muted
 
 
 class _InRoom:

@@ -14,7 +14,7 @@ from typing import Annotated, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from socketchat.messages import MAX_NAME, MAX_REASON, MAX_TOPIC
+from socketchat.messages import MAX_NAME, MAX_REASON
 
 __all__ = [
     "Alive",
@@ -113,11 +113,10 @@ class Typing(Struct, array_like=True, frozen=True, tag=4):
 
 
 class Topic(Struct, array_like=True, frozen=True, tag=5):
-    """This is what a room is about now."""
+    """What a room is about has changed, by one of this name: look at the facts."""
 
     room: _Name
     nick: _Name
-    text: Annotated[str, Meta(max_length=MAX_TOPIC)]
 
 
 class ShowOut(Struct, array_like=True, frozen=True, tag=6):

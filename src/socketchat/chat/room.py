@@ -18,7 +18,7 @@ from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span, lane_name
 from socketchat.chat.member import Member, frame_of
 from socketchat.chat.names import name_key
 from socketchat.chat.neighbourhood import Neighbourhood
-from socketchat.chat.neighbours import Came, Renamed, Seat, Topic, Typing, Went
+from socketchat.chat.neighbours import Came, Renamed, Seat, Typing, Went
 from socketchat.chat.registry import Standing
 from socketchat.chat.roster import LINGER, Holder, Roster
 from socketchat.chat.rules import Rules, Verdict
@@ -339,10 +339,13 @@ class Room:
                 reason = f"somebody else came as {member.nick} at the same moment"
                 member.session.turn_away(CloseCode.TRY_AGAIN_LATER, reason)
 
-    def set_topic(self, text: str, nick: str) -> None:
-        """Tell everyone what the room is about now, at all servers."""
-        self._around.tell(Topic(self.name, nick, text))
-        self.take_topic(text, nick)
+    async def topic_changed(self, nick: str) -> None:
+        """Have everyone be told what the room is about now, at all servers; it is kept already.
+
+        Raises:
+            LogError: It cannot be looked at here yet.
+        """
+        await self._around.topic_changed(self.name, nick)
 
     def take_topic(self, text: str, nick: str) -> None:
         """Tell everyone at this server what the room is about now."""

@@ -286,6 +286,7 @@ class ChatServer:
         """
         room = self._rooms.get(name)
         if room is None:
+            given = self._around.orders.given
             topic = await self._registry.topic(name)
             opened = Room(
                 name,
@@ -301,6 +302,8 @@ class ChatServer:
             room = self._rooms.setdefault(name, opened)
             if room is not opened:
                 opened.close()  # somebody else was quicker
+            elif given != self._around.orders.given:
+                self._around.missed()  # its topic may have been changed meanwhile
         return room
 
     def came_or_went(self, room: Room, event: Event) -> None:
@@ -325,10 +328,13 @@ class ChatServer:
         assert isinstance(session, LoggedSession)
         who = session.peer.address or "here"
         room = self._rooms[session.room]
+        given = self._around.orders.given
         try:
             if session.peer.address:  # it may have been banned since it was admitted
                 await self._registry.check(session.key, session.peer.address)
             room.seat(session, await self._standing(session))
+            if given != self._around.orders.given:
+                self._around.missed()  # an order may have been meant for this one
         except SessionClosed:
             room.vacate(session.nick)
             raise
