@@ -17,7 +17,14 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from socketchat import messages as wire
-from socketchat.errors import Close, CloseCode, CommandFailed, SessionClosed, SessionClosedOK
+from socketchat.errors import (
+    Close,
+    CloseCode,
+    CommandFailed,
+    LocalProtocolError,
+    SessionClosed,
+    SessionClosedOK,
+)
 from socketchat.events import Event, Joined, Left, Message, Typing
 from socketchat.lanes import Body
 from socketchat.lifecycle import SessionLifecycle, SessionState
@@ -396,9 +403,12 @@ class Session(SessionLifecycle):
 
         Raises:
             CommandFailed: The server did not do it, or the link was lost before it answered.
+            LocalProtocolError: This is the server's end: only a client has commands.
             SessionClosed: The session is closed or closing, or ended first.
             ValueError: An argument is too long.
         """
+        if self.side is Side.SERVER:
+            raise LocalProtocolError("only a client has commands")
         if len(name) > wire.MAX_COMMAND or len(argument) > wire.MAX_ARGUMENT:
             raise ValueError(
                 f"a command has at most {wire.MAX_COMMAND} characters, "
@@ -434,6 +444,7 @@ class Session(SessionLifecycle):
 
         Raises:
             CommandFailed: The server did not do it, or the link was lost before it answered.
+            LocalProtocolError: This is the server's end: only a client has commands.
             SessionClosed: The session is closed or closing, or ended first.
             ValueError: The name is too long.
         """
