@@ -164,7 +164,7 @@ class FileOutbox(MemoryOutbox):
         Args:
             directory: Where the files are; it need not be there.
             label: What the lanes must lead to; None is anything.
-            new_post: Makes a post of its number, its frame and its time.
+            new_post: Makes a post of its number, its frame and its time; for `connect`, `Receipt`.
 
         Raises:
             OSError: The directory cannot be read.
