@@ -40,7 +40,7 @@ _OTHERS = (
 _SHORT = r"Path|datetime|Ed25519PrivateKey|Host|Trust|Opening|OptionArgs"
 _OURS = (
     r"socketchat\.(awaiting\.Opening|link\.Stream(Reader|Writer)Like|logged\.LogPlace"
-    r"|options\.OptionArgs|outbox\.(MemoryOutbox|Outgoing)|peers\.Prover"
+    r"|messages\.Hello|options\.OptionArgs|outbox\.(MemoryOutbox|Outgoing)|peers\.Prover"
     r"|chat\.(registry\.Registry|server\.Invites|neighbours\.Neighbours))"
 )
 nitpick_ignore_regex = [("py:class", each) for each in (_OTHERS, _SHORT, _OURS)]

@@ -42,6 +42,14 @@ class Admits(Protocol):
     async def admit(self, hello: Hello, address: str) -> Admission:
         """Let a caller in.
 
+        Args:
+            hello: What the caller has said. Of it may be read `nick` and `room`, which it asks for
+                and nobody has looked at; `key`, its Ed25519 public key, which it has proved to
+                hold, or empty; `invite`, a token or empty; `lane`, a secret by which it would get
+                its session back; and, to find its `LogPlace`, `session`, `after` and `history`.
+            address: Whence it calls, as `host:port`; empty is the one who sits at the server
+                itself, `local` any other who has none. See `Server.accept`.
+
         Raises:
             HandshakeRefused: It may not come in.
         """
