@@ -84,20 +84,9 @@ class SessionState(Enum):
 class SessionLifecycle:
     """The life of a session, from its first link to its end.
 
+    Its attributes are told in `Session`; one is for the doors alone:
+
     Attributes:
-        side: Which end this is.
-        state: What the session is doing.
-        nick: The name that the client goes by, as the server gave it.
-        room: The room that the session is in, or empty.
-        peer: Who is at the other end.
-        latency: Seconds that the last ping took, there and back; 0.0 until there was one.
-        earlier: The numbers of what was said in the room before the session came in, as far as it
-            is given that; it is given none of what was meant for others.
-        has_log: Whether the room is kept in a log: what is said there, our own messages too, then
-            comes back in the room's order.
-        head: The number of the last entry that the room had when the link came about; 0 without a
-            log.
-        next_pin: The pin of the key that the server will have next, as it has announced; or empty.
         on_end: Called once, when the session has ended.
     """
 

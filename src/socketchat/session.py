@@ -90,6 +90,7 @@ class Session(SessionLifecycle):
             comes back in the room's order.
         head: The number of the last entry that the room had when the link came about; 0 without a
             log.
+        next_pin: The pin of the key that the server will have next, as it has announced; or empty.
     """
 
     def __init__(
