@@ -116,8 +116,9 @@ class Session(SessionLifecycle):
         writer: StreamWriterLike,
         *,
         side: Side,
-        nick: str = "",
-        room: str = "",
+        name: str = "",
+        nick: str | None = None,
+        room: str | None = None,
         history: int = 0,
         since: datetime | None = None,
         device: Prover | None = None,
@@ -134,8 +135,9 @@ class Session(SessionLifecycle):
             reader: Where the other side's bytes come from.
             writer: Where ours go.
             side: Which end this is.
-            nick: Our name, at most 64 characters.
-            room: The room to ask for, as a client.
+            name: The server's name, as a server, for people to read, at most 64 characters.
+            nick: The name to go by, as a client; None leaves it to the server.
+            room: The room to ask for, as a client; None is the server's first.
             history: How many earlier messages of it to ask for, as a client.
             since: Ask for what was said in it at this time or later, instead.
             device: Whose key to show, as a client; None shows none. Nothing of the streams goes
@@ -149,7 +151,7 @@ class Session(SessionLifecycle):
         """
         try:
             checked = Options(**options)
-            wire.check_names(nick, room)
+            wire.check_names(name, nick or "", room or "")
             begin = microseconds_of(since)
         except BaseException:
             writer.close()
@@ -159,15 +161,15 @@ class Session(SessionLifecycle):
         if side is Side.CLIENT:
             session = cls(side, checked, lane=os.urandom(16), resumable=False)
             core = session.client_protocol(
-                nick=nick,
-                room=room,
+                nick=nick or "",
+                room=room or "",
                 history=history,
                 since=begin,
                 device=device,
             )
             link = Link(reader, writer, core)
         else:
-            greeting = Greeting(wire.VERSION, os.urandom(32), nick, Limits(checked.max_size))
+            greeting = Greeting(wire.VERSION, os.urandom(32), name, Limits(checked.max_size))
             link = Link(reader, writer, Protocol(side, checked, now, greeting=greeting))
         try:
             async with asyncio.timeout(checked.open_timeout):
