@@ -129,7 +129,9 @@ class SessionLifecycle:
         # Not the lane's name: that is what a client shows to get its session back.
         self._log = SessionLogger(options.logger or logging.getLogger("socketchat"))
         self._link: Link | None = None
-        self._linked = asyncio.Event()
+        # Whether pings and commands can go out: not over a link that is about to be lost, and set
+        # at the end, for those who wait.
+        self._may_ask = asyncio.Event()
         self._driven = 0
         self._max_size = 0
         # Whether messages are taken for sending: until a goodbye of either side.
@@ -259,7 +261,7 @@ class SessionLifecycle:
             link.cut("the session has ended")
             return
         self._link = link
-        self._linked.set()
+        self._may_ask.set()
         self._hurried.clear()
         self._max_size = link.protocol.peer_max_size
         was_lost = self.state is SessionState.LOST
@@ -352,7 +354,7 @@ class SessionLifecycle:
             case SaidBye(close):
                 self._first_bye = self._first_bye or close
                 if self._comes_back_after(close):
-                    self._linked.clear()  # nothing new is said over this link
+                    self._may_ask.clear()  # nothing new is said over this link
                 else:
                     self._closing = True
                     self._stop_accepting(SessionState.CLOSING)
@@ -420,7 +422,7 @@ class SessionLifecycle:
     def _detach(self, link: Link, reason: str) -> None:
         """Go on without a link, if it may come back, or end."""
         self._link = None
-        self._linked.clear()
+        self._may_ask.clear()
         self._forget_questions()
         if self._error is not None:
             return
@@ -511,7 +513,7 @@ class SessionLifecycle:
         self._log.info("%s", self._error)
         self._set_timer(None)
         self._settle(unsent, self._error)
-        self._linked.set()
+        self._may_ask.set()
         self._inbox.end()
         if not self._driven:
             self._set_closed()

@@ -418,10 +418,10 @@ class Session(SessionLifecycle):
                 f"its argument {wire.MAX_ARGUMENT}"
             )
         async with self._command_order:
-            while self._link is None or not self._linked.is_set():
+            while self._link is None or not self._may_ask.is_set():
                 if not self._accepting:
                     raise self._closed_error()
-                await self._linked.wait()
+                await self._may_ask.wait()
             if not self._accepting:
                 raise self._closed_error()
             asked = self._commands = self._commands + 1
@@ -471,8 +471,8 @@ class Session(SessionLifecycle):
         while True:
             if not self._accepting:
                 raise self._closed_error()
-            if self._link is None or not self._linked.is_set():
-                await self._linked.wait()
+            if self._link is None or not self._may_ask.is_set():
+                await self._may_ask.wait()
                 continue
             answer: asyncio.Future[float | None] = self._loop.create_future()
             self._pings.append((self._link.protocol.ping(self._loop.time()), answer))
