@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -63,6 +64,17 @@ def microseconds_of(when: datetime | None) -> int:
     if when.tzinfo is None:
         raise ValueError(f"since must say its time zone: {when!r}")
     return max(int(when.timestamp() * 1_000_000), 1)
+
+
+@asynccontextmanager
+async def greeting_on(link: Link, options: Options) -> AsyncIterator[None]:
+    """Cut the link if what is done meanwhile fails, or takes longer than `open_timeout`."""
+    try:
+        async with asyncio.timeout(options.open_timeout):
+            yield
+    except BaseException:
+        link.cut("the greeting failed")
+        raise
 
 
 class Session(SessionLifecycle):
@@ -156,32 +168,35 @@ class Session(SessionLifecycle):
         except BaseException:
             writer.close()
             raise
-        session: Self | None = None
+        if side is Side.SERVER:
+            return await cls._as_server(reader, writer, checked, name)
+        session = cls(side, checked, lane=os.urandom(16), resumable=False)
+        core = session.client_protocol(
+            nick=nick or "",
+            room=room or "",
+            history=history,
+            since=begin,
+            device=device,
+        )
+        return await session._as_client(Link(reader, writer, core))
+
+    async def _as_client(self, link: Link) -> Self:
+        async with greeting_on(link, self._options):
+            await self.greet_server(link)
+        self.run(self.drive(link))
+        return self
+
+    @classmethod
+    async def _as_server(
+        cls, reader: StreamReaderLike, writer: StreamWriterLike, options: Options, name: str
+    ) -> Self:
+        greeting = Greeting(wire.VERSION, os.urandom(32), name, Limits(options.max_size))
         now = asyncio.get_running_loop().time()
-        if side is Side.CLIENT:
-            session = cls(side, checked, lane=os.urandom(16), resumable=False)
-            core = session.client_protocol(
-                nick=nick or "",
-                room=room or "",
-                history=history,
-                since=begin,
-                device=device,
-            )
-            link = Link(reader, writer, core)
-        else:
-            greeting = Greeting(wire.VERSION, os.urandom(32), name, Limits(checked.max_size))
-            link = Link(reader, writer, Protocol(side, checked, now, greeting=greeting))
-        try:
-            async with asyncio.timeout(checked.open_timeout):
-                if session is not None:
-                    await session.greet_server(link)
-                else:
-                    hello = await link.greet_client()
-                    session = cls(side, checked, lane=hello.lane, resumable=False)
-                    session.welcome(link, hello, hello.nick, hello.room)
-        except BaseException:
-            link.cut("the greeting failed")
-            raise
+        link = Link(reader, writer, Protocol(Side.SERVER, options, now, greeting=greeting))
+        async with greeting_on(link, options):
+            hello = await link.greet_client()
+            session = cls(Side.SERVER, options, lane=hello.lane, resumable=False)
+            session.welcome(link, hello, hello.nick, hello.room)
         session.run(session.drive(link))
         return session
 
