@@ -84,20 +84,9 @@ class SessionState(Enum):
 class SessionLifecycle:
     """The life of a session, from its first link to its end.
 
+    Its attributes are told in `Session`; one is for the doors alone:
+
     Attributes:
-        side: Which end this is.
-        state: What the session is doing.
-        nick: The name that the client goes by, as the server gave it.
-        room: The room that the session is in, or empty.
-        peer: Who is at the other end.
-        latency: Seconds that the last ping took, there and back; 0.0 until there was one.
-        earlier: The numbers of what was said in the room before the session came in, as far as it
-            is given that; it is given none of what was meant for others.
-        has_log: Whether the room is kept in a log: what is said there, our own messages too, then
-            comes back in the room's order.
-        head: The number of the last entry that the room had when the link came about; 0 without a
-            log.
-        next_pin: The pin of the key that the server will have next, as it has announced; or empty.
         on_end: Called once, when the session has ended.
     """
 
@@ -140,7 +129,9 @@ class SessionLifecycle:
         # Not the lane's name: that is what a client shows to get its session back.
         self._log = SessionLogger(options.logger or logging.getLogger("socketchat"))
         self._link: Link | None = None
-        self._linked = asyncio.Event()
+        # Whether pings and commands can go out: not over a link that is about to be lost, and set
+        # at the end, for those who wait.
+        self._may_ask = asyncio.Event()
         self._driven = 0
         self._max_size = 0
         # Whether messages are taken for sending: until a goodbye of either side.
@@ -270,7 +261,7 @@ class SessionLifecycle:
             link.cut("the session has ended")
             return
         self._link = link
-        self._linked.set()
+        self._may_ask.set()
         self._hurried.clear()
         self._max_size = link.protocol.peer_max_size
         was_lost = self.state is SessionState.LOST
@@ -363,7 +354,7 @@ class SessionLifecycle:
             case SaidBye(close):
                 self._first_bye = self._first_bye or close
                 if self._comes_back_after(close):
-                    self._linked.clear()  # nothing new is said over this link
+                    self._may_ask.clear()  # nothing new is said over this link
                 else:
                     self._closing = True
                     self._stop_accepting(SessionState.CLOSING)
@@ -431,7 +422,7 @@ class SessionLifecycle:
     def _detach(self, link: Link, reason: str) -> None:
         """Go on without a link, if it may come back, or end."""
         self._link = None
-        self._linked.clear()
+        self._may_ask.clear()
         self._forget_questions()
         if self._error is not None:
             return
@@ -522,7 +513,7 @@ class SessionLifecycle:
         self._log.info("%s", self._error)
         self._set_timer(None)
         self._settle(unsent, self._error)
-        self._linked.set()
+        self._may_ask.set()
         self._inbox.end()
         if not self._driven:
             self._set_closed()
