@@ -89,6 +89,11 @@ def test_the_data_of_look_alikes_come_without_the_code_of_their_package() -> Non
     assert loaded.isdisjoint(("confusable_homoglyphs.confusables", "http.client", "urllib.request"))
 
 
+def test_rooms_in_memory_load_nothing_that_only_a_log_on_the_disk_needs() -> None:
+    loaded = modules_loaded_by("import socketchat.chat; socketchat.chat.ChatServer()")
+    assert loaded.isdisjoint(("sqlite3", "redis"))
+
+
 def test_rooms_and_the_command_load_nothing_that_only_a_log_in_redis_needs() -> None:
     loaded = modules_loaded_by("import socketchat.chat, socketchat.cli.serve")
     assert "redis" not in loaded

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from socketchat.chat.log import Entry
-from socketchat.chat.redis_scripts import Keys, unpack
+from socketchat.chat.records import unpack
+from socketchat.chat.redis_scripts import Keys
 from tests.chaos.journal import Shown, parse_text
 from tests.proxy import FaultyProxy
 from tests.redis_server import RedisServer

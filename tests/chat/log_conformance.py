@@ -392,6 +392,25 @@ class LogConformance(ABC):
             await log.append("lobby", ADA, [draft(2)])
             assert (numbers(seen), numbers(others)) == ([1], [1, 2])
 
+    async def test_an_error_in_a_watcher_is_told_to_the_loop_and_is_nobody_elses(self) -> None:
+        error = RuntimeError("a bug")
+        told: list[object] = []
+        seen: list[Entry] = []
+        loop = asyncio.get_running_loop()
+        handler = loop.get_exception_handler()
+        async with self.made(Clock()) as log:
+            loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
+
+            def fail(_: Sequence[Entry]) -> None:
+                raise error
+
+            log.watch("lobby", fail)
+            log.watch("lobby", seen.extend)
+            assert await log.append("lobby", ADA, drafts(1, 2)) == 2
+            assert numbers(seen) == [1, 2]
+            loop.set_exception_handler(handler)
+            assert told == [error]
+
     async def test_a_refused_append_is_no_news(self) -> None:
         async with self.made(Clock()) as log:
             seen: list[Entry] = []

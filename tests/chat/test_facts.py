@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from socketchat import LogError, LogUnavailable
-from socketchat.chat.facts import Facts, FileFacts, MemoryFacts
+from socketchat.chat.facts import Facts, MemoryFacts
 from socketchat.chat.redis_facts import RedisFacts
+from socketchat.chat.sqlite_facts import FileFacts
 
 Make = Callable[[], Facts]
 

@@ -92,3 +92,21 @@ async def test_reading_a_room_does_not_make_it() -> None:
         await log.span(f"room {number}")
         await log.mark(f"room {number}", ADA)
     assert not log._rooms
+
+
+async def test_a_room_in_which_nothing_was_said_is_gone_when_nobody_watches_it() -> None:
+    log = MemoryLog()
+    for number in range(100):
+        stops = [log.watch(f"room {number}", lambda _: None) for _ in range(2)]
+        stops[0]()
+        assert list(log._rooms) == [f"room {number}"]
+        stops[1]()
+    assert not log._rooms
+
+
+async def test_a_room_in_which_something_was_said_stays_when_nobody_watches_it() -> None:
+    log = MemoryLog()
+    stop = log.watch("lobby", lambda _: None)
+    await log.append("lobby", ADA, drafts(1, 1))
+    stop()
+    assert numbers(await everything(log)) == [1]

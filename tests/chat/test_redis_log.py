@@ -14,7 +14,7 @@ import pytest
 from redis.crc import key_slot
 
 from socketchat import LogFailed, LogUnavailable
-from socketchat.chat.log import Draft, Entry, LaneTaken, Log, Span
+from socketchat.chat.log import Draft, LaneTaken, Log, Span
 from socketchat.chat.redis_chores import LANE_LIFETIME
 from socketchat.chat.redis_log import RedisLog
 from tests.chat.log_conformance import (
@@ -455,21 +455,6 @@ async def test_what_cannot_be_held_is_refused_before_others_suffer(
             log.append("lobby", BOB, [wrong])
         assert await before == 1
         assert log.error is None
-
-
-async def test_an_error_of_a_watcher_is_told_and_stops_nobody(redis_server: RedisServer) -> None:
-    told: list[object] = []
-    loop = asyncio.get_running_loop()
-    handler = loop.get_exception_handler()
-    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
-    async with opened(redis_server, prefix=next(prefixes)) as log:
-        seen: list[Entry] = []
-        log.watch("lobby", lambda entries: 1 // 0)
-        log.watch("lobby", seen.extend)
-        assert await log.append("lobby", ADA, drafts(1, 2)) == 2
-        assert numbers(seen) == [1, 2]
-    loop.set_exception_handler(handler)
-    assert [type(each) for each in told] == [ZeroDivisionError]
 
 
 async def test_an_append_that_is_cancelled_is_made_all_the_same(redis_server: RedisServer) -> None:

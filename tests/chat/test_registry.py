@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from socketchat import HandshakeRefused
-from socketchat.chat.facts import FileFacts, MemoryFacts
+from socketchat.chat.facts import MemoryFacts
 from socketchat.chat.registry import (
     CLAIM_TIME,
     MAX_CLAIMS,
@@ -19,6 +19,7 @@ from socketchat.chat.registry import (
     Registry,
     Standing,
 )
+from socketchat.chat.sqlite_facts import FileFacts
 from socketchat.fingerprint import fingerprint_of
 from socketchat.trust.invites import Grant
 

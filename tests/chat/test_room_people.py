@@ -194,7 +194,7 @@ async def test_a_newcomer_is_told_of_everybody_in_a_big_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     most = 30
-    monkeypatch.setattr("socketchat.chat.room.MAX_PRESENT", most)
+    monkeypatch.setattr("socketchat.chat.passing.MAX_PRESENT", most)
     async with chat(monkeypatch) as it:
         for number in range(most + 10):
             await it.call(f"member {number}")

@@ -146,7 +146,7 @@ async def test_a_room_is_closed_when_the_last_one_whose_link_was_lost_is_gone(
         before = now()
         await until(lambda: not it.server._rooms)
         assert now() - before == pytest.approx(LINGER, abs=0.1)
-        assert not it.log._rooms["lobby"].watchers
+        assert not it.log._rooms
 
 
 async def test_a_room_stays_open_for_one_that_is_about_to_come_in(
@@ -179,7 +179,7 @@ async def test_a_room_into_which_nobody_came_after_all_is_closed(
         it.log.readable.set()
         await wire.expect(Refused)
         assert not it.server._rooms
-        assert not it.log._rooms["lobby"].watchers
+        assert not it.log._rooms
 
 
 async def test_many_who_open_a_room_together_are_in_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,9 @@ import pytest
 from socketchat import LogUnavailable
 from socketchat.chat import sqlite_queries as queries
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span
+from socketchat.chat.records import unpack
 from socketchat.chat.sqlite_chores import LANE_LIFETIME
 from socketchat.chat.sqlite_log import SQLiteLog
-from socketchat.chat.sqlite_schema import unpack
 from tests.chat.log_conformance import (
     ADA,
     BOB,
@@ -289,21 +289,6 @@ async def test_what_queued_up_is_one_transaction(tmp_path: Path) -> None:
             calls += [log.append("lobby", ADA, [draft(number)]) for number in range(2, 1001)]
         assert await asyncio.gather(*calls) == list(range(1, 1001))
         assert news == [1, 999]
-
-
-async def test_an_error_of_a_watcher_is_told_and_stops_nobody(tmp_path: Path) -> None:
-    told: list[object] = []
-    loop = asyncio.get_running_loop()
-    handler = loop.get_exception_handler()
-    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
-    async with opened(tmp_path) as log:
-        seen: list[Entry] = []
-        log.watch("lobby", lambda entries: 1 // 0)
-        log.watch("lobby", seen.extend)
-        assert await log.append("lobby", ADA, drafts(1, 2)) == 2
-        assert numbers(seen) == [1, 2]
-    loop.set_exception_handler(handler)
-    assert [type(each) for each in told] == [ZeroDivisionError]
 
 
 async def test_an_append_that_is_cancelled_is_made_all_the_same(tmp_path: Path) -> None:

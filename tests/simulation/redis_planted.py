@@ -12,9 +12,10 @@ from socketchat.chat.redis_batch import Append, Look, span_of
 from socketchat.chat.redis_link import Link
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_reader import Reader
-from socketchat.chat.redis_rooms import Followed, Place, Waiting, settle
+from socketchat.chat.redis_rooms import Followed, Place, Waiting
 from socketchat.chat.redis_scripts import APPEND, PAGE, SCRIPTS, SPAN, Script
 from socketchat.chat.redis_writer import Writer
+from socketchat.chat.watchers import settle
 from tests.simulation.checker import Kind
 from tests.simulation.engine import EPOCH
 from tests.simulation.planted import PLANTED, Planted
@@ -56,8 +57,7 @@ def _show_before_answer(patch: pytest.MonkeyPatch) -> None:
             number, at = followed.place
             now = max(at, EPOCH + int(asyncio.get_running_loop().time() * 1_000_000))
             entries = [one.entry(number + i, now, lane) for i, one in enumerate(drafts, 1)]
-            for watcher, _ in followed._watchers:
-                watcher(entries)
+            followed._watchers.show(entries)
         return append(self, room, lane, drafts, after=after)
 
     patch.setattr(RedisLog, "append", show_and_append)

@@ -19,10 +19,10 @@ import pytest
 from socketchat import LogFailed
 from socketchat.chat.log import Entry, Log
 from socketchat.chat.neighbours import Neighbours
+from socketchat.chat.records import unpack
 from socketchat.chat.redis_facts import RedisFacts
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_neighbours import RedisNeighbours
-from socketchat.chat.redis_scripts import unpack
 from socketchat.chat.registry import Registry
 from tests.simulation.engine import EPOCH, Disk, SimulatedLog
 from tests.simulation.history import (

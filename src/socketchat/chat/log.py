@@ -1,9 +1,9 @@
 """What a room is: an ordered log of entries. The protocol that every engine keeps, and its words.
 
 An engine numbers what is appended, keeps it, and tells those who watch a room what is new there:
-never before it is committed. `memory_log.py` and `sqlite_log.py` are engines; one suite of tests
-holds all of them to what is said here (`tests/chat/log_conformance.py`). It knows neither sessions
-nor members.
+never before it is committed. `memory_log.py`, `sqlite_log.py` and `redis_log.py` are engines; one
+suite of tests holds all of them to what is said here (`tests/chat/log_conformance.py`). It knows
+neither sessions nor members.
 """
 
 from __future__ import annotations
@@ -249,6 +249,8 @@ class Log(Protocol):
         self, room: str, watcher: Watcher, diverged: Diverged | None = None
     ) -> Callable[[], None]:
         """Have `watcher` called with every entry that is committed in a room from now on.
+
+        What it raises is told to the event loop, and is neither the log's nor the author's matter.
 
         Args:
             room: The room's name.

@@ -222,7 +222,7 @@ class Member:
         now = self._loop.time()
         if event.kind == "typing" and now >= self._typed + TYPING_INTERVAL:
             self._typed = now
-            self._room.announce("typing", self)
+            self._room.typing(self)
 
     def obey(self, command: Command) -> None:
         """Have carried out what it asks for."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
+from socketchat.chat.watchers import Watchers
 from socketchat.chat.words import matcher
 from socketchat.errors import LogFailed, LogUnavailable
 
@@ -32,14 +33,14 @@ class _Lane:
 class _RoomLog:
     """The log of one room."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.entries: deque[Entry] = deque()
         self.size = 0
         self.head = 0
         self.at = 0
         #: By name, in the order of their last entries.
         self.lanes: dict[bytes, _Lane] = {}
-        self.watchers: list[Watcher] = []
+        self.watchers = Watchers(name)
 
     @property
     def floor(self) -> int:
@@ -98,7 +99,7 @@ class MemoryLog:
     ) -> asyncio.Future[int]:
         """Append at once; see `Log.append`."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        log = self._rooms.setdefault(room, _RoomLog())
+        log = self._kept(room)
         known = log.lanes.get(lane)
         mark = known.mark if known is not None else 0
         if mark < after:
@@ -116,8 +117,7 @@ class MemoryLog:
             log.lanes.pop(lane, None)
             log.lanes[lane] = _Lane(mark, owner, log.head)
             self._trim(log)
-            for watcher in list(log.watchers):
-                watcher(added)
+            log.watchers.show(added)
         done.set_result(mark)
         return done
 
@@ -204,10 +204,23 @@ class MemoryLog:
         diverged: Diverged | None = None,  # noqa: ARG002 - it does not
     ) -> Callable[[], None]:
         """See `Log.watch`."""
-        watchers = self._rooms.setdefault(room, _RoomLog()).watchers
-        watchers.append(watcher)
-        return lambda: watchers.remove(watcher)
+        log = self._kept(room)
+        unwatch = log.watchers.watch(watcher)
+
+        def stop() -> None:
+            unwatch()
+            if not log.watchers and not log.head:
+                del self._rooms[room]  # nothing was ever said in it
+
+        return stop
 
     def _room(self, name: str) -> _RoomLog:
         """Return a room's log, or an empty one that is not kept."""
-        return self._rooms.get(name) or _RoomLog()
+        return self._rooms.get(name) or _RoomLog(name)
+
+    def _kept(self, name: str) -> _RoomLog:
+        """Return a room's log, which is kept from now on."""
+        log = self._rooms.get(name)
+        if log is None:
+            log = self._rooms[name] = _RoomLog(name)
+        return log

@@ -159,7 +159,7 @@ class Neighbourhood(Listener):
                 self._renamed(server, room, nick, seat)
             case Typing(room, nick, public):
                 if room in self._rooms:
-                    self._rooms[room].pass_on("typing", Seat(nick, public, public))
+                    self._rooms[room].passing.pass_on("typing", Seat(nick, public, public))
             case Topic() | ShowOut() | Grant():
                 self.orders.heard(news)
             case _:
@@ -197,13 +197,13 @@ class Neighbourhood(Listener):
     def _came(self, server: str, room: str, seat: Seat) -> None:
         is_news = not self._is_here(room, seat.nick)
         if self._add(server, room, seat) and is_news:
-            self._rooms[room].pass_on("joined", seat)
+            self._rooms[room].passing.pass_on("joined", seat)
         self._settle_name(room, seat.nick)
 
     def _went(self, server: str, room: str, nick: str) -> None:
         seat = self._take(server, room, nick)
         if seat is not None and not self._is_here(room, nick):
-            self._rooms[room].pass_on("left", seat)
+            self._rooms[room].passing.pass_on("left", seat)
 
     def _renamed(self, server: str, room: str, nick: str, seat: Seat) -> None:
         old = self._take(server, room, nick)
@@ -212,11 +212,11 @@ class Neighbourhood(Listener):
         if not self._add(server, room, seat):
             is_news = False
         if is_gone and is_news:
-            self._rooms[room].pass_on("renamed", Seat(nick, *_rest(seat)), seat.nick)
+            self._rooms[room].passing.pass_on("renamed", Seat(nick, *_rest(seat)), seat.nick)
         elif is_gone:
-            self._rooms[room].pass_on("left", Seat(nick, *_rest(seat)))
+            self._rooms[room].passing.pass_on("left", Seat(nick, *_rest(seat)))
         elif is_news:
-            self._rooms[room].pass_on("joined", seat)
+            self._rooms[room].passing.pass_on("joined", seat)
         self._settle_name(room, seat.nick)
 
     def _settle_name(self, room: str, nick: str) -> None:

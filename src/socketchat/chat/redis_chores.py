@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from socketchat.chat.redis_link import Caller
+from socketchat.chat.redis_caller import Caller
 from socketchat.chat.redis_scripts import FORGET, PRUNE, Keys
 from socketchat.errors import LogUnavailable
 

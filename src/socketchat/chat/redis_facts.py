@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from socketchat.chat.redis_link import Caller, Command, RedisStore
+from socketchat.chat.redis_caller import Caller
+from socketchat.chat.redis_link import Command, RedisStore
 from socketchat.chat.redis_scripts import ADD, Keys
 from socketchat.errors import LogUnavailable
 

@@ -18,8 +18,10 @@ from typing import Any, Final, NamedTuple
 from msgspec import MsgspecError
 
 from socketchat.chat.log import READ_SIZE, Entry
-from socketchat.chat.redis_link import Caller, Command, LinkLost, RedisStore
-from socketchat.chat.redis_scripts import BEFORE, MAX_NUMBER, PAGE, SPAN, VERSION, Keys, unpack
+from socketchat.chat.records import unpack
+from socketchat.chat.redis_caller import Caller
+from socketchat.chat.redis_link import Command, LinkLost, RedisStore
+from socketchat.chat.redis_scripts import BEFORE, MAX_NUMBER, PAGE, SPAN, VERSION, Keys
 from socketchat.chat.sqlite_search import Hits
 from socketchat.chat.words import matcher
 from socketchat.errors import LogError

@@ -1,9 +1,9 @@
 """Connections to a Redis server: making them, asking over them, and what its errors mean.
 
 A `Link` is one connection over which many ask at once: what is asked goes out in that order, and
-is answered in that order. When it is lost, whoever needs another one asks `RedisStore` for it. A
-`Caller` does so by itself, for what may be asked twice. This is the only file that imports redis,
-of which it uses addresses, connections and the parser. It knows neither rooms nor logs.
+is answered in that order. When it is lost, whoever needs another one asks `RedisStore` for it; for
+what may be asked twice `redis_caller.py` does so by itself. This is the only file that imports
+redis, of which it uses addresses, connections and the parser. It knows neither rooms nor logs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import errno
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -39,7 +39,6 @@ from socketchat.chat.redis_sentinel import watch_of
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = [
-    "Caller",
     "Command",
     "Link",
     "LinkLost",
@@ -57,8 +56,6 @@ _log = logging.getLogger("socketchat.chat")
 
 #: Seconds between two attempts to connect: the first and the longest.
 _DELAYS: Final = 0.05, 1.0
-#: Seconds for which one that took writes is asked without a look whether it still does.
-_TAKES_WRITES: Final = 1.0
 #: Seconds for which a connection may take to close.
 _CLOSING: Final = 1.0
 
@@ -416,105 +413,6 @@ class RedisStore:
         return link
 
 
-class Caller:
-    """Asks Redis what may be asked twice, over one connection, and another one when it is lost.
-
-    Args:
-        store: Where to connect to.
-        patience: Seconds for which it tries.
-        what: What is closed, when it is; for errors.
-        link: The first connection.
-        touch: A key of the log's, by which it finds out, before it asks, whether the server has
-            become a replica meanwhile; None is for one that may ask a replica.
-    """
-
-    def __init__(
-        self,
-        store: RedisStore,
-        *,
-        patience: float,
-        what: str,
-        link: Link | None = None,
-        touch: str | None = None,
-    ) -> None:
-        self._store = store
-        self._patience = patience
-        self._closed = f"{what} is closed"
-        self._link = link
-        self._look = [] if touch is None else [dry_write(touch)]
-        self._looked_at = 0.0
-        self._order = asyncio.Lock()
-        self._is_open = True
-
-    async def ask(
-        self,
-        *commands: Command,
-        longer: float = 0.0,
-        refuse: Callable[[list[Any]], LogUnavailable | None] = lambda _: None,
-        twice: bool = True,
-    ) -> list[Any]:
-        """Have commands carried out, and return the replies.
-
-        Args:
-            commands: What is to be done.
-            longer: Seconds that it may take beyond the usual time.
-            refuse: Looks at the replies, and says why they are not good enough, if so.
-            twice: Whether it may be done twice.
-
-        Raises:
-            LogUnavailable: Redis is away, or cannot do it for now.
-            LogFailed: It is not as it should be.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience
-        for delay in delays():
-            try:
-                async with asyncio.timeout_at(deadline):
-                    link = await self._linked()
-            except (LinkLost, TimeoutError) as exc:
-                why = str(exc) or "Redis does not answer"
-            else:
-                try:
-                    replies = await self._ask(link, commands, longer)
-                except LinkLost as exc:
-                    why = str(exc)
-                    if not twice:
-                        raise LogUnavailable(why) from exc
-                else:
-                    _raise_errors(replies, refuse)
-                    return replies
-            if loop.time() + delay >= deadline or not self._is_open:
-                raise LogUnavailable(why)
-            await asyncio.sleep(delay)
-        raise AssertionError("unreachable")
-
-    async def _ask(self, link: Link, commands: Sequence[Command], longer: float) -> list[Any]:
-        now = asyncio.get_running_loop().time()
-        look = self._look if now >= self._looked_at + _TAKES_WRITES else []
-        replies = await link.ask([*look, *commands], longer=longer)
-        if look:
-            self._looked_at = now
-        return replies[len(look) :]
-
-    async def _linked(self) -> Link:
-        async with self._order:
-            if not self._is_open:
-                raise LogUnavailable(self._closed)
-            if self._link is not None and self._link.is_lost:
-                await self._link.close()
-                self._link = None
-            if self._link is None:
-                self._link = await self._store.connect()
-            return self._link
-
-    async def close(self) -> None:
-        """Close the connection; what is asked over it is asked in vain."""
-        self._is_open = False
-        async with self._order:
-            if self._link is not None:
-                await self._link.close()
-
-
 def dry_write(key: str) -> Command:
     """Return what a server that has become a replica refuses, and changes nothing at any other.
 
@@ -540,14 +438,6 @@ def _packed(command: Command) -> bytes:
             value = each if isinstance(each, bytes) else b"%d" % each
         parts += (b"$%d\r\n" % len(value), value, b"\r\n")
     return b"".join(parts)
-
-
-def _raise_errors(replies: list[Any], refuse: Callable[[list[Any]], LogUnavailable | None]) -> None:
-    for reply in replies:
-        if isinstance(reply, LogError):
-            raise reply
-    if (refused := refuse(replies)) is not None:
-        raise refused
 
 
 def _meaning(exc: ResponseError) -> LogError:

@@ -23,11 +23,13 @@ from typing import Any, Final
 import msgspec
 
 from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
+from socketchat.chat.records import unpack
 from socketchat.chat.redis_batch import Append, Committed, Look, span_of
+from socketchat.chat.redis_caller import Caller
 from socketchat.chat.redis_chores import Chores
-from socketchat.chat.redis_link import Caller, RedisStore
+from socketchat.chat.redis_link import RedisStore
 from socketchat.chat.redis_reader import Reader
-from socketchat.chat.redis_rooms import Followed, Place, Waiting, settle
+from socketchat.chat.redis_rooms import Followed, Place, Waiting
 from socketchat.chat.redis_scripts import (
     AT,
     BEFORE,
@@ -38,9 +40,9 @@ from socketchat.chat.redis_scripts import (
     VERSION,
     Keys,
     pack,
-    unpack,
 )
 from socketchat.chat.redis_writer import Writer
+from socketchat.chat.watchers import settle
 from socketchat.chat.words import matcher
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 

@@ -21,10 +21,11 @@ from typing import Final
 import msgspec
 
 from socketchat.chat.log import READ_SIZE
+from socketchat.chat.records import unpack
 from socketchat.chat.redis_batch import span_of
 from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, delays
 from socketchat.chat.redis_rooms import Followed, Place
-from socketchat.chat.redis_scripts import PAGE, SPAN, Keys, unpack
+from socketchat.chat.redis_scripts import PAGE, SPAN, Keys
 from socketchat.errors import LogError, LogFailed
 
 __all__ = ["Reader"]

@@ -8,8 +8,8 @@ begun afresh, and they are told so.
 This server may have acted on entries before those who watch are told of them: an author waits for
 its own, a caller was given a place or a page. Their places are kept until they are told, and
 compared: if the log loses them meanwhile and others take their numbers, nobody else would notice.
-It does no I/O: `redis_log.py` has the rooms, `redis_writer.py`
-and `redis_reader.py` bring the entries.
+It does no I/O: `redis_log.py` has the rooms, `redis_writer.py` and `redis_reader.py` bring the
+entries.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from socketchat.chat.log import Diverged, Entry, Watcher
+from socketchat.chat.watchers import Watchers, settle
 from socketchat.errors import LogError, LogUnavailable
 
-__all__ = ["Followed", "Place", "Waiting", "settle"]
+__all__ = ["Followed", "Place", "Waiting"]
 
 _BEHIND = "Redis does not tell what was said before"
 #: Places that are kept for a room; beyond, it begins afresh.
@@ -83,7 +84,7 @@ class Followed:
         self._own: Place | None = None
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
-        self._watchers: list[tuple[Watcher, Diverged | None]] = []
+        self._watchers = Watchers(name)
         self._waiting: deque[Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -101,11 +102,10 @@ class Followed:
 
     def watch(self, watcher: Watcher, diverged: Diverged | None) -> Callable[[], None]:
         """Have a watcher told; return what stops it."""
-        one = (watcher, diverged)
-        self._watchers.append(one)
+        unwatch = self._watchers.watch(watcher, diverged)
 
         def stop() -> None:
-            self._watchers.remove(one)
+            unwatch()
             if not self._watchers:
                 # Nobody is left to be told before them.
                 for waiting in self._waiting:
@@ -246,18 +246,8 @@ class Followed:
     def _tell(self, entries: Sequence[Entry]) -> None:
         self.place = Place(entries[-1].number, entries[-1].at)
         self._forget_what_is_told()
-        for watcher, _ in list(self._watchers):
-            self._call(lambda watcher=watcher: watcher(entries))  # type: ignore[misc]
+        self._watchers.show(entries)
         self._settle_waiting()
-
-    def _call(self, call: Callable[[], object]) -> None:
-        """Call a watcher; an error of one of them is not another's, nor the log's."""
-        try:
-            call()
-        except Exception as exc:  # noqa: BLE001 - told to the loop
-            self._loop.call_exception_handler(
-                {"message": f"an error in a watcher of {self.name!r}", "exception": exc}
-            )
 
     def _settle_waiting(self) -> None:
         while self._waiting and self.place is not None:
@@ -286,9 +276,7 @@ class Followed:
         self._ahead.clear()
         self._own = None
         self.give_up(LogUnavailable(_AFRESH))
-        for _, diverged in list(self._watchers):
-            if diverged is not None:
-                self._call(lambda diverged=diverged: diverged(place.number))  # type: ignore[misc]
+        self._watchers.say_diverged(place.number)
         self._begin(place)
 
     def give_up(self, error: LogError) -> None:
@@ -296,14 +284,3 @@ class Followed:
         waiting, self._waiting = self._waiting, deque()
         for one in waiting:
             settle(one.done, error)
-
-
-def settle(done: asyncio.Future[Any], result: object) -> None:
-    """Set a future's result, or a copy of the error; unless somebody cancelled it all the same."""
-    if done.done():
-        return
-    if isinstance(result, LogError):
-        # One of its own: one that two raise would tell the story of both.
-        done.set_exception(type(result)(*result.args))
-    else:
-        done.set_result(result)

@@ -23,11 +23,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from socketchat.chat.log import Draft, Entry
+from socketchat.chat.log import Draft
+from socketchat.chat.records import encode
 
 __all__ = [
     "ADD",
@@ -48,7 +47,6 @@ __all__ = [
     "Script",
     "as_digits",
     "pack",
-    "unpack",
 ]
 
 #: The version of what is written here.
@@ -115,12 +113,8 @@ def as_digits(number: int) -> str:
     return f"{number:019}"
 
 
-# A record is an entry's fields in msgpack: an array of nine, of which the script puts number and
-# time in front, eight bytes each.
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(
-    list[tuple[int, int, bytes, int, Any, str, str, bytes, bytes]]
-).decode
+# Of a record (`records.py`) the script makes the beginning: the array's header, number and time,
+# eight bytes each.
 _HEADER: Final = 1  # of an array of up to 15
 
 
@@ -131,17 +125,7 @@ def pack(lane: bytes, draft: Draft) -> bytes:
         ValueError: A text holds what is no character (surrogates).
     """
     fields = (lane, draft.number, draft.body, draft.sender, draft.to, draft.to_id, draft.key)
-    return _encode(fields)[_HEADER:]
-
-
-def unpack(count: int, records: bytes) -> list[Entry]:
-    """Return the entries of so many records, joined.
-
-    Raises:
-        msgspec.MsgspecError: They are none.
-    """
-    rows = _decode(b"\xdd" + count.to_bytes(4, "big") + records)
-    return [Entry(*row) for row in rows]
+    return encode(fields)[_HEADER:]
 
 
 # Up to Redis 6.2 a script that reads the clock may write only if its effects are replicated, and

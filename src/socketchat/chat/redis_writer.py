@@ -36,8 +36,8 @@ from socketchat.chat.redis_batch import (
     span_of,
 )
 from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, delays
-from socketchat.chat.redis_rooms import settle
 from socketchat.chat.redis_scripts import APPEND, PUBLISH, SPAN, Keys, as_digits
+from socketchat.chat.watchers import settle
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = ["Writer"]

@@ -1,9 +1,8 @@
-"""One room: its members, who has which name, and what passes among them.
+"""One room: its members, who of them has which name, and what all of them are given.
 
 The log tells the room what was committed, in order. The room makes the frames once and writes them
 to every member that keeps up, in one piece; the others read on by themselves (`member.py`).
-Presence and typing pass by: they are gathered for one turn of the loop, never logged, and lost
-without harm. `server.py` opens rooms and lets callers in.
+Presence and typing pass by (`passing.py`). `server.py` opens rooms and lets callers in.
 """
 
 from __future__ import annotations
@@ -11,21 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span, lane_name
 from socketchat.chat.member import Member, frame_of
 from socketchat.chat.names import name_key
 from socketchat.chat.neighbourhood import Neighbourhood
-from socketchat.chat.neighbours import Came, Renamed, Seat, Typing, Went
+from socketchat.chat.neighbours import Came, Renamed, Typing, Went
+from socketchat.chat.passing import Passing
 from socketchat.chat.registry import Standing
 from socketchat.chat.roster import LINGER, Holder, Roster
 from socketchat.chat.rules import Rules, Verdict
 from socketchat.chat.tally import Tally
 from socketchat.errors import CloseCode, LogUnavailable
 from socketchat.logged import LoggedSession, LogPlace
-from socketchat.messages import MAX_PRESENT, Command, Event, Hello, Post, Present, encode
+from socketchat.messages import Command, Event, Hello, Post, encode
 
 __all__ = ["Room", "RoomHost"]
 
@@ -38,14 +39,6 @@ MAX_RECENT_SIZE = 2**20
 RETURNING = LINGER
 #: What a frame has around a body, in bytes, about: short messages are mostly that.
 FRAME_OVERHEAD = 48
-
-
-class _Passing(NamedTuple):
-    """Something that passes: whom it is about, and how the members and the host are told."""
-
-    about: bytes
-    frame: bytes
-    frame_for_host: bytes
 
 
 class RoomHost(Protocol):
@@ -77,6 +70,7 @@ class Room:
         host: Who is told what concerns more than this room.
         members: The sessions in it, by the name of the lane.
         roster: Who is in it, by which name.
+        passing: Tells its members what passes.
         head: The number of the last entry that it knows of.
         topic: What it is about, and who has said so; both may be empty.
         restarts: How often the log has begun afresh; see `Diverged`.
@@ -117,7 +111,7 @@ class Room:
         self._on_their_way: dict[bytes, asyncio.Future[int]] = {}
         self._recent: deque[tuple[Entry, bytes]] = deque()
         self._recent_size = 0
-        self._passing: list[_Passing] = []
+        self.passing = Passing(self.members, partial(host.came_or_went, self))
         self._unwatch: Callable[[], None] | None = None
         self._all_here_at = all_here_at
 
@@ -227,12 +221,11 @@ class Room:
         self.members[member.lane] = member
         self._lanes.setdefault(member.identity, set()).add(member.lane)
         is_news = self._take_seat(member, member.nick)
-        member.told = len(self._passing)
-        self._tell_who_is_here(member)
+        self.passing.welcome(member, self.roster)
         if self.topic[0]:
             member.session.pass_frames(encode(self._topic_event()), 1)
         if is_news:
-            self.announce("joined", member)
+            self.passing.announce("joined", member)
         if session.place.restarts == self.restarts:
             member.read_on()
         else:
@@ -250,7 +243,7 @@ class Room:
         if not lanes:
             del self._lanes[member.identity]
         if self._leave_seat(member.nick, lost=lost):
-            self.announce("left", member)
+            self.passing.announce("left", member)
         self._look_if_deserted()
 
     def _take_seat(self, member: Member, nick: str) -> bool:
@@ -281,7 +274,7 @@ class Room:
         self._around.tell(Went(self.name, holder.nick))
         if self.roster.find_elsewhere(holder.nick) is None:
             event = Event("left", holder.nick, key=holder.public)
-            self._pass(b"", event, event)
+            self.passing.tell(event)
         self._look_if_deserted()
 
     def _look_if_deserted(self) -> None:
@@ -325,11 +318,11 @@ class Room:
         if is_gone and is_news:
             if given != old:
                 event = Event("renamed", old, key=key, text=given)
-                self._pass(member.lane, event, event)
+                self.passing.tell(event, about=member.lane)
         elif is_gone:
-            self.announce("left", member, old)
+            self.passing.announce("left", member, old)
         elif is_news:
-            self.announce("joined", member)
+            self.passing.announce("joined", member)
 
     def settle_name(self, nick: str) -> None:
         """Have one come back, under another name, whose name is another's by the better claim."""
@@ -351,11 +344,16 @@ class Room:
         """Tell everyone at this server what the room is about now."""
         self.topic = text, nick
         event = self._topic_event()
-        self._pass(b"", event, event)
+        self.passing.tell(event)
 
     def _topic_event(self) -> Event:
         text, nick = self.topic
         return Event("topic", nick, text=text)
+
+    def typing(self, member: Member) -> None:
+        """Tell everyone else that a member is typing, at all servers."""
+        self._around.tell(Typing(self.name, member.nick, member.session.key))
+        self.passing.announce("typing", member)
 
     def sessions_of(self, identity: bytes) -> list[Member]:
         """Return the seats of one who is in the room, of whom there may be several sessions."""
@@ -466,55 +464,6 @@ class Room:
         if not recent or not recent[0][0].number <= place + 1 <= recent[-1][0].number:
             return None
         return islice(recent, place + 1 - recent[0][0].number, None)
-
-    # ---- what passes ----
-
-    def announce(self, kind: str, member: Member, nick: str = "") -> None:
-        """Tell all others that a member has come, has gone, or is typing."""
-        key, nick = member.session.key, nick or member.nick
-        event = for_host = Event(kind, nick, key=key)
-        if kind == "typing":
-            self._around.tell(Typing(self.name, nick, key))
-        else:
-            for_host = Event(kind, nick, member.session.peer.address, key)
-        self._pass(member.lane, event, for_host)
-
-    def pass_on(self, kind: str, seat: Seat, text: str = "") -> None:
-        """Tell all that somebody has come to another server, is gone from there and so on."""
-        event = Event(kind, seat.nick, key=seat.public, text=text)
-        for_host = Event(kind, seat.nick, seat.address, seat.public, text)
-        self._pass(b"", event, for_host)
-
-    def _pass(self, about: bytes, event: Event, for_host: Event) -> None:
-        if not self._passing:
-            asyncio.get_running_loop().call_soon(self._tell_all)
-        self._passing.append(_Passing(about, encode(event), encode(for_host)))
-        if event.kind in ("joined", "left", "renamed"):
-            self.host.came_or_went(self, for_host)
-
-    def _tell_all(self) -> None:
-        """Write what has passed in this turn to everyone whose link takes it."""
-        passing, self._passing = self._passing, []
-        common = b"".join(one.frame for one in passing)
-        subjects = {one.about for one in passing}
-        for lane, member in self.members.items():
-            told, member.told = member.told, 0
-            if not member.session.takes_more:
-                continue
-            if lane not in subjects and not told and not member.is_host:
-                member.session.pass_frames(common, len(passing))
-                continue
-            theirs = [one for one in passing[told:] if one.about != lane]
-            frames = [one.frame_for_host if member.is_host else one.frame for one in theirs]
-            member.session.pass_frames(b"".join(frames), len(frames))
-
-    def _tell_who_is_here(self, member: Member) -> None:
-        others = [one for one in self.roster if one.nick != member.nick]
-        for start in range(0, len(others), MAX_PRESENT):
-            told = others[start : start + MAX_PRESENT]
-            keys = tuple(one.public for one in told)
-            present = Present(tuple(one.nick for one in told), keys if any(keys) else ())
-            member.session.pass_frames(encode(present), 1)
 
 
 def _begin_afresh(member: Member) -> None:

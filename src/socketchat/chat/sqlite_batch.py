@@ -13,7 +13,8 @@ from typing import Final
 from msgspec.structs import astuple
 
 from socketchat.chat.log import Draft, Entry
-from socketchat.chat.sqlite_schema import NUMBER_BITS, insert, pack
+from socketchat.chat.records import encode
+from socketchat.chat.sqlite_schema import NUMBER_BITS, insert
 from socketchat.errors import LogUnavailable
 
 __all__ = ["Append", "Batch", "Heads"]
@@ -114,7 +115,7 @@ class Heads:
             batch.news.setdefault(append.room, []).extend(added)
             base = head.id << NUMBER_BITS
             for entry in added:
-                record = pack(astuple(entry))
+                record = encode(astuple(entry))
                 batch.size += len(record)
                 batch.rows.append((base | entry.number, entry.at, record))
         return mark

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from socketchat.chat.log import Entry
-from socketchat.chat.sqlite_schema import NUMBER_BITS, as_many_as_fit, insert, unpack
+from socketchat.chat.records import unpack
+from socketchat.chat.sqlite_schema import NUMBER_BITS, as_many_as_fit, insert
 
 __all__ = ["LANE_LIFETIME", "Chores"]
 

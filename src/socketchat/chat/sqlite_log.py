@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, assert_never
+from typing import Concatenate, Final, ParamSpec, TypeVar, assert_never
 
 from msgspec import MsgspecError
 
@@ -38,6 +38,7 @@ from socketchat.chat.sqlite_schema import (
 )
 from socketchat.chat.sqlite_search import newest_seen
 from socketchat.chat.sqlite_writer import Command, Done, Ended, Outcome, Pruned, Writer
+from socketchat.chat.watchers import Watchers, own_copy, settle
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 from socketchat.file_lock import FileLock
 
@@ -88,7 +89,7 @@ class SQLiteLog:
         self._threads = ThreadPoolExecutor(_READERS, "socketchat-log-reader")
         # A search may take long: it must not take all threads from those who read on.
         self._searching = asyncio.Lock()
-        self._watchers: dict[str, list[Watcher]] = {}
+        self._watchers: dict[str, Watchers] = {}
         #: Appends that the writer has not answered, in their order.
         self._pending: deque[asyncio.Future[int]] = deque()
         self._prunings: list[asyncio.Future[None]] = []
@@ -213,11 +214,11 @@ class SQLiteLog:
         diverged: Diverged | None = None,  # noqa: ARG002 - it does not
     ) -> Callable[[], None]:
         """See `Log.watch`."""
-        self._watchers.setdefault(room, []).append(watcher)
+        watchers = self._watchers.setdefault(room, Watchers(room))
+        unwatch = watchers.watch(watcher)
 
         def stop() -> None:
-            watchers = self._watchers[room]
-            watchers.remove(watcher)
+            unwatch()
             if not watchers:
                 del self._watchers[room]
 
@@ -254,9 +255,11 @@ class SQLiteLog:
                 pass  # it was told before that nobody knows
             case Done(results, news):
                 self.commits += bool(news)
-                self._show(news)
+                for room, entries in news.items():
+                    if (watchers := self._watchers.get(room)) is not None:
+                        watchers.show(entries)
                 for result in results:
-                    _settle(self._pending.popleft(), result)
+                    settle(self._pending.popleft(), result)
             case Pruned(error):
                 self._settle_prunings(error)
             case Ended(error):
@@ -269,21 +272,10 @@ class SQLiteLog:
             case _:
                 assert_never(outcome)
 
-    def _show(self, news: dict[str, list[Entry]]) -> None:
-        """Call those who watch; an error of one of them is not another's, nor the log's."""
-        for room, entries in news.items():
-            for watcher in list(self._watchers.get(room, ())):
-                try:
-                    watcher(entries)
-                except Exception as exc:  # noqa: BLE001 - told to the loop
-                    self._loop.call_exception_handler(
-                        {"message": f"an error in a watcher of {room!r}", "exception": exc}
-                    )
-
     def _settle_prunings(self, error: LogError | None) -> None:
         prunings, self._prunings = self._prunings, []
         for done in prunings:
-            _settle(done, error)
+            settle(done, error)
 
     def _let_go(self, closing: asyncio.Future[None]) -> None:
         assert self._closed is not None
@@ -306,12 +298,12 @@ class SQLiteLog:
             self._writer = None
         pending, self._pending = self._pending, deque()
         for done in pending:
-            _settle(done, error)
+            settle(done, error)
 
     def _why_not(self) -> LogError:
         """Return what is raised by a log that is closed or has failed."""
         if self.error is not None:
-            return _copy(self.error)
+            return own_copy(self.error)
         return LogUnavailable("the log is closed")
 
     # Reading
@@ -378,18 +370,3 @@ class SQLiteLog:
 def _check_text(text: str) -> None:
     if not text.isascii():
         text.encode()  # UnicodeEncodeError is a ValueError
-
-
-def _settle(done: asyncio.Future[Any], result: object) -> None:
-    """Set a future's result, or a copy of the error; unless somebody cancelled it all the same."""
-    if done.done():
-        return
-    if isinstance(result, LogError):
-        done.set_exception(_copy(result))
-    else:
-        done.set_result(result)
-
-
-def _copy(error: LogError) -> LogError:
-    """Return an error of one's own: one that two raise would tell the story of both."""
-    return type(error)(*error.args)

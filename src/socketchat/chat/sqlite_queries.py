@@ -12,12 +12,12 @@ import sqlite3
 from typing import Final
 
 from socketchat.chat.log import Entry, Span
+from socketchat.chat.records import unpack
 from socketchat.chat.sqlite_schema import (
     MAX_NUMBER,
     NUMBER_BITS,
     as_many_as_fit,
     as_time,
-    unpack,
 )
 
 __all__ = ["at", "before", "mark", "owner", "read", "room_names", "span"]

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import msgspec
 
-from socketchat.chat.log import Entry
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = [
@@ -32,8 +31,6 @@ __all__ = [
     "insert",
     "log_error",
     "os_error",
-    "pack",
-    "unpack",
 ]
 
 #: The database's name in its directory.
@@ -78,17 +75,6 @@ _TEMPORARY: Final = (
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_INTERRUPT,
 )
-
-_Row = tuple[int, int, bytes, int, Any, str, str, bytes, bytes]
-pack: Final[Callable[[_Row], bytes]] = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(list[_Row]).decode
-
-
-def unpack(count: int, records: bytes) -> list[Entry]:
-    """Return the entries of so many records, joined."""
-    # An array of 32 bits length stands before them.
-    rows = _decode(b"\xdd" + count.to_bytes(4, "big") + records)
-    return [Entry(*row) for row in rows]
 
 
 def as_time(at: int) -> int:

@@ -13,8 +13,9 @@ from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 from socketchat.chat.log import Entry
+from socketchat.chat.records import unpack
 from socketchat.chat.sqlite_queries import before
-from socketchat.chat.sqlite_schema import MAX_NUMBER, NUMBER_BITS, insert, unpack
+from socketchat.chat.sqlite_schema import MAX_NUMBER, NUMBER_BITS, insert
 
 __all__ = ["Hits", "newest_seen", "search"]
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from socketchat.chat.facts import Facts, FileFacts
+from socketchat.chat.facts import Facts
 from socketchat.chat.log import Log
 from socketchat.chat.neighbours import Neighbours, NoNeighbours
+from socketchat.chat.sqlite_facts import FileFacts
 from socketchat.chat.sqlite_log import SQLiteLog
 from socketchat.cli.failures import ExitCode, Failure, file_failure
 
