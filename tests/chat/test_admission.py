@@ -25,6 +25,7 @@ from tests.sessions import (
     next_events,
     receive,
     turns,
+    until,
 )
 
 pytestmark = pytest.mark.virtual_time
