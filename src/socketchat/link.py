@@ -70,6 +70,28 @@ class StreamWriterLike(TypingProtocol):
         """Return what the transport knows."""
 
 
+class TransportLike(TypingProtocol):
+    """What a link needs of the transport of a writer; reading is paused on asyncio's alone."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Have the writer's `drain` wait above `high` bytes."""
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait to be written."""
+
+    def pause_reading(self) -> None:
+        """Read nothing more."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    def is_closing(self) -> bool:
+        """Return whether it is closed, or about to be."""
+
+    def abort(self) -> None:
+        """Close it at once, without what was not written."""
+
+
 class Link:
     """One connection, from the first byte to the last.
 
@@ -89,8 +111,10 @@ class Link:
         self._reader = reader
         self._writer = writer
         # asyncio's writers have a transport; those of SSH libraries call it a channel.
-        transport: Any = getattr(writer, "transport", None) or getattr(writer, "channel", None)
-        self._transport = transport
+        has_transport = hasattr(writer, "transport")
+        self._transport: TransportLike = getattr(
+            writer, "transport" if has_transport else "channel"
+        )
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._loop = asyncio.get_running_loop()
         self._sink: Callable[[list[CoreEvent]], object] | None = None
