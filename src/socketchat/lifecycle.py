@@ -17,19 +17,25 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import assert_never
 
 from socketchat import messages as wire
 from socketchat.core_events import (
     Acknowledged,
     CoreEvent,
     Failed,
+    Greeted,
+    HelloReceived,
     Passed,
     Passing,
     Ponged,
     Received,
+    RefusedByPeer,
     Rejection,
     Resumed,
     SaidBye,
+    Unresponsive,
+    Welcomed,
 )
 from socketchat.errors import (
     Close,
@@ -363,6 +369,15 @@ class SessionLifecycle:
                 self._log.warning("the other side broke the protocol: %s", close)
                 self._first_bye = self._first_bye or close
                 self._finish(close, RemoteProtocolError(*close))
+            case (
+                # What `_handle_all` and `link.py` have taken.
+                Received() | Acknowledged() | Unresponsive()
+                # What belongs to the greeting, which is over.
+                | Greeted() | HelloReceived() | Welcomed() | RefusedByPeer()
+            ):  # fmt: skip
+                raise AssertionError(event)
+            case _:
+                assert_never(event)
 
     def _take(self, link: Link, posts: Sequence[wire.Post]) -> None:
         # Once we are leaving nobody may be reading any more: what finds no room is not
@@ -406,6 +421,12 @@ class SessionLifecycle:
                 answer = self._asked.pop(asked, None)
                 if answer is not None and not answer.done():
                     answer.set_result(event)
+            case wire.Event():
+                pass  # of a kind that a later version has, or a new name that is none
+            case wire.Command():
+                raise AssertionError(event)  # `_handle` has had it obeyed
+            case _:
+                assert_never(event)
 
     def _put_passing(self, event: Event) -> None:
         # Once we are leaving, reading goes on though the inbox is full.

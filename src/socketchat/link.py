@@ -15,15 +15,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_never
 from typing import Protocol as TypingProtocol
 
 from socketchat.core_events import (
+    Acknowledged,
     CoreEvent,
     Failed,
     Greeted,
     HelloReceived,
+    Passed,
+    Ponged,
+    Received,
     RefusedByPeer,
+    Rejection,
     SaidBye,
     Unresponsive,
     Welcomed,
@@ -155,12 +160,20 @@ class Link:
                     case Welcomed():
                         assert greeted is not None
                         return greeted, event, events[index + 1 :]
-                    case RefusedByPeer(code, reason) | SaidBye((code, reason)):
+                    case RefusedByPeer(code, reason):
                         raise HandshakeRefused(code, reason)
-                    case Failed(close, None):
+                    case SaidBye(close):
+                        raise HandshakeRefused(*close)
+                    case Failed(close, version):
+                        if version is not None:
+                            raise UnsupportedVersion(version, VERSION)
                         raise HandshakeError(f"not a socketchat server: {close.reason}")
-                    case Failed(_, int(version)):
-                        raise UnsupportedVersion(version, VERSION)
+                    case HelloReceived() | Unresponsive():
+                        raise AssertionError(event)  # what a server hears, and what time brings
+                    case Received() | Acknowledged() | Rejection() | Passed() | Ponged():
+                        raise AssertionError(event)  # comes behind Welcomed
+                    case _:
+                        assert_never(event)
 
     async def greet_client(self) -> Hello:
         """Go through the greeting as a server, up to the client's question to be let in.
@@ -179,6 +192,12 @@ class Link:
                         raise HandshakeError(f"the caller hung up: {close}")
                     case Failed(close):
                         raise HandshakeError(f"not a socketchat client: {close}")
+                    case Greeted() | Welcomed() | RefusedByPeer() | Unresponsive():
+                        raise AssertionError(event)  # what a client hears, and what time brings
+                    case Received() | Acknowledged() | Rejection() | Passed() | Ponged():
+                        raise AssertionError(event)  # comes behind our Welcome
+                    case _:
+                        assert_never(event)
         return hello
 
     async def _read_greeting(self, what_an_end_means: str) -> list[CoreEvent]:

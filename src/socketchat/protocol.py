@@ -178,6 +178,14 @@ class Protocol:
                 case wire.Bye():
                     self.received_bye = Close(message.code, message.reason)
                     return events.append(SaidBye(self.received_bye))
+                case (
+                    # What the table bars before Welcome.
+                    TextPost() | DataPost() | wire.Ack() | wire.Reject() | wire.Ping()
+                    | wire.Pong() | wire.Event() | wire.Present() | wire.Command() | wire.Answer()
+                ):  # fmt: skip
+                    raise AssertionError(message)
+                case _:
+                    assert_never(message)
         return None
 
     def _signed_hello(self) -> wire.Hello:
@@ -253,13 +261,13 @@ class Protocol:
     ) -> None:
         """Take anything but a post over an open link."""
         match message:
-            case wire.Ack(number) if number <= lanes.written:
-                acknowledged = lanes.outbox.acknowledge(number)
-                if acknowledged:
-                    events.append(Acknowledged(acknowledged))
             case wire.Ack(number) | wire.Reject(number) if number > lanes.written:
                 reason = f"post {number} is not known, the last one sent is {lanes.written}"
                 self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
+            case wire.Ack(number):
+                acknowledged = lanes.outbox.acknowledge(number)
+                if acknowledged:
+                    events.append(Acknowledged(acknowledged))
             case wire.Reject(number, code, reason):
                 post = lanes.outbox.reject(number)
                 if post is not None:
@@ -272,11 +280,24 @@ class Protocol:
                     events.append(Ponged(*answered))
             case wire.Event() | wire.Present() | wire.Command() | wire.Answer():
                 events.append(Passed(message))
-            case wire.Bye(code, reason):
-                self.received_bye = Close(code, reason)
-                if self.sent_bye is None:
-                    self.close(code, "", now)
-                events.append(SaidBye(self.received_bye))
+            case wire.Bye():
+                self._receive_bye(message, now, events)
+            case (
+                # What `_receive_talk` has taken.
+                TextPost() | DataPost()
+                # What the table bars behind Welcome.
+                | wire.Greeting() | wire.Hello() | wire.Welcome() | wire.Refused()
+            ):  # fmt: skip
+                raise AssertionError(message)
+            case _:
+                assert_never(message)
+
+    def _receive_bye(self, bye: wire.Bye, now: float, events: list[CoreEvent]) -> None:
+        """Take a goodbye, and answer it unless ours was said before."""
+        self.received_bye = Close(bye.code, bye.reason)
+        if self.sent_bye is None:
+            self.close(bye.code, "", now)
+        events.append(SaidBye(self.received_bye))
 
     def _follow(self, message: wire.WireMessage) -> bool:
         """Go where the table leads when the other side says `message`; False if it may not."""
