@@ -261,13 +261,13 @@ class Protocol:
     ) -> None:
         """Take anything but a post over an open link."""
         match message:
-            case wire.Ack(number) | wire.Reject(number) if number > lanes.written:
-                reason = f"post {number} is not known, the last one sent is {lanes.written}"
-                self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
-            case wire.Ack(number):
+            case wire.Ack(number) if number <= lanes.written:
                 acknowledged = lanes.outbox.acknowledge(number)
                 if acknowledged:
                     events.append(Acknowledged(acknowledged))
+            case wire.Ack(number) | wire.Reject(number) if number > lanes.written:
+                reason = f"post {number} is not known, the last one sent is {lanes.written}"
+                self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
             case wire.Reject(number, code, reason):
                 post = lanes.outbox.reject(number)
                 if post is not None:
@@ -285,6 +285,8 @@ class Protocol:
             case (
                 # What `_receive_talk` has taken.
                 TextPost() | DataPost()
+                # What one of the first two cases has taken.
+                | wire.Ack()
                 # What the table bars behind Welcome.
                 | wire.Greeting() | wire.Hello() | wire.Welcome() | wire.Refused()
             ):  # fmt: skip
