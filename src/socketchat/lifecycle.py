@@ -14,27 +14,31 @@ import contextlib
 import functools
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import assert_never
 
 from socketchat import messages as wire
 from socketchat.core_events import (
     Acknowledged,
     CoreEvent,
     Failed,
+    Greeted,
+    HelloReceived,
     Passed,
     Passing,
     Ponged,
     Received,
+    RefusedByPeer,
     Rejection,
     Resumed,
     SaidBye,
+    Unresponsive,
+    Welcomed,
 )
 from socketchat.errors import (
     Close,
     CloseCode,
-    CommandFailed,
     LocalProtocolError,
     MessageRejected,
     RemoteProtocolError,
@@ -64,6 +68,7 @@ from socketchat.options import Options
 from socketchat.outbox import MemoryOutbox, Outgoing
 from socketchat.peers import Peer, Prover
 from socketchat.protocol import Protocol, Side
+from socketchat.questions import Questions
 from socketchat.receipt import Receipt
 from socketchat.session_logger import SessionLogger
 
@@ -141,9 +146,7 @@ class SessionLifecycle:
         self._dropping = False
         self._sends_waiting = 0
         self._room_to_send = asyncio.Event()
-        self._pings: deque[tuple[int, asyncio.Future[float | None]]] = deque()
-        # Commands that wait for their answers.
-        self._asked: dict[int, asyncio.Future[wire.Answer]] = {}
+        self._questions = Questions()
         self._first_bye: Close | None = None
         self._closing = False
         self._undelivered = False
@@ -245,7 +248,7 @@ class SessionLifecycle:
         if self._link is not None:
             # Nothing of the older link may be taken after our mark is told.
             self._link.cut("replaced by a newer link")
-            self._forget_questions()
+            self._questions.forget()
         resumed = link.protocol.welcome(self._lanes, hello, nick, room)
         self._attach(link, resumed, [])
         link.flush()
@@ -346,8 +349,7 @@ class SessionLifecycle:
                 self._pass_on(passing)
             case Ponged(number, seconds):
                 self.latency = seconds
-                while self._pings and self._pings[0][0] <= number:
-                    self._answer(self._pings.popleft()[1], seconds)
+                self._questions.ponged(number, seconds)
             case Rejection(post, code, reason):
                 self._settle([post], MessageRejected(post.number, code, reason))
                 self._put_passing(Rejected(post.number, code, reason))
@@ -363,6 +365,15 @@ class SessionLifecycle:
                 self._log.warning("the other side broke the protocol: %s", close)
                 self._first_bye = self._first_bye or close
                 self._finish(close, RemoteProtocolError(*close))
+            case (
+                # What `_handle_all` and `link.py` have taken.
+                Received() | Acknowledged() | Unresponsive()
+                # What belongs to the greeting, which is over.
+                | Greeted() | HelloReceived() | Welcomed() | RefusedByPeer()
+            ):  # fmt: skip
+                raise AssertionError(event)
+            case _:
+                assert_never(event)
 
     def _take(self, link: Link, posts: Sequence[wire.Post]) -> None:
         # Once we are leaving nobody may be reading any more: what finds no room is not
@@ -402,20 +413,19 @@ class SessionLifecycle:
                 self._put_passing(Topic(text, nick))
             case wire.Event("typing", nick):
                 self._put_passing(Typing(nick))
-            case wire.Answer(id=asked):
-                answer = self._asked.pop(asked, None)
-                if answer is not None and not answer.done():
-                    answer.set_result(event)
+            case wire.Answer():
+                self._questions.answered(event)
+            case wire.Event():
+                pass  # of a kind that a later version has, or a new name that is none
+            case wire.Command():
+                raise AssertionError(event)  # `_handle` has had it obeyed
+            case _:
+                assert_never(event)
 
     def _put_passing(self, event: Event) -> None:
         # Once we are leaving, reading goes on though the inbox is full.
         if not (self._closing and self._inbox.full):
             self._inbox.put([event])
-
-    @staticmethod
-    def _answer(future: asyncio.Future[float | None], seconds: float | None) -> None:
-        if not future.done():
-            future.set_result(seconds)
 
     # ---- links go ----
 
@@ -423,7 +433,7 @@ class SessionLifecycle:
         """Go on without a link, if it may come back, or end."""
         self._link = None
         self._may_ask.clear()
-        self._forget_questions()
+        self._questions.forget()
         if self._error is not None:
             return
         bye = link.protocol.received_bye
@@ -436,17 +446,6 @@ class SessionLifecycle:
             self._finish(self._first_bye, link=link)
         else:
             self._finish(Close(CloseCode.ABNORMAL, reason), link=link)
-
-    def _forget_questions(self) -> None:
-        """Let nobody wait for what will not come over another link; pings are then repeated."""
-        for _, pong in self._pings:
-            self._answer(pong, None)
-        self._pings.clear()
-        for answer in self._asked.values():
-            if not answer.done():
-                reason = "the link was lost before it was answered, so it may have been done"
-                answer.set_exception(CommandFailed(CloseCode.ABNORMAL, reason))
-        self._asked.clear()
 
     def _comes_back_after(self, bye: Close) -> bool:
         return self.side is Side.CLIENT and self._resumable and CloseCode.is_temporary(bye.code)

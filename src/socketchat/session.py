@@ -118,7 +118,6 @@ class Session(SessionLifecycle):
         super().__init__(side, options, lane=lane, resumable=resumable, outbox=outbox)
         self._send_order = asyncio.Lock()
         self._command_order = asyncio.Lock()
-        self._commands = 0
         self._driver: asyncio.Task[None] | None = None
 
     @classmethod
@@ -439,16 +438,7 @@ class Session(SessionLifecycle):
                 await self._may_ask.wait()
             if not self._accepting:
                 raise self._closed_error()
-            asked = self._commands = self._commands + 1
-            future: asyncio.Future[wire.Answer] = self._loop.create_future()
-            self._asked[asked] = future
-            try:
-                if not self._link.protocol.send_event(wire.Command(asked, name, argument)):
-                    raise CommandFailed(CloseCode.TRY_AGAIN_LATER, "too much waits to be sent")
-                self._link.flush_soon()
-                answer = await future
-            finally:
-                self._asked.pop(asked, None)
+            answer = await self._questions.ask(self._link, name, argument)
         if answer.code != CloseCode.OK:
             raise CommandFailed(answer.code, answer.text)
         return answer.text
@@ -489,10 +479,7 @@ class Session(SessionLifecycle):
             if self._link is None or not self._may_ask.is_set():
                 await self._may_ask.wait()
                 continue
-            answer: asyncio.Future[float | None] = self._loop.create_future()
-            self._pings.append((self._link.protocol.ping(self._loop.time()), answer))
-            self._link.flush_soon()
-            seconds = await answer
+            seconds = await self._questions.ping(self._link)
             if seconds is not None:
                 return seconds
 
