@@ -7,7 +7,8 @@ import re
 import stat
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -141,6 +142,35 @@ def test_every_bound_of_the_code_is_on_the_page() -> None:
         home = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
         for name in re.findall(r"^(_?MAX_\w+)\b.*= ", path.read_text("utf-8"), re.MULTILINE):
             assert f"{home}.{name}" in names or home.startswith("testing.")
+
+
+# The house
+
+
+def listed_in_the_house() -> set[str]:
+    """Return what the architecture has in its list of files: their paths, perhaps with a star."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    block, beside = re.findall(r"\n## The house\n\n```\n(.*?)```\n(.*?)\n## ", text, re.DOTALL)[0]
+    listed = set(re.findall(r"`([\w/]+(?:\.py|/))`", beside))
+    home = ""
+    for line in block.splitlines():
+        if not line.startswith(" "):
+            found = re.match(r"(\w+/) ", line)
+            home = found[1] if found else ""
+        listed |= {home + name for name in re.findall(r"[\w*]+\.py", line)}
+    return listed
+
+
+def test_the_house_in_the_architecture_is_the_one_that_there_is() -> None:
+    listed = listed_in_the_house()
+    files = [path.relative_to(SOURCE) for path in SOURCE.rglob("*.py")]
+    names = [str(PurePosixPath(path)) for path in files if not path.stem.startswith("__")]
+
+    def is_of(name: str, entry: str) -> bool:
+        return name.startswith(entry) if entry.endswith("/") else fnmatchcase(name, entry)
+
+    assert [name for name in names if not any(is_of(name, entry) for entry in listed)] == []
+    assert [entry for entry in listed if not any(is_of(name, entry) for name in names)] == []
 
 
 # Files

@@ -19,10 +19,10 @@ from socketchat import (
     Session,
     SessionState,
 )
+from socketchat.chat.command_queue import MAX_COMMANDS
 from socketchat.chat.facts import MemoryFacts
 from socketchat.chat.inviter import Inviter
 from socketchat.chat.registry import Ban, Registry
-from socketchat.chat.server import MAX_COMMANDS
 from socketchat.messages import (
     MAX_ANSWER,
     VERSION,

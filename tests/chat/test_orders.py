@@ -12,7 +12,7 @@ import pytest
 from socketchat import Device, SessionState
 from socketchat.chat.facts import MemoryFacts
 from socketchat.chat.member import Member
-from socketchat.chat.neighbours import Grant, ShowOut, Topic
+from socketchat.chat.neighbours import ShowOut, StandingChanged, Topic
 from socketchat.chat.registry import Ban, Registry, Standing
 from socketchat.errors import LogUnavailable
 from tests.chat.chatting import Chat, chat
@@ -72,7 +72,7 @@ async def test_what_was_read_before_an_order_came_does_not_undo_it(
             facts.are_told.clear()
         await until(lambda: facts.reading)
         await registry.set_operator(ADA.fingerprint, is_one=False)
-        it.server._around.heard("two", Grant(ADA.fingerprint, b"", is_operator=False))
+        it.server._around.heard("two", StandingChanged(ADA.fingerprint, b"", is_operator=False))
         facts.are_told.set()
         await asyncio.wait(it.server._around.orders.looking)
         assert member(it).standing == Standing()

@@ -134,7 +134,7 @@ def test_a_redis_without_a_log_and_one_of_a_newer_version_are_told(
 
 
 def test_a_redis_that_goes_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socketchat.chat.redis_history._PATIENCE", 0.1)
+    monkeypatch.setattr("socketchat.chat.redis_history.PATIENCE", 0.1)
     monkeypatch.setattr("socketchat.chat.redis_history._AT_ONCE", 4)
     with serving(tmp_path) as redis:
         keep(redis, "socketchat")

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from redis.asyncio.connection import AbstractConnection
 
-from socketchat.chat.redis_link import Link, LinkLost, RedisStore, Subscription
+from socketchat.chat.redis_link import RedisLink, RedisLost, RedisStore, Subscription
 
 
 class Strange:
@@ -32,15 +32,15 @@ class Strange:
 
 async def test_all_who_ask_over_a_connection_are_told_that_it_is_no_use() -> None:
     strange = Strange()
-    link = Link(cast("AbstractConnection", strange), 60)
+    link = RedisLink(cast("AbstractConnection", strange), 60)
     asking = [asyncio.create_task(link.ask([("PING",)])) for _ in range(3)]
     await asyncio.sleep(0)
     strange.sends.set()
     for one in asking:
-        with pytest.raises(LinkLost, match="invalid literal"):
+        with pytest.raises(RedisLost, match="invalid literal"):
             await one
     assert link.is_lost
-    with pytest.raises(LinkLost):
+    with pytest.raises(RedisLost):
         await link.ask([("PING",)])
     await link.close()
 
@@ -50,7 +50,7 @@ async def test_who_hears_a_channel_is_told_that_its_connection_is_no_use() -> No
     strange.sends.set()
     subscription = Subscription(cast("AbstractConnection", strange))
     for hearing in (subscription.begin("channel", 60), subscription.next(60)):
-        with pytest.raises(LinkLost, match="invalid literal"):
+        with pytest.raises(RedisLost, match="invalid literal"):
             await hearing
 
 

@@ -14,8 +14,7 @@ import pytest
 from redis.crc import key_slot
 
 from socketchat import LogFailed, LogUnavailable
-from socketchat.chat.log import Draft, LaneTaken, Log, Span
-from socketchat.chat.redis_chores import LANE_LIFETIME
+from socketchat.chat.log import LANE_LIFETIME, Draft, LaneTaken, Log, Span
 from socketchat.chat.redis_log import RedisLog
 from tests.chat.log_conformance import (
     ADA,

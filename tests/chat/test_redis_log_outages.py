@@ -18,7 +18,7 @@ import pytest
 from socketchat import LogUnavailable, Message, Restarted, Session
 from socketchat.chat import ChatServer
 from socketchat.chat.log import Span
-from socketchat.chat.redis_link import Command, Link
+from socketchat.chat.redis_link import Command, RedisLink
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_rooms import Followed
 from socketchat.chat.redis_scripts import APPEND
@@ -196,14 +196,16 @@ async def test_a_mark_is_told_only_once_it_is_certain_what_became_of_what_was_gi
     async with opened(forgetful, patience=60) as log:
         await say(log, 1)
         goes_on = asyncio.Event()
-        ask_link = Link.ask
+        ask_link = RedisLink.ask
 
-        async def ask_later(link: Link, commands: Sequence[Command], **options: Any) -> list[Any]:
+        async def ask_later(
+            link: RedisLink, commands: Sequence[Command], **options: Any
+        ) -> list[Any]:
             if any(len(command) > 2 and command[1] == APPEND.sha for command in commands):
                 await goes_on.wait()  # it is slow, and not lost
             return await ask_link(link, commands, **options)
 
-        monkeypatch.setattr(Link, "ask", ask_later)
+        monkeypatch.setattr(RedisLink, "ask", ask_later)
         given_up = log.append("lobby", ADA, drafts(2, 2), after=1)
         await until(lambda: bool(log._writer._under_way))
         have_patience(0, log)
@@ -376,7 +378,7 @@ async def held_back(log: RedisLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     goes_on = asyncio.Event()
     follow = log._reader._follow
 
-    async def follow_later(link: Link, rooms: Iterable[Followed]) -> None:
+    async def follow_later(link: RedisLink, rooms: Iterable[Followed]) -> None:
         await goes_on.wait()
         await follow(link, rooms)
 

@@ -21,9 +21,8 @@ import pytest
 
 from socketchat import LogUnavailable
 from socketchat.chat import sqlite_queries as queries
-from socketchat.chat.log import READ_SIZE, Draft, Entry, Log, Span
+from socketchat.chat.log import LANE_LIFETIME, READ_SIZE, Draft, Entry, Log, Span
 from socketchat.chat.records import unpack
-from socketchat.chat.sqlite_chores import LANE_LIFETIME
 from socketchat.chat.sqlite_log import SQLiteLog
 from tests.chat.log_conformance import (
     ADA,

@@ -9,7 +9,7 @@ import pytest
 
 from socketchat.chat.log import Draft, Entry
 from socketchat.chat.redis_batch import Append, Look, span_of
-from socketchat.chat.redis_link import Link
+from socketchat.chat.redis_link import RedisLink
 from socketchat.chat.redis_log import RedisLog
 from socketchat.chat.redis_reader import Reader
 from socketchat.chat.redis_rooms import Followed, Place, Waiting
@@ -76,9 +76,9 @@ def _tell_without_looking_before(patch: pytest.MonkeyPatch) -> None:
 
 def _skip_after_reconnecting(patch: pytest.MonkeyPatch) -> None:
     follow = Reader._follow
-    links: dict[Reader, Link] = {}
+    links: dict[Reader, RedisLink] = {}
 
-    async def skip_or_follow(self: Reader, link: Link, rooms: Iterable[Followed]) -> None:
+    async def skip_or_follow(self: Reader, link: RedisLink, rooms: Iterable[Followed]) -> None:
         if links.setdefault(self, link) is link:
             await follow(self, link, rooms)
             return

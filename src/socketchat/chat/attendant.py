@@ -1,7 +1,7 @@
 """What every member may ask of the server: who is here, another name, the topic, what was said.
 
-A command comes as a name and an argument (`docs/protocol.md`, "Commands"); `server.py` hands it
-over. What operators may do is in `moderation.py`. To add one, write a method and put it into the
+A command comes as a name and an argument (`docs/protocol.md`, "Commands"); `command_queue.py` hands
+it over. What operators may do is in `moderation.py`. To add one, write a method and put it into the
 table.
 """
 
@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from socketchat.chat.log import Entry
 from socketchat.chat.names import nick_of, untagged
@@ -47,6 +48,8 @@ class Attendant:
     def __init__(self, registry: Registry, rooms: Mapping[str, Room]) -> None:
         self._registry = registry
         self._rooms = rooms
+        # When members last took another name, by the loop's clock.
+        self._renamed_at: WeakKeyDictionary[Member, float] = WeakKeyDictionary()
         self._commands: Mapping[str, Callable[[Member, Room, str], Awaitable[str]]] = {
             "names": self._names,
             "nick": self._nick,
@@ -77,9 +80,9 @@ class Attendant:
         if wanted == member.nick:
             return wanted
         now = asyncio.get_running_loop().time()
-        if now < member.renamed_at + RENAME_INTERVAL:
+        if now < self._renamed_at.get(member, float("-inf")) + RENAME_INTERVAL:
             raise CommandFailed(CloseCode.TRY_AGAIN_LATER, "that is too soon after the last one")
-        member.renamed_at = now
+        self._renamed_at[member] = now
         key, address = member.session.key, member.session.peer.address
         async for nick in self._registry.names_for(wanted, key, address):
             if room.members.get(member.lane) is not member:

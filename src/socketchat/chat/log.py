@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from socketchat.errors import LogFailed, LogUnavailable
 
 __all__ = [
+    "LANE_LIFETIME",
     "READ_SIZE",
     "Diverged",
     "Draft",
@@ -31,6 +32,9 @@ __all__ = [
 
 #: Bytes of bodies that one `read` brings, about: what a member that lags may have in memory.
 READ_SIZE = 2**16
+#: Seconds after its last entry for which an engine that outlives its process remembers a lane at
+#: least, so that what is sent again then is known to be a repeat, though nothing is held of it.
+LANE_LIFETIME: Final = 30 * 86_400.0
 
 
 def lane_name(lane: bytes) -> bytes:

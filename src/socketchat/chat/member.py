@@ -46,10 +46,10 @@ _log = logging.getLogger("socketchat.chat")
 
 def frame_of(entry: Entry, own: int = 0) -> bytes:
     """Return the frame of a post that tells of an entry."""
-    kind = TextPost if isinstance(entry.body, str) else DataPost
-    return encode(
-        kind(entry.number, entry.body, entry.at, entry.sender, entry.to, own, entry.key)  # type: ignore[arg-type]
-    )
+    number, body, at = entry.number, entry.body, entry.at
+    if isinstance(body, str):
+        return encode(TextPost(number, body, at, entry.sender, entry.to, own, entry.key))
+    return encode(DataPost(number, body, at, entry.sender, entry.to, own, entry.key))
 
 
 class Member:
@@ -60,12 +60,9 @@ class Member:
         lane: The name of its lane, by which the room knows it.
         identity: Who that is: the device's key, or the lane of one that has none.
         standing: What it may do.
-        asked: Commands of its that are not answered yet.
-        command_order: Held while one of them is carried out.
         nick: Its name in the room.
         place: The number of the last entry that it was given.
         told: How much of what passes in this turn of the loop had passed when it came.
-        renamed_at: When it last took another name, by the loop's clock.
     """
 
     def __init__(self, room: Room, session: LoggedSession, standing: Standing) -> None:
@@ -73,12 +70,9 @@ class Member:
         self.lane: bytes = lane_name(session.lane)
         self.identity: bytes = session.key or self.lane
         self.standing: Standing = standing
-        self.asked = 0
-        self.command_order: asyncio.Lock = asyncio.Lock()
         self.nick: str = session.nick
         self.place: int = session.place.after[0]
         self.told = 0
-        self.renamed_at: float = float("-inf")
         self._room = room
         self._loop = asyncio.get_running_loop()
         self._bucket = TokenBucket(room.rules.rate, self._loop.time())
@@ -198,7 +192,8 @@ class Member:
             return
         mark = future.result()
         self._room.tally.messages += count
-        # What was refused is settled once everything before it is.
+        # The room has had it acknowledge what is new; this is for repeats, of which no room is
+        # told, and for what was refused, which is settled once everything before it is.
         self.session.hold(max(mark, self._refused) if not self._appending else mark)
         self._set_reading()
 

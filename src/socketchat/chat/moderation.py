@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from socketchat.chat.names import nick_of
 from socketchat.chat.neighbourhood import Neighbourhood
-from socketchat.chat.neighbours import Grant, Seat, ShowOut
+from socketchat.chat.neighbours import Seat, ShowOut, StandingChanged
 from socketchat.chat.registry import MAX_REASON, Ban, Registry
 from socketchat.chat.rules import room_name_of
 from socketchat.errors import CloseCode, CommandFailed
@@ -135,7 +135,7 @@ class Moderator:
             await self._registry.set_muted(person.key, is_muted=is_muted)
         for seat in self._seats(person):  # those who came in meanwhile too
             seat.standing.is_muted = is_muted
-        await self._around.order(Grant(person.key, person.identity, is_muted=is_muted))
+        await self._around.order(StandingChanged(person.key, person.identity, is_muted=is_muted))
         return person
 
     # ---- operators ----
@@ -155,7 +155,7 @@ class Moderator:
         await self._registry.set_operator(person.key, is_one=is_one)
         for seat in self._seats(person):
             seat.standing.is_operator = is_one
-        await self._around.order(Grant(person.key, b"", is_operator=is_one))
+        await self._around.order(StandingChanged(person.key, b"", is_operator=is_one))
         return person
 
     # ---- bans ----

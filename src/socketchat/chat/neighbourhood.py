@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Final
 from socketchat.chat.names import name_key
 from socketchat.chat.neighbours import (
     Came,
-    Grant,
     Listener,
     Neighbours,
     News,
@@ -29,6 +28,7 @@ from socketchat.chat.neighbours import (
     Renamed,
     Seat,
     ShowOut,
+    StandingChanged,
     Topic,
     Typing,
     Went,
@@ -160,7 +160,7 @@ class Neighbourhood(Listener):
             case Typing(room, nick, public):
                 if room in self._rooms:
                     self._rooms[room].passing.pass_on("typing", Seat(nick, public, public))
-            case Topic() | ShowOut() | Grant():
+            case Topic() | ShowOut() | StandingChanged():
                 self.orders.heard(news)
             case _:
                 pass

@@ -20,7 +20,6 @@ __all__ = [
     "Alive",
     "Ask",
     "Came",
-    "Grant",
     "Leaving",
     "Listener",
     "Neighbours",
@@ -30,6 +29,7 @@ __all__ = [
     "Renamed",
     "Seat",
     "ShowOut",
+    "StandingChanged",
     "Topic",
     "Typing",
     "Went",
@@ -133,7 +133,7 @@ class ShowOut(Struct, array_like=True, frozen=True, tag=6):
     text: Annotated[str, Meta(max_length=MAX_REASON)]
 
 
-class Grant(Struct, array_like=True, frozen=True, tag=7):
+class StandingChanged(Struct, array_like=True, frozen=True, tag=7):
     """What somebody may do has changed.
 
     Attributes:
@@ -184,7 +184,17 @@ class Whole(Struct, array_like=True, frozen=True, tag=11):
 
 
 News: TypeAlias = (
-    Came | Went | Renamed | Typing | Topic | ShowOut | Grant | Alive | Leaving | Ask | Whole
+    Came
+    | Went
+    | Renamed
+    | Typing
+    | Topic
+    | ShowOut
+    | StandingChanged
+    | Alive
+    | Leaving
+    | Ask
+    | Whole
 )
 
 

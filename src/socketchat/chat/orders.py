@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, assert_never
 
-from socketchat.chat.neighbours import Grant, ShowOut, Topic
+from socketchat.chat.neighbours import ShowOut, StandingChanged, Topic
 from socketchat.chat.registry import Registry
 from socketchat.errors import HandshakeRefused, LogError
 from socketchat.quota import network_of
@@ -64,14 +64,14 @@ class Orders:
 
     # ---- what is heard ----
 
-    def heard(self, news: ShowOut | Grant | Topic) -> None:
+    def heard(self, news: ShowOut | StandingChanged | Topic) -> None:
         """Do what another server tells."""
         self.given += 1
         match news:
             case ShowOut():
                 self._show_out(news)
-            case Grant():
-                self._grant(news)
+            case StandingChanged():
+                self._standing_changed(news)
             case Topic(room, nick):
                 if room in self._rooms:
                     self._topics[room] = nick
@@ -95,7 +95,7 @@ class Orders:
             if hit or (news.identity and member.identity == news.identity):
                 member.show_out(news.text)
 
-    def _grant(self, news: Grant) -> None:
+    def _standing_changed(self, news: StandingChanged) -> None:
         for member in self._members():
             hit = news.key and member.session.peer.key == news.key
             if hit or (news.identity and member.identity == news.identity):

@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, delays, dry_write
+from socketchat.chat.redis_link import Command, RedisLink, RedisLost, RedisStore, delays, dry_write
 from socketchat.errors import LogError, LogUnavailable
 
-__all__ = ["Caller"]
+__all__ = ["PATIENCE", "Caller"]
 
+#: Seconds for which anything is tried before it is unavailable, unless it is given.
+PATIENCE: Final = 10.0
 #: Seconds for which one that took writes is asked without a look whether it still does.
 _TAKES_WRITES: Final = 1.0
 
@@ -36,7 +38,7 @@ class Caller:
         *,
         patience: float,
         what: str,
-        link: Link | None = None,
+        link: RedisLink | None = None,
         touch: str | None = None,
     ) -> None:
         self._store = store
@@ -73,12 +75,12 @@ class Caller:
             try:
                 async with asyncio.timeout_at(deadline):
                     link = await self._linked()
-            except (LinkLost, TimeoutError) as exc:
+            except (RedisLost, TimeoutError) as exc:
                 why = str(exc) or "Redis does not answer"
             else:
                 try:
                     replies = await self._ask(link, commands, longer)
-                except LinkLost as exc:
+                except RedisLost as exc:
                     why = str(exc)
                     if not twice:
                         raise LogUnavailable(why) from exc
@@ -90,7 +92,7 @@ class Caller:
             await asyncio.sleep(delay)
         raise AssertionError("unreachable")
 
-    async def _ask(self, link: Link, commands: Sequence[Command], longer: float) -> list[Any]:
+    async def _ask(self, link: RedisLink, commands: Sequence[Command], longer: float) -> list[Any]:
         now = asyncio.get_running_loop().time()
         look = self._look if now >= self._looked_at + _TAKES_WRITES else []
         replies = await link.ask([*look, *commands], longer=longer)
@@ -98,7 +100,7 @@ class Caller:
             self._looked_at = now
         return replies[len(look) :]
 
-    async def _linked(self) -> Link:
+    async def _linked(self) -> RedisLink:
         async with self._order:
             if not self._is_open:
                 raise LogUnavailable(self._closed)

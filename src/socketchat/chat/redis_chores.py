@@ -11,15 +11,12 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from socketchat.chat.log import LANE_LIFETIME
 from socketchat.chat.redis_caller import Caller
 from socketchat.chat.redis_scripts import FORGET, PRUNE, Keys
 from socketchat.errors import LogUnavailable
 
-__all__ = ["LANE_LIFETIME", "Chores"]
-
-#: Seconds after its last entry for which a lane is remembered at least, so that what is sent again
-#: then is known to be a repeat, though nothing is held of it.
-LANE_LIFETIME: Final = 30 * 86_400.0
+__all__ = ["Chores"]
 
 #: Entries that go in one step.
 _STEP: Final = 4096

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from socketchat.chat.redis_caller import Caller
-from socketchat.chat.redis_link import Command, RedisStore
-from socketchat.chat.redis_scripts import ADD, Keys
+from socketchat.chat.redis_caller import PATIENCE, Caller
+from socketchat.chat.redis_link import TIMEOUT, Command, RedisStore
+from socketchat.chat.redis_scripts import ADD, PREFIX, Keys
 from socketchat.errors import LogUnavailable
 
 __all__ = ["RedisFacts"]
@@ -40,9 +40,9 @@ class RedisFacts:
         url: str,
         *,
         wait: int = 0,
-        prefix: str = "socketchat",
-        timeout: float = 5.0,
-        patience: float = 10.0,
+        prefix: str = PREFIX,
+        timeout: float = TIMEOUT,
+        patience: float = PATIENCE,
     ) -> None:
         self._store = RedisStore(url, timeout=timeout)
         self._keys = Keys(prefix)

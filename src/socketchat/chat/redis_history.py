@@ -19,9 +19,17 @@ from msgspec import MsgspecError
 
 from socketchat.chat.log import READ_SIZE, Entry
 from socketchat.chat.records import unpack
-from socketchat.chat.redis_caller import Caller
-from socketchat.chat.redis_link import Command, LinkLost, RedisStore
-from socketchat.chat.redis_scripts import BEFORE, MAX_NUMBER, PAGE, SPAN, VERSION, Keys
+from socketchat.chat.redis_caller import PATIENCE, Caller
+from socketchat.chat.redis_link import Command, RedisLost, RedisStore
+from socketchat.chat.redis_scripts import (
+    BEFORE,
+    MAX_NUMBER,
+    PAGE,
+    PREFIX,
+    SPAN,
+    Keys,
+    check_version,
+)
 from socketchat.chat.sqlite_search import Hits
 from socketchat.chat.words import matcher
 from socketchat.errors import LogError
@@ -30,9 +38,6 @@ __all__ = ["RedisHistory", "open_redis_history"]
 
 #: Entries that are read at once.
 _AT_ONCE: Final = 1024
-#: Seconds without an answer after which the connection is lost, and for which anything is tried.
-_TIMEOUT: Final = 5.0
-_PATIENCE: Final = 10.0
 
 Holds = Callable[[Entry], bool]
 
@@ -128,9 +133,7 @@ class RedisHistory:
                 after = entry.number
 
 
-def open_redis_history(
-    url: str, *, prefix: str = "socketchat"
-) -> AbstractContextManager[RedisHistory]:
+def open_redis_history(url: str, *, prefix: str = PREFIX) -> AbstractContextManager[RedisHistory]:
     """Open the log that servers keep in a Redis, to read in it.
 
     It has an event loop of its own, and is for programs that have none.
@@ -144,7 +147,7 @@ def open_redis_history(
         OSError: When it is entered: there is no log, or it cannot be read, now or later on;
             `strerror` says why.
     """
-    return _opened(RedisStore(url, timeout=_TIMEOUT), Keys(prefix))
+    return _opened(RedisStore(url), Keys(prefix))
 
 
 @contextmanager
@@ -158,22 +161,17 @@ def _opened(store: RedisStore, keys: Keys) -> Iterator[RedisHistory]:
                 return reply
 
             try:
-                _check_version(ask(("GET", keys.version)), store.shown)
+                version = ask(("GET", keys.version))
+                if version is None:
+                    raise OSError(errno.ENOENT, "no server has kept a log there", store.shown)
+                check_version(version, store.shown)
                 yield RedisHistory(ask, keys)
             finally:
                 runner.run(caller.close())
-        except (LogError, LinkLost, MsgspecError) as exc:
+        except (LogError, RedisLost, MsgspecError) as exc:
             raise OSError(errno.EIO, str(exc), store.shown) from exc
 
 
 async def _call(store: RedisStore) -> Caller:
     link = await store.connect()
-    return Caller(store, patience=_PATIENCE, what="the log", link=link)
-
-
-def _check_version(version: bytes | None, shown: str) -> None:
-    if version is None:
-        raise OSError(errno.ENOENT, "no server has kept a log there", shown)
-    if not version.isdigit() or int(version) > VERSION:
-        text = "it was written by a newer version of socketchat: update this one"
-        raise OSError(errno.ENOTSUP, text, shown)
+    return Caller(store, patience=PATIENCE, what="the log", link=link)

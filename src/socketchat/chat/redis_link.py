@@ -1,8 +1,8 @@
 """Connections to a Redis server: making them, asking over them, and what its errors mean.
 
-A `Link` is one connection over which many ask at once: what is asked goes out in that order, and
-is answered in that order. When it is lost, whoever needs another one asks `RedisStore` for it; for
-what may be asked twice `redis_caller.py` does so by itself. This is the only file that imports
+A `RedisLink` is one connection over which many ask at once: what is asked goes out in that order,
+and is answered in that order. When it is lost, whoever needs another one asks `RedisStore` for it;
+for what may be asked twice `redis_caller.py` does so by itself. This is the only file that imports
 redis, of which it uses addresses, connections and the parser. It knows neither rooms nor logs.
 """
 
@@ -39,9 +39,10 @@ from socketchat.chat.redis_sentinel import watch_of
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 
 __all__ = [
+    "TIMEOUT",
     "Command",
-    "Link",
-    "LinkLost",
+    "RedisLink",
+    "RedisLost",
     "RedisStore",
     "Subscription",
     "delays",
@@ -56,6 +57,8 @@ _log = logging.getLogger("socketchat.chat")
 
 #: Seconds between two attempts to connect: the first and the longest.
 _DELAYS: Final = 0.05, 1.0
+#: Seconds without an answer after which a connection is lost, unless it is given.
+TIMEOUT: Final = 5.0
 #: Seconds for which a connection may take to close.
 _CLOSING: Final = 1.0
 
@@ -83,7 +86,7 @@ _BROKEN: Final = (RedisError, OSError, RuntimeError)
 _CODE: Final = re.compile(r"(?:^|: ?-)([A-Z]{3,})\b")
 
 
-class LinkLost(Exception):
+class RedisLost(Exception):
     """The connection is gone, or no use any more; what was asked last may have been done."""
 
 
@@ -101,7 +104,7 @@ def delays() -> Iterator[float]:
         delay = min(delay * 2, longest)
 
 
-class Link:
+class RedisLink:
     """One connection to Redis.
 
     Args:
@@ -118,7 +121,7 @@ class Link:
         self.facts: Mapping[str, str] = {}
         self._connection = connection
         self._timeout = timeout
-        self._lost: LinkLost | None = None
+        self._lost: RedisLost | None = None
         self._order = asyncio.Lock()
         self._asked: deque[tuple[int, float, asyncio.Future[list[Any]]]] = deque()
         self._some = asyncio.Event()
@@ -140,7 +143,7 @@ class Link:
             longer: Seconds that it may take beyond the usual time.
 
         Raises:
-            LinkLost: Some may have been carried out, or all, or none.
+            RedisLost: Some may have been carried out, or all, or none.
 
         Cancellation: what was asked is carried out or not.
         """
@@ -150,7 +153,7 @@ class Link:
                 # Else it would connect anew by itself.
                 self._lose("Redis is away: the connection was closed")
             if self._lost is not None:
-                raise LinkLost(*self._lost.args)
+                raise RedisLost(*self._lost.args)
             data = b"".join(map(_packed, commands))
             self._asked.append((len(commands), self._timeout + longer, done))
             self._some.set()
@@ -182,7 +185,7 @@ class Link:
                 self._asked.popleft()
                 if not done.done():
                     done.set_result(replies)
-        except LinkLost as exc:
+        except RedisLost as exc:
             self._lose(str(exc))
         except Exception as exc:  # noqa: BLE001 - also what the parser does not expect
             self._lose(f"Redis is away: {_words(exc)}")
@@ -200,13 +203,13 @@ class Link:
     def _lose(self, why: str) -> None:
         """Tell all who asked, and those who will."""
         if self._lost is None:
-            self._lost = LinkLost(why)
+            self._lost = RedisLost(why)
             if asyncio.current_task() is not self._reading:
                 self._reading.cancel()
         asked, self._asked = self._asked, deque()
         for _, _, done in asked:
             if not done.done():
-                done.set_exception(LinkLost(*self._lost.args))
+                done.set_exception(RedisLost(*self._lost.args))
                 done.exception()  # it may be that nobody waits for it any more
 
 
@@ -224,20 +227,20 @@ class Subscription:
         """Subscribe, within so many seconds.
 
         Raises:
-            LinkLost: It cannot be.
+            RedisLost: It cannot be.
         """
         try:
             async with asyncio.timeout(timeout):
                 await self._connection.send_packed_command(_packed(("SUBSCRIBE", channel)))
         except _BROKEN as exc:
-            raise LinkLost(f"Redis is away: {_words(exc)}") from exc
+            raise RedisLost(f"Redis is away: {_words(exc)}") from exc
         await self._receive(timeout)
 
     async def next(self, timeout: float) -> bytes:
         """Return what is published next, if something is within so many seconds.
 
         Raises:
-            LinkLost: Nothing is, or the connection is gone.
+            RedisLost: Nothing is, or the connection is gone.
 
         Cancellation: it is to be closed then.
         """
@@ -251,9 +254,9 @@ class Subscription:
             async with asyncio.timeout(timeout):
                 return await self._connection.read_response(disable_decoding=True)
         except ResponseError as exc:
-            raise LinkLost(str(_meaning(exc).args[0])) from exc
+            raise RedisLost(str(_meaning(exc).args[0])) from exc
         except Exception as exc:
-            raise LinkLost(f"Redis is away: {_words(exc)}") from exc
+            raise RedisLost(f"Redis is away: {_words(exc)}") from exc
 
     async def close(self) -> None:
         """Close it."""
@@ -278,7 +281,7 @@ class RedisStore:
         shown: The URL as it may be shown.
     """
 
-    def __init__(self, url: str, *, timeout: float = 5.0) -> None:
+    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
         self._timeout = timeout
         try:
             self.shown: str = shown(url)
@@ -304,19 +307,19 @@ class RedisStore:
         self._sentinel_options = self._options | {"db": 0} | login
         self._sentinels = list(self._watch.sentinels) if self._watch else []
 
-    async def connect(self) -> Link:
+    async def connect(self) -> RedisLink:
         """Return a new connection to a server that can be written to and knows the scripts.
 
         Raises:
-            LinkLost: There is none; it says why.
+            RedisLost: There is none; it says why.
         """
         link = await self._connect()
         if link.facts.get("role", "master") != "master":
             await link.close()
-            raise LinkLost("it is a replica")
+            raise RedisLost("it is a replica")
         return link
 
-    async def check(self) -> Link:
+    async def check(self) -> RedisLink:
         """Return a connection, if the server is there, and one on which a log can be kept.
 
         Raises:
@@ -324,7 +327,7 @@ class RedisStore:
         """
         try:
             link = await self._connect()
-        except LinkLost as exc:
+        except RedisLost as exc:
             raise OSError(errno.ECONNREFUSED, str(exc), self.shown) from exc
         objection = _objection(link.facts)
         if objection:
@@ -336,7 +339,7 @@ class RedisStore:
         """Return a new connection that hears what is published on a channel from now on.
 
         Raises:
-            LinkLost: There is none; it says why.
+            RedisLost: There is none; it says why.
         """
         subscription = Subscription(await self._open())
         try:
@@ -355,19 +358,19 @@ class RedisStore:
         """Return where the master is, as the first Sentinel says that knows it.
 
         Raises:
-            LinkLost: None does; it says why.
+            RedisLost: None does; it says why.
         """
         why = ""
         for place in self._sentinels[:]:
             host, port = place
             try:
                 options = self._sentinel_options | {"host": host, "port": port}
-                link = Link(await self._dial(options), self._timeout)
+                link = RedisLink(await self._dial(options), self._timeout)
                 try:
                     (reply,) = await link.ask([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)])
                 finally:
                     await link.close()
-            except LinkLost as exc:
+            except RedisLost as exc:
                 why = f"no Sentinel can be asked: {exc}"
                 continue
             if isinstance(reply, list) and len(reply) == 2:
@@ -376,14 +379,14 @@ class RedisStore:
                 self._sentinels.insert(0, place)
                 return {"host": reply[0].decode(), "port": int(reply[1])}
             why = str(reply) if isinstance(reply, LogError) else f"no Sentinel knows {name!r}"
-        raise LinkLost(why)
+        raise RedisLost(why)
 
     async def _dial(self, options: Mapping[str, Any]) -> AbstractConnection:
         # In a thread, since it looks on the disk which version of redis is installed.
         try:
             connection: Any = await asyncio.to_thread(self._class, **options)
         except (TypeError, ValueError) as exc:
-            raise LinkLost("its URL has an option that redis does not know") from exc
+            raise RedisLost("its URL has an option that redis does not know") from exc
         try:
             async with asyncio.timeout(self._timeout):
                 await connection.connect()
@@ -391,13 +394,13 @@ class RedisStore:
             with contextlib.suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
             if isinstance(exc, Exception):
-                raise LinkLost(f"Redis cannot be reached: {_words(exc)}") from exc
+                raise RedisLost(f"Redis cannot be reached: {_words(exc)}") from exc
             raise
         opened: AbstractConnection = connection
         return opened
 
-    async def _connect(self) -> Link:
-        link = Link(await self._open(), self._timeout)
+    async def _connect(self) -> RedisLink:
+        link = RedisLink(await self._open(), self._timeout)
         try:
             loading = [("SCRIPT", "LOAD", script.source) for script in SCRIPTS]
             client_id, info, *loaded = await link.ask([("CLIENT", "ID"), ("INFO",), *loading])
@@ -407,7 +410,7 @@ class RedisStore:
         for reply in loaded:
             if isinstance(reply, LogError):
                 await link.close()
-                raise LinkLost(f"it takes no scripts: {reply.args[0]}")
+                raise RedisLost(f"it takes no scripts: {reply.args[0]}")
         link.client_id = client_id if isinstance(client_id, int) else 0
         link.facts = _facts(info) if isinstance(info, bytes) else {}
         return link
@@ -444,12 +447,12 @@ def _meaning(exc: ResponseError) -> LogError:
     """Return what an error means to those who use the log.
 
     Raises:
-        LinkLost: The server is no use for now.
+        RedisLost: The server is no use for now.
     """
     text = f"Redis says: {exc}"
     codes = set(_CODE.findall(str(exc)))
     if isinstance(exc, _AWAY_CLASSES) or codes & _AWAY:
-        raise LinkLost(text) from exc
+        raise RedisLost(text) from exc
     if isinstance(exc, _REFUSED_CLASSES) or codes & _REFUSED:
         return LogUnavailable(text)
     return LogFailed(text)

@@ -25,9 +25,9 @@ import msgspec
 from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
 from socketchat.chat.records import unpack
 from socketchat.chat.redis_batch import Append, Committed, Look, span_of
-from socketchat.chat.redis_caller import Caller
+from socketchat.chat.redis_caller import PATIENCE, Caller
 from socketchat.chat.redis_chores import Chores
-from socketchat.chat.redis_link import RedisStore
+from socketchat.chat.redis_link import TIMEOUT, RedisStore
 from socketchat.chat.redis_reader import Reader
 from socketchat.chat.redis_rooms import Followed, Place, Waiting
 from socketchat.chat.redis_scripts import (
@@ -35,16 +35,19 @@ from socketchat.chat.redis_scripts import (
     BEFORE,
     MAX_NUMBER,
     PAGE,
+    PREFIX,
     SPAN,
     TAKE,
     VERSION,
     Keys,
+    check_version,
     pack,
 )
 from socketchat.chat.redis_writer import Writer
 from socketchat.chat.watchers import settle
 from socketchat.chat.words import matcher
 from socketchat.errors import LogError, LogFailed, LogUnavailable
+from socketchat.messages import MAX_NUMBER as MAX_LANE_NUMBER
 
 __all__ = ["RedisLog"]
 
@@ -56,8 +59,6 @@ _SEARCHED_AT_ONCE: Final = 500
 #: Seconds for which it is known at which server a lane's author was let in last: longer than what a
 #: server that lost it could still be about to append.
 _TAKEN_FOR: Final = 3600
-#: What 19 digits and the wire hold.
-_MAX_LANE_NUMBER: Final = 2**63 - 1
 
 
 class RedisLog:
@@ -91,9 +92,9 @@ class RedisLog:
         *,
         retain: float | None = None,
         wait: int = 0,
-        prefix: str = "socketchat",
-        timeout: float = 5.0,
-        patience: float = 10.0,
+        prefix: str = PREFIX,
+        timeout: float = TIMEOUT,
+        patience: float = PATIENCE,
         clock: Callable[[], int] | None = None,
     ) -> None:
         self.error: LogFailed | None = None
@@ -175,9 +176,7 @@ class RedisLog:
             _, version = await self._caller.ask(("SETNX", key, VERSION), ("GET", key))
         except LogError as exc:
             raise OSError(errno.EIO, str(exc.args[0]), self._store.shown) from exc
-        if not version.isdigit() or int(version) > VERSION:
-            text = "it was written by a newer version of socketchat: update this one"
-            raise OSError(errno.ENOTSUP, text, self._store.shown)
+        check_version(version, self._store.shown)
 
     async def close(self) -> None:
         """Finish the commits and reads under way, and let everything go. Twice does no harm.
@@ -272,7 +271,7 @@ class RedisLog:
                 (surrogates).
         """
         for draft in drafts:
-            if draft.number > _MAX_LANE_NUMBER:
+            if draft.number > MAX_LANE_NUMBER:
                 raise ValueError(f"the number {draft.number} is too great")
         room.encode()
         records = [pack(lane, draft) for draft in drafts]

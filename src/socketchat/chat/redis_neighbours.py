@@ -26,27 +26,28 @@ from typing import Final
 from socketchat.chat.neighbours import (
     Alive,
     Ask,
-    Grant,
     Leaving,
     Listener,
     News,
     Place,
     Seat,
     ShowOut,
+    StandingChanged,
     Whole,
     pack,
     unpack,
 )
 from socketchat.chat.redis_link import (
+    TIMEOUT,
     Command,
-    Link,
-    LinkLost,
+    RedisLink,
+    RedisLost,
     RedisStore,
     Subscription,
     delays,
     dry_write,
 )
-from socketchat.chat.redis_scripts import Keys
+from socketchat.chat.redis_scripts import PREFIX, Keys
 from socketchat.chat.roster import LINGER
 from socketchat.errors import LogError, LogUnavailable
 
@@ -111,7 +112,7 @@ class RedisNeighbours:
     """
 
     def __init__(
-        self, url: str, *, prefix: str = "socketchat", timeout: float = 5.0, beat: float = 1.0
+        self, url: str, *, prefix: str = PREFIX, timeout: float = TIMEOUT, beat: float = 1.0
     ) -> None:
         self._store = RedisStore(url, timeout=timeout)
         self._channel = Keys(prefix).servers
@@ -228,14 +229,14 @@ class RedisNeighbours:
         while True:
             try:
                 link = await self._store.connect()
-            except LinkLost:  # the log says so
+            except RedisLost:  # the log says so
                 await asyncio.sleep(next(waits))
                 continue
             try:
                 self._whole_is_due = True
                 self._is_linked = True
                 await self._publish(link)
-            except LinkLost as exc:
+            except RedisLost as exc:
                 _log.info("the connection over which servers are told: %s", exc)
                 await asyncio.sleep(next(waits))
             finally:
@@ -243,11 +244,11 @@ class RedisNeighbours:
                 await link.close()
                 self._forget_queue("Redis is away")
 
-    async def _publish(self, link: Link) -> None:
+    async def _publish(self, link: RedisLink) -> None:
         """Publish what is to be told.
 
         Raises:
-            LinkLost: It cannot be any more.
+            RedisLost: It cannot be any more.
         """
         next_beat, beats = 0.0, 0
         while True:
@@ -269,7 +270,7 @@ class RedisNeighbours:
                 await self._some.wait()
                 timer.cancel()
 
-    async def _publish_queue(self, link: Link) -> None:
+    async def _publish_queue(self, link: RedisLink) -> None:
         batch = self._queue
         self._queue = []
         look: list[Command] = []
@@ -317,7 +318,7 @@ class RedisNeighbours:
         while True:
             try:
                 subscription = await self._store.subscribe(self._channel)
-            except LinkLost:
+            except RedisLost:
                 await asyncio.sleep(next(waits))
                 continue
             try:
@@ -328,7 +329,7 @@ class RedisNeighbours:
                 self._has_heard = True
                 self._put(Ask(""))
                 await self._hear(subscription)
-            except LinkLost as exc:
+            except RedisLost as exc:
                 _log.info("the connection over which servers are heard: %s", exc)
                 await asyncio.sleep(next(waits))
             finally:
@@ -338,7 +339,7 @@ class RedisNeighbours:
         """Hear what is published.
 
         Raises:
-            LinkLost: Nothing is, not even by this server.
+            RedisLost: Nothing is, not even by this server.
         """
         patience = max(_DEAF * self._beat, self._timeout)
         while True:
@@ -422,7 +423,7 @@ class RedisNeighbours:
                 self._some.set()
             case Whole():
                 self._heard_part(name, server, news)
-            case ShowOut() | Grant():
+            case ShowOut() | StandingChanged():
                 self._call(partial(self._listener.heard, name, news))
             case _:
                 if server.is_known:

@@ -23,7 +23,7 @@ import msgspec
 from socketchat.chat.log import READ_SIZE
 from socketchat.chat.records import unpack
 from socketchat.chat.redis_batch import span_of
-from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, delays
+from socketchat.chat.redis_link import Command, RedisLink, RedisLost, RedisStore, delays
 from socketchat.chat.redis_rooms import Followed, Place
 from socketchat.chat.redis_scripts import PAGE, SPAN, Keys
 from socketchat.errors import LogError, LogFailed
@@ -95,7 +95,7 @@ class Reader:
         while True:
             try:
                 link = await self._store.connect()
-            except LinkLost:  # the writer says so
+            except RedisLost:  # the writer says so
                 await asyncio.sleep(next(waits))
                 continue
             try:
@@ -103,7 +103,7 @@ class Reader:
                 waits = delays()
                 while True:
                     await self._wait(link)
-            except LinkLost as exc:
+            except RedisLost as exc:
                 _log.info("the connection over which %s is read: %s", self._store.shown, exc)
                 await asyncio.sleep(next(waits))
             finally:
@@ -112,11 +112,12 @@ class Reader:
 
     # Waiting
 
-    async def _wait(self, link: Link) -> None:
+    async def _wait(self, link: RedisLink) -> None:
         """Wait for news, and tell them."""
-        rooms = {self._keys.room(room.name)[3]: room for room in self._rooms.values() if room.place}
+        told = [(room, room.place.number) for room in self._rooms.values() if room.place]
+        rooms = {self._keys.room(room.name)[3]: room for room, _ in told}
         self._waited_for = {room.name for room in rooms.values()}
-        ids = [f"{max(room.known, _number(room))}-0" for room in rooms.values()]
+        ids = [f"{max(room.known, number)}-0" for room, number in told]
         keys = [self._key, *rooms]
         command: Command = (
             "XREAD",
@@ -152,7 +153,7 @@ class Reader:
 
     # Reading
 
-    async def _follow(self, link: Link, rooms: Iterable[Followed]) -> None:
+    async def _follow(self, link: RedisLink, rooms: Iterable[Followed]) -> None:
         """Tell what is new in rooms, and whether they still go on."""
         queue = list(rooms)
         while queue:
@@ -197,7 +198,7 @@ class Reader:
             self._object(LogFailed(f"the room {room.name!r} holds what is no entry: {exc}"))
         return True
 
-    async def _restart(self, link: Link, room: Followed) -> None:
+    async def _restart(self, link: RedisLink, room: Followed) -> None:
         """Begin a room afresh that does not go on from what was told."""
         _log.warning("the log of %r does not go on from where it was", room.name)
         (reply,) = await link.ask([SPAN(self._keys.room(room.name)[:2])])
@@ -210,15 +211,11 @@ class Reader:
         """Deal with a reply that is an error.
 
         Raises:
-            LinkLost: In any case.
+            RedisLost: In any case.
         """
         if isinstance(error, LogFailed):
             self._failed(error)
-        raise LinkLost(str(error))
-
-
-def _number(room: Followed) -> int:
-    return room.place.number if room.place is not None else 0
+        raise RedisLost(str(error))
 
 
 def _is_behind(room: Followed) -> bool:

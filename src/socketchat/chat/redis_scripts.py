@@ -21,6 +21,7 @@ It knows no connection.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Sequence
 from typing import Final
@@ -36,6 +37,7 @@ __all__ = [
     "FORGET",
     "MAX_NUMBER",
     "PAGE",
+    "PREFIX",
     "PRUNE",
     "PUBLISH",
     "SCRIPTS",
@@ -46,6 +48,7 @@ __all__ = [
     "Keys",
     "Script",
     "as_digits",
+    "check_version",
     "pack",
 ]
 
@@ -53,6 +56,8 @@ __all__ = [
 VERSION: Final = 1
 #: The greatest number and time that Lua can tell from the next.
 MAX_NUMBER: Final = 2**53 - 1
+#: What all keys begin with, unless it is given.
+PREFIX: Final = "socketchat"
 
 
 class Script:
@@ -106,6 +111,21 @@ class Keys:
     def wake(self, server: str) -> str:
         """Return the key by which a server wakes its own reader."""
         return f"{self._prefix}:wake:{server}"
+
+
+def check_version(version: bytes, shown: str) -> None:
+    """Check that a log is one that this version can read and write.
+
+    Args:
+        version: What its key holds.
+        shown: Where it is.
+
+    Raises:
+        OSError: It is not; `strerror` says why.
+    """
+    if not version.isdigit() or int(version) > VERSION:
+        text = "it was written by a newer version of socketchat: update this one"
+        raise OSError(errno.ENOTSUP, text, shown)
 
 
 def as_digits(number: int) -> str:

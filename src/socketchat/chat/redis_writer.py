@@ -35,7 +35,7 @@ from socketchat.chat.redis_batch import (
     committed_of,
     span_of,
 )
-from socketchat.chat.redis_link import Command, Link, LinkLost, RedisStore, delays
+from socketchat.chat.redis_link import Command, RedisLink, RedisLost, RedisStore, delays
 from socketchat.chat.redis_scripts import APPEND, PUBLISH, SPAN, Keys, as_digits
 from socketchat.chat.watchers import settle
 from socketchat.errors import LogError, LogFailed, LogUnavailable
@@ -208,19 +208,19 @@ class Writer:
                 while True:
                     await self._serve(link)
                     waits = delays()
-            except LinkLost as exc:
+            except RedisLost as exc:
                 self._interrupted(link, str(exc))
             finally:
                 await link.close()
             # It may have been of no use: Redis that has no memory left takes connections.
             await asyncio.sleep(next(waits))
 
-    async def _connect(self) -> Link:
+    async def _connect(self) -> RedisLink:
         for delay in delays():
             try:
                 link = await self._store.connect()
                 await self._make_certain(link)
-            except LinkLost as exc:
+            except RedisLost as exc:
                 self._note(str(exc))
                 await asyncio.sleep(delay)
             else:
@@ -228,7 +228,7 @@ class Writer:
                 return link
         raise AssertionError("unreachable")
 
-    async def _make_certain(self, link: Link) -> None:
+    async def _make_certain(self, link: RedisLink) -> None:
         """Have the server let go of the connection before, and of what it still had under way."""
         number, server = self._old
         if number and server == link.facts.get("run_id"):
@@ -241,7 +241,7 @@ class Writer:
         self._old = (0, "")
         self._certain.set()
 
-    def _interrupted(self, link: Link, why: str) -> None:
+    def _interrupted(self, link: RedisLink, why: str) -> None:
         """Keep what was under way as the first to be done."""
         if self._under_way:
             self._old = (link.client_id, link.facts.get("run_id", ""))
@@ -266,7 +266,7 @@ class Writer:
             self._said.clear()
             _log.warning("the log goes on with %s", self._store.shown)
 
-    async def _serve(self, link: Link) -> None:
+    async def _serve(self, link: RedisLink) -> None:
         """Do what has queued up, as far as it makes one pipeline."""
         while not self._queue:
             self._some.clear()
@@ -335,13 +335,13 @@ class Writer:
         touch: Command = ("SET", self._keys.touch, "")
         return [touch, ("WAIT", self._wait, int(_WAIT * 1000))]
 
-    async def _replicated(self, link: Link, reply: object) -> bool:
+    async def _replicated(self, link: RedisLink, reply: object) -> bool:
         """Wait until there are enough replicas that have it; tell whether it came to that."""
         while not (isinstance(reply, int) and reply >= self._wait):
             if all(item.is_given_up for item in self._under_way):
                 return False
             if isinstance(reply, LogFailed):
-                raise LinkLost(str(reply.args[0]))
+                raise RedisLost(str(reply.args[0]))
             self._why = self._too_few(f"{reply} have")
             *_, reply = await link.ask(self._waiting(), longer=_WAIT)
         return True
@@ -349,7 +349,7 @@ class Writer:
     def _too_few(self, how_many: str) -> str:
         return f"{self._wait} replicas of Redis are to have it, and {how_many}"
 
-    async def _publish(self, link: Link, batch: Batch) -> None:
+    async def _publish(self, link: RedisLink, batch: Batch) -> None:
         """Let everybody see what is appended."""
         commands = []
         for room, last in batch.unseen.items():
@@ -359,7 +359,7 @@ class Writer:
             if isinstance(reply, LogFailed):
                 self._failed(reply)
             elif isinstance(reply, LogError):
-                raise LinkLost(str(reply))
+                raise RedisLost(str(reply))
 
     def _outcome(
         self, batch: Batch, part: Call | Look, reply: object

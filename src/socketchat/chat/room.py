@@ -417,6 +417,8 @@ class Room:
         for lane, number in {entry.lane: entry.lane_number for entry in entries}.items():
             author = self.members.get(lane)
             if author is not None:
+                # The member does so too when its append is done, which is later: then the
+                # acknowledgement would need a write of its own.
                 author.session.hold(number)
 
     def _give(self, entries: Sequence[Entry]) -> None:

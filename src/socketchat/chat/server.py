@@ -2,8 +2,8 @@
 
 It is an application of the library like any other: `serve(ChatServer(log), ...)`. Rooms (`room.py`)
 are made when somebody asks for them and go when the last one has left; what was said stays in the
-log. `registry.py` knows who may come in and whose name it is; `attendant.py` does what members ask
-for, `moderation.py` what operators do.
+log. `registry.py` knows who may come in and whose name it is; `command_queue.py` has done what
+members ask for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 from socketchat.chat.attendant import Attendant
+from socketchat.chat.command_queue import CommandQueue
 from socketchat.chat.log import LaneTaken, Log, lane_name
 from socketchat.chat.member import Member
 from socketchat.chat.memory_log import MemoryLog
@@ -27,7 +28,6 @@ from socketchat.chat.rules import TOO_LONG, Rules, checked_room_name, room_name_
 from socketchat.chat.tally import Tally
 from socketchat.errors import (
     CloseCode,
-    CommandFailed,
     HandshakeRefused,
     LogError,
     LogFailed,
@@ -38,17 +38,14 @@ from socketchat.events import Joined, Left, Renamed
 from socketchat.fingerprint import fingerprint_of
 from socketchat.handlers import Admission
 from socketchat.logged import LoggedSession
-from socketchat.messages import MAX_ANSWER, MAX_NAME, Answer, Command, Event, Hello
-from socketchat.session import Session, SessionState
+from socketchat.messages import MAX_NAME, Command, Event, Hello
+from socketchat.session import Session
 from socketchat.trust.invites import Grant, Invite
 
 __all__ = ["ChatServer"]
 
 #: Seconds for which nobody is let in after the log could not be written: all would come at once.
 LOG_PAUSE = 1.0
-
-#: Commands of one member that may wait to be carried out.
-MAX_COMMANDS = 16
 
 _FAILED = "the log has failed"
 
@@ -121,8 +118,13 @@ class ChatServer:
         self.on_moderation: Callable[[str, str, str], object] | None = None
         self._rooms: dict[str, Room] = {}
         self._around = Neighbourhood(self._rooms, self._registry, neighbours)
-        self._moderator = Moderator(self._registry, self._rooms, invites, self._around)
-        self._attendant = Attendant(self._registry, self._rooms)
+        self._commands = CommandQueue(
+            Attendant(self._registry, self._rooms),
+            Moderator(self._registry, self._rooms, invites, self._around),
+            own=self.own,
+            note=self._note,
+            moderated=self._moderated,
+        )
         # What is done on behalf of members.
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: dict[str, int] = {}
@@ -370,47 +372,12 @@ class ChatServer:
 
     def obey(self, member: Member, command: Command) -> None:
         """Carry out what a member asks for, in the order in which it does, and answer."""
-        if member.asked >= MAX_COMMANDS:
-            reason = f"{MAX_COMMANDS} commands are on their way already"
-            member.session.answer(Answer(command.id, CloseCode.TRY_AGAIN_LATER, reason))
-            return
-        member.asked += 1
-        self.own(self._obey(member, command))
+        self._commands.obey(member, command)
 
-    async def _obey(self, member: Member, command: Command) -> None:
-        code, text = int(CloseCode.OK), ""
-        failure: LogError | None = None
-        async with member.command_order:
-            if member.session.state is not SessionState.OPEN:
-                return  # it was shown out, or is leaving
-            try:
-                text = await self._carry_out(member, command)
-            except CommandFailed as exc:
-                code, text = exc.code, exc.reason
-            except LogError as exc:
-                code, text, failure = CloseCode.TRY_AGAIN_LATER, str(exc), exc
-            except Exception:  # noqa: BLE001 - one command's bug is not the server's end; it is logged
-                _log.exception("the command %r of %s failed", command.name, member.nick)
-                code, text = CloseCode.INTERNAL_ERROR, "internal error"
-        member.asked -= 1
-        member.session.answer(Answer(command.id, code, text[:MAX_ANSWER]))
-        if failure is not None:
-            self._note(failure)  # after the answer: giving up ends the session it goes out on
-
-    async def _carry_out(self, member: Member, command: Command) -> str:
-        """Do what a member asks for, and say what was done.
-
-        Raises:
-            CommandFailed: It is not done; the reason says why.
-            LogError: The log or the registry cannot do it.
-        """
-        nick = member.nick
-        answer = await self._attendant.carry_out(member, command.name, command.argument)
-        if answer is None:
-            answer = await self._moderator.carry_out(member, command.name, command.argument)
-            if self.on_moderation is not None and member.session.peer.address:
-                self.on_moderation(nick, command.name, answer)
-        return answer
+    def _moderated(self, member: Member, nick: str, command: str, answer: str) -> None:
+        """Tell who asked for it what an operator who is not at the server itself has done."""
+        if self.on_moderation is not None and member.session.peer.address:
+            self.on_moderation(nick, command, answer)
 
     # ---- when the log does not do what it should ----
 

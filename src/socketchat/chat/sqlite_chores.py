@@ -11,15 +11,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from socketchat.chat.log import Entry
+from socketchat.chat.log import LANE_LIFETIME, Entry
 from socketchat.chat.records import unpack
 from socketchat.chat.sqlite_schema import NUMBER_BITS, as_many_as_fit, insert
 
-__all__ = ["LANE_LIFETIME", "Chores"]
-
-#: Seconds after its last entry for which a lane is remembered at least, so that what is sent again
-#: then is known to be a repeat, though nothing is held of it.
-LANE_LIFETIME: Final = 30 * 86_400.0
+__all__ = ["Chores"]
 
 #: Seconds that a step should take, and the entries that it may take up.
 _STEP_TIME: Final = 0.004

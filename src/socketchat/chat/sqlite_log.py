@@ -41,6 +41,7 @@ from socketchat.chat.sqlite_writer import Command, Done, Ended, Outcome, Pruned,
 from socketchat.chat.watchers import Watchers, own_copy, settle
 from socketchat.errors import LogError, LogFailed, LogUnavailable
 from socketchat.file_lock import FileLock
+from socketchat.messages import MAX_NUMBER as MAX_LANE_NUMBER
 
 __all__ = ["IN_USE", "LOCK", "SQLiteLog"]
 
@@ -49,8 +50,6 @@ LOCK: Final = "server.lock"
 IN_USE: Final = "it is in use by another server"
 #: Threads that read, each with a connection.
 _READERS: Final = 3
-#: What an integer of SQLite holds.
-_MAX_LANE_NUMBER: Final = 2**63 - 1
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -194,7 +193,7 @@ class SQLiteLog:
                 (surrogates).
         """
         for draft in drafts:
-            if draft.number > _MAX_LANE_NUMBER:
+            if draft.number > MAX_LANE_NUMBER:
                 raise ValueError(f"the number {draft.number} is too great")
             _check_text(draft.sender)
             _check_text(draft.to)
