@@ -34,11 +34,13 @@ napoleon_use_ivar = True
 # Links lead to what is on this site. Types of others, and those of ours that signatures name
 # alone, have no page here, so that a build needs no network; a name that is in neither is a
 # warning.
-_OTHERS = r"(_?asyncio|collections|concurrent|datetime|logging|pathlib|random|socket|ssl)\..+"
-_SHORT = r"Path|datetime|FileOutbox|Ed25519PrivateKey|Host|Trust|Opening|OptionArgs"
+_OTHERS = (
+    r"(_?asyncio|collections|concurrent|datetime|logging|pathlib|random|socket|sqlite3|ssl)\..+"
+)
+_SHORT = r"Path|datetime|Ed25519PrivateKey|Host|Trust|Opening|OptionArgs"
 _OURS = (
     r"socketchat\.(awaiting\.Opening|link\.Stream(Reader|Writer)Like|logged\.LogPlace"
-    r"|options\.OptionArgs|outbox\.MemoryOutbox|peers\.Prover"
+    r"|messages\.Hello|options\.OptionArgs|outbox\.(MemoryOutbox|Outgoing)|peers\.Prover"
     r"|chat\.(registry\.Registry|server\.Invites|neighbours\.Neighbours))"
 )
 nitpick_ignore_regex = [("py:class", each) for each in (_OTHERS, _SHORT, _OURS)]

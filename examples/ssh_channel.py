@@ -35,7 +35,7 @@ async def answer(process: asyncssh.SSHServerProcess[bytes]) -> None:
     user = process.get_extra_info("username")
     try:
         async with await socketchat.Session.from_streams(
-            process.stdin, process.stdout, side=socketchat.Side.SERVER, nick="greeter"
+            process.stdin, process.stdout, side=socketchat.Side.SERVER, name="greeter"
         ) as session:
             await greet(session, user)
     except (OSError, asyncssh.Error, socketchat.SocketChatError) as error:

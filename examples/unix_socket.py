@@ -27,7 +27,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     """Talk with one caller; what goes wrong with it is no matter of the others."""
     try:
         async with await socketchat.Session.from_streams(
-            reader, writer, side=socketchat.Side.SERVER, nick="shouter"
+            reader, writer, side=socketchat.Side.SERVER, name="shouter"
         ) as session:
             await shout(session)
     except (OSError, socketchat.SocketChatError) as error:

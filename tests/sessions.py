@@ -176,7 +176,7 @@ async def session_pair(
     with link or stream_pair() as link:
         near, far = await asyncio.gather(
             Session.from_streams(*link.near, side=Side.CLIENT, nick=nick, **client),
-            Session.from_streams(*link.far, side=Side.SERVER, nick="server", **server),
+            Session.from_streams(*link.far, side=Side.SERVER, name="server", **server),
         )
         try:
             yield Pair(near, far, link)

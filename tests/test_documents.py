@@ -37,7 +37,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 #: Pages whose shell blocks no test can run, and how many more blocks are not: what is not run is
 #: a promise that nobody keeps.
 NOT_RUN = {"benchmarks.md", "operating.md", "scaling.md", "testing.md"}
-MOST_NOT_RUN = 24
+MOST_NOT_RUN = 25
 
 
 def ids(path: Path) -> str:

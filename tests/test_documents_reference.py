@@ -92,6 +92,7 @@ UNITS = {
     "s": 1,
     "d": timedelta(days=1).total_seconds(),
     "characters": 1,
+    "columns": 1,
     "": 1,
 }
 

@@ -359,4 +359,6 @@ async def test_who_goes_away_at_whatever_stage_harms_nobody(
             else:
                 await wire.close()
         await until(lambda: not server._pending)
-    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+    # Not asyncio's own, which complains of a busy machine.
+    ours = [each for each in caplog.records if each.name.startswith("socketchat")]
+    assert [each for each in ours if each.levelno >= logging.WARNING] == []

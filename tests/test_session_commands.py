@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from socketchat import CommandFailed, Session, SessionClosed
+from socketchat import CommandFailed, LocalProtocolError, Session, SessionClosed
 from socketchat.logged import LoggedSession
 from socketchat.messages import Answer, Command
 from socketchat.testing import session_pair
@@ -32,6 +32,14 @@ async def test_a_server_without_commands_says_so() -> None:
         with pytest.raises(CommandFailed, match="knows no commands") as caught:
             await client.command("kick", "eve")
         assert caught.value.code == 1008
+
+
+async def test_only_a_client_has_commands() -> None:
+    async with session_pair() as (_, server):
+        with pytest.raises(LocalProtocolError, match="only a client has commands"):
+            await server.command("kick", "eve")
+        with pytest.raises(LocalProtocolError, match="only a client has commands"):
+            await server.rename("eve")
 
 
 async def test_a_command_is_answered_to_the_one_who_asked() -> None:

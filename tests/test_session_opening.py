@@ -58,8 +58,9 @@ async def test_a_session_runs_over_any_pair_of_streams(
     async with streams(tmp_path) as (near, far):
         client, server = await asyncio.gather(
             Session.from_streams(*near, side=Side.CLIENT, nick="ada"),
-            Session.from_streams(*far, side=Side.SERVER, nick="babbage"),
+            Session.from_streams(*far, side=Side.SERVER, name="babbage"),
         )
+        assert (client.peer.nick, server.peer.nick) == ("babbage", "ada")
         async with client, server:
             bodies: list[str | bytes] = [f"line {n}" for n in range(300)] + [b"\0\xff" * 50_000]
             there = asyncio.create_task(receive(server, 301))
@@ -119,7 +120,9 @@ async def test_without_a_limit_the_greeting_is_waited_for_for_ever() -> None:
 @virtual_time
 @pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize(
-    "arguments", [{"nick": "x" * 65}, {"max_size": 1}], ids=["nick", "max_size"]
+    "arguments",
+    [{"nick": "x" * 65}, {"name": "x" * 65}, {"max_size": 1}],
+    ids=["nick", "name", "max_size"],
 )
 async def test_arguments_out_of_range_are_refused_and_the_streams_are_closed(
     side: Side, arguments: dict[str, Any]

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         Topic,
         Typing,
     )
-    from socketchat.handlers import Admission
+    from socketchat.handlers import Admission, Admits, Handler, Opens, Withdraws
     from socketchat.options import DEFAULT_PORT, Options
     from socketchat.peers import Peer
     from socketchat.receipt import Receipt
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_PORT",
     "Admission",
+    "Admits",
     "Close",
     "CloseCode",
     "CommandFailed",
@@ -72,6 +73,7 @@ __all__ = [
     "Device",
     "Event",
     "Gap",
+    "Handler",
     "HandshakeError",
     "HandshakeRefused",
     "Identity",
@@ -87,6 +89,7 @@ __all__ = [
     "Message",
     "MessageRejected",
     "MessageTooBig",
+    "Opens",
     "Options",
     "Peer",
     "Present",
@@ -110,6 +113,7 @@ __all__ = [
     "UnsupportedVersion",
     "UntrustedBecause",
     "UntrustedPeer",
+    "Withdraws",
     "connect",
     "serve",
 ]
@@ -127,7 +131,7 @@ _NAMES = {
         "Event Gap Joined Left LinkLost LinkRestored Message Present Rejected Renamed Restarted "
         "Topic Typing"
     ),
-    "handlers": "Admission",
+    "handlers": "Admission Admits Handler Opens Withdraws",
     "options": "DEFAULT_PORT Options",
     "peers": "Peer",
     "receipt": "Receipt",

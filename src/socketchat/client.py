@@ -99,8 +99,9 @@ def connect(
         reconnect: False ends the session when its link is lost.
         history: How many earlier messages of the room to begin with.
         since: Begin with what was said in the room at this time or later, instead.
-        outbox: A file in which messages wait to be acknowledged, so that they survive this process;
-            None keeps them in memory. Close it after the session.
+        outbox: A file in which messages wait to be acknowledged, so that they survive this process
+            (`FileOutbox.create`, of `socketchat.file_outbox`); it has its own bounds in place of
+            `max_unacked`. None keeps them in memory. Close it after the session.
         device: Whose key to show to the server (`Device.load_or_generate`), by which it knows us
             again; None shows none, and we are strangers each time.
         invite: The token of an invite, for a server that lets in none but those whom it knows; it

@@ -74,7 +74,6 @@ class FileOutbox(MemoryOutbox):
         lane: The lane's name, 16 random bytes; a secret.
         label: What the caller calls its lanes to this place, such as `host:port/room`.
         made: When the lane was made, in nanoseconds since the epoch.
-        sent: The highest number of a post that it has held.
         sealed: Whether nothing more may be appended.
         undelivered: How many posts the file keeps though their session is over.
         path: Its file.
@@ -89,7 +88,6 @@ class FileOutbox(MemoryOutbox):
         "made",
         "path",
         "sealed",
-        "sent",
         "undelivered",
     )
 
@@ -108,7 +106,6 @@ class FileOutbox(MemoryOutbox):
         self.lane: bytes
         self.made: int
         self.lane, self.label, self.made = lane
-        self.sent: int = 0
         self.sealed: bool = bounds is None
         if self.sealed:
             # The file may be older than what was sent: the other side's mark may be anything.
@@ -164,7 +161,7 @@ class FileOutbox(MemoryOutbox):
         Args:
             directory: Where the files are; it need not be there.
             label: What the lanes must lead to; None is anything.
-            new_post: Makes a post of its number, its frame and its time.
+            new_post: Makes a post of its number, its frame and its time; for `connect`, `Receipt`.
 
         Raises:
             OSError: The directory cannot be read.
@@ -259,7 +256,6 @@ class FileOutbox(MemoryOutbox):
             if checksum != _checksum(number, frame):
                 raise ValueError(f"post {number} is not what it was")
             MemoryOutbox.append(outbox, new_post(number, frame, at))
-            outbox.sent = number
         return outbox
 
     # ---- using ----
@@ -274,7 +270,6 @@ class FileOutbox(MemoryOutbox):
         if self.sealed:
             raise LocalProtocolError("a lane that another process made must not be extended")
         number, frame = post.number, post.frame
-        assert number > self.sent
         try:
             self._db.execute(
                 "INSERT INTO post VALUES (?, ?, ?, ?)",
@@ -282,7 +277,6 @@ class FileOutbox(MemoryOutbox):
             )
         except sqlite3.DatabaseError as exc:
             raise _os_error(exc, self.path) from exc
-        self.sent = number
         super().append(post)
 
     def acknowledge(self, number: int) -> list[Outgoing]:

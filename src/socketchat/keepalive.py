@@ -7,17 +7,28 @@ argument. It is about an open link; goodbyes have a deadline of their own.
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum
 from typing import Final
 
 from socketchat.options import Options
 
-__all__ = ["MAX_PINGS", "SIGN_OF_LIFE", "Keepalive"]
+__all__ = ["MAX_PINGS", "SIGN_OF_LIFE", "Due", "Keepalive"]
 
 #: Pings that may be unanswered.
 MAX_PINGS: Final = 1024
 #: Seconds after which a side that does not read says that it lives, because it cannot answer pings:
 #: what the other side expects is not known here, and its default is twice that.
 SIGN_OF_LIFE: Final = 20.0
+
+
+class Due(Enum):
+    """What is to be done when a deadline has come."""
+
+    SIGN_OF_LIFE = "a sign of life"
+    PING = "a ping"
+    #: The other side is asked for a sign of life by the pings of the application, which are many.
+    NOTHING = "nothing"
+    GIVING_UP = "giving up the other side"
 
 
 class Keepalive:
@@ -80,3 +91,13 @@ class Keepalive:
         if self.asked is not None:
             return None if self._timeout is None else self.asked + self._timeout
         return self.heard + self._interval
+
+    def due(self, now: float) -> Due:
+        """Take notice that the deadline has come, and return what is to be done."""
+        if self.paused:
+            self.heard = now
+            return Due.SIGN_OF_LIFE
+        if self.asked is not None:
+            return Due.GIVING_UP
+        self.asked = now
+        return Due.PING if self.unanswered < MAX_PINGS else Due.NOTHING

@@ -14,27 +14,31 @@ import contextlib
 import functools
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import assert_never
 
 from socketchat import messages as wire
 from socketchat.core_events import (
     Acknowledged,
     CoreEvent,
     Failed,
+    Greeted,
+    HelloReceived,
     Passed,
     Passing,
     Ponged,
     Received,
+    RefusedByPeer,
     Rejection,
     Resumed,
     SaidBye,
+    Unresponsive,
+    Welcomed,
 )
 from socketchat.errors import (
     Close,
     CloseCode,
-    CommandFailed,
     LocalProtocolError,
     MessageRejected,
     RemoteProtocolError,
@@ -64,6 +68,7 @@ from socketchat.options import Options
 from socketchat.outbox import MemoryOutbox, Outgoing
 from socketchat.peers import Peer, Prover
 from socketchat.protocol import Protocol, Side
+from socketchat.questions import Questions
 from socketchat.receipt import Receipt
 from socketchat.session_logger import SessionLogger
 
@@ -84,20 +89,9 @@ class SessionState(Enum):
 class SessionLifecycle:
     """The life of a session, from its first link to its end.
 
+    Its attributes are told in `Session`; one is for the doors alone:
+
     Attributes:
-        side: Which end this is.
-        state: What the session is doing.
-        nick: The name that the client goes by, as the server gave it.
-        room: The room that the session is in, or empty.
-        peer: Who is at the other end.
-        latency: Seconds that the last ping took, there and back; 0.0 until there was one.
-        earlier: The numbers of what was said in the room before the session came in, as far as it
-            is given that; it is given none of what was meant for others.
-        has_log: Whether the room is kept in a log: what is said there, our own messages too, then
-            comes back in the room's order.
-        head: The number of the last entry that the room had when the link came about; 0 without a
-            log.
-        next_pin: The pin of the key that the server will have next, as it has announced; or empty.
         on_end: Called once, when the session has ended.
     """
 
@@ -140,7 +134,9 @@ class SessionLifecycle:
         # Not the lane's name: that is what a client shows to get its session back.
         self._log = SessionLogger(options.logger or logging.getLogger("socketchat"))
         self._link: Link | None = None
-        self._linked = asyncio.Event()
+        # Whether pings and commands can go out: not over a link that is about to be lost, and set
+        # at the end, for those who wait.
+        self._may_ask = asyncio.Event()
         self._driven = 0
         self._max_size = 0
         # Whether messages are taken for sending: until a goodbye of either side.
@@ -150,9 +146,7 @@ class SessionLifecycle:
         self._dropping = False
         self._sends_waiting = 0
         self._room_to_send = asyncio.Event()
-        self._pings: deque[tuple[int, asyncio.Future[float | None]]] = deque()
-        # Commands that wait for their answers.
-        self._asked: dict[int, asyncio.Future[wire.Answer]] = {}
+        self._questions = Questions()
         self._first_bye: Close | None = None
         self._closing = False
         self._undelivered = False
@@ -254,7 +248,7 @@ class SessionLifecycle:
         if self._link is not None:
             # Nothing of the older link may be taken after our mark is told.
             self._link.cut("replaced by a newer link")
-            self._forget_questions()
+            self._questions.forget()
         resumed = link.protocol.welcome(self._lanes, hello, nick, room)
         self._attach(link, resumed, [])
         link.flush()
@@ -270,7 +264,7 @@ class SessionLifecycle:
             link.cut("the session has ended")
             return
         self._link = link
-        self._linked.set()
+        self._may_ask.set()
         self._hurried.clear()
         self._max_size = link.protocol.peer_max_size
         was_lost = self.state is SessionState.LOST
@@ -355,15 +349,14 @@ class SessionLifecycle:
                 self._pass_on(passing)
             case Ponged(number, seconds):
                 self.latency = seconds
-                while self._pings and self._pings[0][0] <= number:
-                    self._answer(self._pings.popleft()[1], seconds)
+                self._questions.ponged(number, seconds)
             case Rejection(post, code, reason):
                 self._settle([post], MessageRejected(post.number, code, reason))
                 self._put_passing(Rejected(post.number, code, reason))
             case SaidBye(close):
                 self._first_bye = self._first_bye or close
                 if self._comes_back_after(close):
-                    self._linked.clear()  # nothing new is said over this link
+                    self._may_ask.clear()  # nothing new is said over this link
                 else:
                     self._closing = True
                     self._stop_accepting(SessionState.CLOSING)
@@ -372,6 +365,15 @@ class SessionLifecycle:
                 self._log.warning("the other side broke the protocol: %s", close)
                 self._first_bye = self._first_bye or close
                 self._finish(close, RemoteProtocolError(*close))
+            case (
+                # What `_handle_all` and `link.py` have taken.
+                Received() | Acknowledged() | Unresponsive()
+                # What belongs to the greeting, which is over.
+                | Greeted() | HelloReceived() | Welcomed() | RefusedByPeer()
+            ):  # fmt: skip
+                raise AssertionError(event)
+            case _:
+                assert_never(event)
 
     def _take(self, link: Link, posts: Sequence[wire.Post]) -> None:
         # Once we are leaving nobody may be reading any more: what finds no room is not
@@ -411,28 +413,27 @@ class SessionLifecycle:
                 self._put_passing(Topic(text, nick))
             case wire.Event("typing", nick):
                 self._put_passing(Typing(nick))
-            case wire.Answer(id=asked):
-                answer = self._asked.pop(asked, None)
-                if answer is not None and not answer.done():
-                    answer.set_result(event)
+            case wire.Answer():
+                self._questions.answered(event)
+            case wire.Event():
+                pass  # of a kind that a later version has, or a new name that is none
+            case wire.Command():
+                raise AssertionError(event)  # `_handle` has had it obeyed
+            case _:
+                assert_never(event)
 
     def _put_passing(self, event: Event) -> None:
         # Once we are leaving, reading goes on though the inbox is full.
         if not (self._closing and self._inbox.full):
             self._inbox.put([event])
 
-    @staticmethod
-    def _answer(future: asyncio.Future[float | None], seconds: float | None) -> None:
-        if not future.done():
-            future.set_result(seconds)
-
     # ---- links go ----
 
     def _detach(self, link: Link, reason: str) -> None:
         """Go on without a link, if it may come back, or end."""
         self._link = None
-        self._linked.clear()
-        self._forget_questions()
+        self._may_ask.clear()
+        self._questions.forget()
         if self._error is not None:
             return
         bye = link.protocol.received_bye
@@ -445,17 +446,6 @@ class SessionLifecycle:
             self._finish(self._first_bye, link=link)
         else:
             self._finish(Close(CloseCode.ABNORMAL, reason), link=link)
-
-    def _forget_questions(self) -> None:
-        """Let nobody wait for what will not come over another link; pings are then repeated."""
-        for _, pong in self._pings:
-            self._answer(pong, None)
-        self._pings.clear()
-        for answer in self._asked.values():
-            if not answer.done():
-                reason = "the link was lost before it was answered, so it may have been done"
-                answer.set_exception(CommandFailed(CloseCode.ABNORMAL, reason))
-        self._asked.clear()
 
     def _comes_back_after(self, bye: Close) -> bool:
         return self.side is Side.CLIENT and self._resumable and CloseCode.is_temporary(bye.code)
@@ -522,7 +512,7 @@ class SessionLifecycle:
         self._log.info("%s", self._error)
         self._set_timer(None)
         self._settle(unsent, self._error)
-        self._linked.set()
+        self._may_ask.set()
         self._inbox.end()
         if not self._driven:
             self._set_closed()

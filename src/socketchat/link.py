@@ -15,15 +15,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_never
 from typing import Protocol as TypingProtocol
 
 from socketchat.core_events import (
+    Acknowledged,
     CoreEvent,
     Failed,
     Greeted,
     HelloReceived,
+    Passed,
+    Ponged,
+    Received,
     RefusedByPeer,
+    Rejection,
     SaidBye,
     Unresponsive,
     Welcomed,
@@ -70,6 +75,28 @@ class StreamWriterLike(TypingProtocol):
         """Return what the transport knows."""
 
 
+class TransportLike(TypingProtocol):
+    """What a link needs of the transport of a writer; reading is paused on asyncio's alone."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Have the writer's `drain` wait above `high` bytes."""
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait to be written."""
+
+    def pause_reading(self) -> None:
+        """Read nothing more."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    def is_closing(self) -> bool:
+        """Return whether it is closed, or about to be."""
+
+    def abort(self) -> None:
+        """Close it at once, without what was not written."""
+
+
 class Link:
     """One connection, from the first byte to the last.
 
@@ -89,8 +116,10 @@ class Link:
         self._reader = reader
         self._writer = writer
         # asyncio's writers have a transport; those of SSH libraries call it a channel.
-        transport: Any = getattr(writer, "transport", None) or getattr(writer, "channel", None)
-        self._transport = transport
+        has_transport = hasattr(writer, "transport")
+        self._transport: TransportLike = getattr(
+            writer, "transport" if has_transport else "channel"
+        )
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._loop = asyncio.get_running_loop()
         self._sink: Callable[[list[CoreEvent]], object] | None = None
@@ -131,12 +160,20 @@ class Link:
                     case Welcomed():
                         assert greeted is not None
                         return greeted, event, events[index + 1 :]
-                    case RefusedByPeer(code, reason) | SaidBye((code, reason)):
+                    case RefusedByPeer(code, reason):
                         raise HandshakeRefused(code, reason)
-                    case Failed(close, None):
+                    case SaidBye(close):
+                        raise HandshakeRefused(*close)
+                    case Failed(close, version):
+                        if version is not None:
+                            raise UnsupportedVersion(version, VERSION)
                         raise HandshakeError(f"not a socketchat server: {close.reason}")
-                    case Failed(_, int(version)):
-                        raise UnsupportedVersion(version, VERSION)
+                    case HelloReceived() | Unresponsive():
+                        raise AssertionError(event)  # what a server hears, and what time brings
+                    case Received() | Acknowledged() | Rejection() | Passed() | Ponged():
+                        raise AssertionError(event)  # comes behind Welcomed
+                    case _:
+                        assert_never(event)
 
     async def greet_client(self) -> Hello:
         """Go through the greeting as a server, up to the client's question to be let in.
@@ -155,6 +192,12 @@ class Link:
                         raise HandshakeError(f"the caller hung up: {close}")
                     case Failed(close):
                         raise HandshakeError(f"not a socketchat client: {close}")
+                    case Greeted() | Welcomed() | RefusedByPeer() | Unresponsive():
+                        raise AssertionError(event)  # what a client hears, and what time brings
+                    case Received() | Acknowledged() | Rejection() | Passed() | Ponged():
+                        raise AssertionError(event)  # comes behind our Welcome
+                    case _:
+                        assert_never(event)
         return hello
 
     async def _read_greeting(self, what_an_end_means: str) -> list[CoreEvent]:

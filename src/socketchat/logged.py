@@ -11,7 +11,6 @@ was.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Sequence
@@ -207,10 +206,8 @@ class LoggedSession(Session):
         link = self._link
         if link is None or link.protocol.state is State.FAILED:
             return
-        answer: asyncio.Future[float | None] = self._loop.create_future()
-        answer.add_done_callback(lambda answer: None if answer.result() is None else heard())
-        self._pings.append((link.protocol.ping(self._loop.time()), answer))
-        link.flush_soon()
+        pong = self._questions.ping(link)
+        pong.add_done_callback(lambda pong: None if pong.result() is None else heard())
 
     def pause_reading(self) -> None:
         """Read nothing more from the client, for now."""

@@ -45,7 +45,8 @@ class Options:
         max_size: The longest message that we take, in bytes on the wire; 4096 to 4 GiB - 1.
         max_queue: Messages received and not yet read by the application at which reading from the
             link stops, and at which it goes on.
-        max_unacked: Messages, and bytes, sent and not yet acknowledged, at which `send` waits.
+        max_unacked: Messages, and bytes, sent and not yet acknowledged, at which `send` waits;
+            ignored where `connect` is given an `outbox`, which has bounds of its own.
         logger: Where to log; None is the logger `socketchat`.
     """
 

@@ -11,10 +11,11 @@ Who may say what when stands in `states.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
+from socketchat import messages as wire
 from socketchat.core_events import (
     Acknowledged,
     CoreEvent,
@@ -34,34 +35,9 @@ from socketchat.core_events import (
 )
 from socketchat.errors import Close, CloseCode, LocalProtocolError, MessageTooBig
 from socketchat.framing import FrameDecoder, FrameTooBig
-from socketchat.keepalive import MAX_PINGS, Keepalive
+from socketchat.keepalive import MAX_PINGS, Due, Keepalive
 from socketchat.lanes import Lanes
-from socketchat.messages import (
-    MAX_REASON,
-    VERSION,
-    Ack,
-    Answer,
-    Bye,
-    Command,
-    DataPost,
-    Event,
-    Greeting,
-    Hello,
-    MalformedMessage,
-    Ping,
-    Pong,
-    Post,
-    Present,
-    Refused,
-    Reject,
-    TextPost,
-    Welcome,
-    WireMessage,
-    decode,
-    decode_known,
-    encode,
-    peek_version,
-)
+from socketchat.messages import DataPost, TextPost, decode_known  # by name: they are asked for most
 from socketchat.options import Options
 from socketchat.outbox import Outgoing
 from socketchat.states import TRANSITIONS, Side, State
@@ -98,8 +74,8 @@ class Protocol:
         options: Options,
         now: float,
         *,
-        greeting: Greeting | None = None,
-        hello: Hello | None = None,
+        greeting: wire.Greeting | None = None,
+        hello: wire.Hello | None = None,
         lanes: Lanes | None = None,
         prove: Callable[[bytes], bytes] | None = None,
         next_key: bytes = b"",
@@ -168,7 +144,7 @@ class Protocol:
                 self._receive_talk(frames, now, events)
         except FrameTooBig as exc:
             self._fail(CloseCode.TOO_BIG, str(exc), now, events)
-        except MalformedMessage as exc:
+        except wire.MalformedMessage as exc:
             self._fail(exc.code, str(exc), now, events)
         return events
 
@@ -177,40 +153,48 @@ class Protocol:
     ) -> None:
         """Read until the link is open, or for a server: until someone asks to be let in."""
         for body in frames:
-            version = peek_version(body)
-            if version not in (None, VERSION):
-                reason = f"version {version} is not spoken here, only version {VERSION}"
+            version = wire.peek_version(body)
+            if version not in (None, wire.VERSION):
+                reason = f"version {version} is not spoken here, only version {wire.VERSION}"
                 return self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events, version)
-            message = decode(body)
+            message = wire.decode(body)
             if message is None:
                 continue
             if not self._follow(message):
                 return self._fail(CloseCode.PROTOCOL_ERROR, self._complaint(message), now, events)
             match message:
-                case Greeting():
+                case wire.Greeting():
                     self.peer_max_size = message.limits.max_size
                     self.nonce = message.nonce
                     self._say(self._signed_hello())
                     events.append(Greeted(message))
-                case Hello():
+                case wire.Hello():
                     self.peer_max_size = message.limits.max_size
                     events.append(HelloReceived(message))
-                case Welcome():
+                case wire.Welcome():
                     return self._receive_welcome(message, now, events)
-                case Refused():
+                case wire.Refused():
                     return events.append(RefusedByPeer(message.code, message.reason))
-                case Bye():
+                case wire.Bye():
                     self.received_bye = Close(message.code, message.reason)
                     return events.append(SaidBye(self.received_bye))
+                case (
+                    # What the table bars before Welcome.
+                    TextPost() | DataPost() | wire.Ack() | wire.Reject() | wire.Ping()
+                    | wire.Pong() | wire.Event() | wire.Present() | wire.Command() | wire.Answer()
+                ):  # fmt: skip
+                    raise AssertionError(message)
+                case _:
+                    assert_never(message)
         return None
 
-    def _signed_hello(self) -> Hello:
+    def _signed_hello(self) -> wire.Hello:
         assert self._hello is not None
         if self._prove is None:
             return self._hello
         return msgspec.structs.replace(self._hello, signature=self._prove(self.nonce))
 
-    def _receive_welcome(self, welcome: Welcome, now: float, events: list[CoreEvent]) -> None:
+    def _receive_welcome(self, welcome: wire.Welcome, now: float, events: list[CoreEvent]) -> None:
         lanes = self._lanes
         assert lanes is not None
         if welcome.mark > lanes.written:
@@ -231,14 +215,14 @@ class Protocol:
             # A newer link has told our mark: what this one still brings is sent again there, and
             # an acknowledgement may be that of a server that has lost its memory since.
             return None
-        posts: list[Post] = []
+        posts: list[wire.Post] = []
         received = lanes.received
         try:
             for body in frames:
                 try:
-                    message: WireMessage | None = decode_known(body)
+                    message: wire.WireMessage | None = decode_known(body)
                 except (ValueError, RecursionError):
-                    message = decode(body)  # says what is wrong with it, if anything
+                    message = wire.decode(body)  # says what is wrong with it, if anything
                 kind = type(message)
                 if (kind is TextPost or kind is DataPost) and kind in self._theirs:
                     number = message.number  # type: ignore[union-attr]
@@ -264,7 +248,7 @@ class Protocol:
                 events.append(self._received(posts, lanes))
         return None
 
-    def _received(self, posts: list[Post], lanes: Lanes) -> Received:
+    def _received(self, posts: list[wire.Post], lanes: Lanes) -> Received:
         """Report a run of posts; those of our own are known before they are acknowledged."""
         if self.side is Side.CLIENT:
             for post in posts:
@@ -273,36 +257,51 @@ class Protocol:
         return Received(posts)
 
     def _receive_other(
-        self, message: WireMessage, lanes: Lanes, now: float, events: list[CoreEvent]
+        self, message: wire.WireMessage, lanes: Lanes, now: float, events: list[CoreEvent]
     ) -> None:
         """Take anything but a post over an open link."""
         match message:
-            case Ack(number) if number <= lanes.written:
+            case wire.Ack(number) if number <= lanes.written:
                 acknowledged = lanes.outbox.acknowledge(number)
                 if acknowledged:
                     events.append(Acknowledged(acknowledged))
-            case Ack(number) | Reject(number) if number > lanes.written:
+            case wire.Ack(number) | wire.Reject(number) if number > lanes.written:
                 reason = f"post {number} is not known, the last one sent is {lanes.written}"
                 self._fail(CloseCode.PROTOCOL_ERROR, reason, now, events)
-            case Reject(number, code, reason):
+            case wire.Reject(number, code, reason):
                 post = lanes.outbox.reject(number)
                 if post is not None:
                     events.append(Rejection(post, code, reason))
-            case Ping(number):
+            case wire.Ping(number):
                 self._pong_due = number
-            case Pong(number):
+            case wire.Pong(number):
                 answered = self._keepalive.answer(number, now)
                 if answered is not None:
                     events.append(Ponged(*answered))
-            case Event() | Present() | Command() | Answer():
+            case wire.Event() | wire.Present() | wire.Command() | wire.Answer():
                 events.append(Passed(message))
-            case Bye(code, reason):
-                self.received_bye = Close(code, reason)
-                if self.sent_bye is None:
-                    self.close(code, "", now)
-                events.append(SaidBye(self.received_bye))
+            case wire.Bye():
+                self._receive_bye(message, now, events)
+            case (
+                # What `_receive_talk` has taken.
+                TextPost() | DataPost()
+                # What one of the first two cases has taken.
+                | wire.Ack()
+                # What the table bars behind Welcome.
+                | wire.Greeting() | wire.Hello() | wire.Welcome() | wire.Refused()
+            ):  # fmt: skip
+                raise AssertionError(message)
+            case _:
+                assert_never(message)
 
-    def _follow(self, message: WireMessage) -> bool:
+    def _receive_bye(self, bye: wire.Bye, now: float, events: list[CoreEvent]) -> None:
+        """Take a goodbye, and answer it unless ours was said before."""
+        self.received_bye = Close(bye.code, bye.reason)
+        if self.sent_bye is None:
+            self.close(bye.code, "", now)
+        events.append(SaidBye(self.received_bye))
+
+    def _follow(self, message: wire.WireMessage) -> bool:
         """Go where the table leads when the other side says `message`; False if it may not."""
         state = self._theirs.get(type(message))
         if state is None:
@@ -311,7 +310,7 @@ class Protocol:
             self._enter(state)
         return True
 
-    def _complaint(self, message: WireMessage) -> str:
+    def _complaint(self, message: wire.WireMessage) -> str:
         return f"{type(message).__name__} from the {self.side.other.value} while {self.state.value}"
 
     def _fail(
@@ -323,10 +322,10 @@ class Protocol:
         version: int | None = None,
     ) -> None:
         """Say goodbye with `code`, unless that was said, and take nothing more."""
-        close = Close(code, reason[:MAX_REASON])
+        close = Close(code, reason[: wire.MAX_REASON])
         if not self._bye_flushed:
             self._out.clear()
-            self._out.append(encode(Bye(close.code, close.reason)))
+            self._out.append(wire.encode(wire.Bye(close.code, close.reason)))
             self.sent_bye = close
             self._bye_sent = now
         self._enter(State.FAILED)
@@ -347,7 +346,7 @@ class Protocol:
     def welcome(
         self,
         lanes: Lanes,
-        hello: Hello,
+        hello: wire.Hello,
         nick: str,
         room: str,
         *,
@@ -370,7 +369,7 @@ class Protocol:
             LocalProtocolError: No client has asked.
         """
         told = (nick, room, floor, head, after, self._next_key)
-        self._say(Welcome(lanes.session, lanes.committed, *told))
+        self._say(wire.Welcome(lanes.session, lanes.committed, *told))
         # A client that claims what was never written gains nothing by it.
         mark = min(hello.after[0], lanes.written) if hello.session == lanes.session else 0
         acknowledged = lanes.resume(lanes.session, mark)
@@ -383,7 +382,7 @@ class Protocol:
         Raises:
             LocalProtocolError: No client has asked.
         """
-        self._say(Refused(code, reason[:MAX_REASON]))
+        self._say(wire.Refused(code, reason[: wire.MAX_REASON]))
 
     def send_post(self, frame: bytes) -> None:
         """Queue the frame of a post that the lanes have taken.
@@ -396,11 +395,11 @@ class Protocol:
 
     def send_event(self, event: Passing) -> bool:
         """Queue something that passes; False if it was dropped, because too many wait already."""
-        return type(event) in self._ours and self.send_events(encode(event))
+        return type(event) in self._ours and self.send_events(wire.encode(event))
 
     def send_events(self, frames: bytes, count: int = 1) -> bool:
         """Queue the frames of so many passing events, or none of them: then it returns False."""
-        if Event not in self._ours or self._waiting_answers + count > MAX_WAITING_ANSWERS:
+        if wire.Event not in self._ours or self._waiting_answers + count > MAX_WAITING_ANSWERS:
             return False
         self._waiting_answers += count
         self._out.append(frames)
@@ -415,7 +414,7 @@ class Protocol:
         if self._waiting_answers >= MAX_WAITING_ANSWERS:
             raise LocalProtocolError(f"{MAX_WAITING_ANSWERS} rejections wait to be read")
         self._waiting_answers += 1
-        self._say(Reject(number, code, reason[:MAX_REASON]))
+        self._say(wire.Reject(number, code, reason[: wire.MAX_REASON]))
 
     def acknowledge(self) -> None:
         """Tell the other side, with the next bytes, up to where the lanes have committed.
@@ -432,7 +431,7 @@ class Protocol:
         """
         if self._keepalive.unanswered >= MAX_PINGS:
             raise LocalProtocolError(f"{MAX_PINGS} pings are unanswered")
-        self._say(Ping(self._keepalive.pings + 1))
+        self._say(wire.Ping(self._keepalive.pings + 1))
         return self._keepalive.ping(now)
 
     def close(self, code: int, reason: str, now: float) -> None:
@@ -441,11 +440,11 @@ class Protocol:
         Raises:
             LocalProtocolError: It was said already.
         """
-        self._say(Bye(code, reason[:MAX_REASON]))
-        self.sent_bye = Close(code, reason[:MAX_REASON])
+        self._say(wire.Bye(code, reason[: wire.MAX_REASON]))
+        self.sent_bye = Close(code, reason[: wire.MAX_REASON])
         self._bye_sent = now
 
-    def _say(self, message: WireMessage) -> None:
+    def _say(self, message: wire.WireMessage) -> None:
         """Go where the table leads when we say `message`."""
         state = self._ours.get(type(message))
         if state is None:
@@ -453,7 +452,7 @@ class Protocol:
             raise LocalProtocolError(
                 f"no {name} from the {self.side.value} while {self.state.value}"
             )
-        self._out.append(encode(message))
+        self._out.append(wire.encode(message))
         self._enter(state)
 
     def _open(self) -> list[tuple[Outgoing, MessageTooBig]]:
@@ -490,9 +489,9 @@ class Protocol:
         if self._opened and lanes is not None:
             lanes.written = lanes.sent
             if self._ack_due:
-                out.append(encode(Ack(lanes.committed)))
+                out.append(wire.encode(wire.Ack(lanes.committed)))
         if self._pong_due is not None:
-            out.append(encode(Pong(self._pong_due)))
+            out.append(wire.encode(wire.Pong(self._pong_due)))
         data = b"".join(out)
         out.clear()
         self._out_size = self._waiting_answers = 0
@@ -541,15 +540,16 @@ class Protocol:
             return []
         if self._bye_sent is not None:
             return [Unresponsive(f"no goodbye within {self._options.close_timeout} s")]
-        keepalive = self._keepalive
-        if keepalive.paused:
-            keepalive.heard = now
-            self.acknowledge()
-            return []
-        if keepalive.asked is not None:
-            return [Unresponsive(f"no sign of life for {now - keepalive.heard:.0f} s")]
-        keepalive.asked = now
-        # So many unanswered pings of the application serve as well.
-        if keepalive.unanswered < MAX_PINGS:
-            self.ping(now)
+        match self._keepalive.due(now):
+            case Due.SIGN_OF_LIFE:
+                self.acknowledge()
+            case Due.PING:
+                self.ping(now)
+            case Due.NOTHING:
+                pass
+            case Due.GIVING_UP:
+                silence = now - self._keepalive.heard
+                return [Unresponsive(f"no sign of life for {silence:.0f} s")]
+            case other:
+                assert_never(other)
         return []

@@ -20,9 +20,16 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from socketchat.awaiting import Opening
-from socketchat.errors import Close, CloseCode, HandshakeError, HandshakeRefused, SessionClosed
+from socketchat.errors import Close, CloseCode, HandshakeError, HandshakeRefused
 from socketchat.fingerprint import digest_of_pin, fingerprint_of, is_pin
-from socketchat.handlers import Admission, Admits, Handler, Opens, Withdraws
+from socketchat.handlers import (
+    Admission,
+    Handler,
+    Opens,
+    Withdraws,
+    ask_admission,
+    run_handler,
+)
 from socketchat.link import Link, StreamReaderLike, StreamWriterLike
 from socketchat.listening import Acceptor, listen
 from socketchat.logged import LoggedSession
@@ -350,7 +357,7 @@ class Server:
         # Nothing is waited for from here on: the handler counts on being called with this session.
         session = self._make_session(hello.lane, admission)
         session.welcome(link, hello, admission.nick, admission.room, hello.key)
-        self._own(self._handlers, self._handle(session))
+        self._own(self._handlers, run_handler(self._handler, session))
         return session
 
     @staticmethod
@@ -394,7 +401,10 @@ class Server:
             if not self._seats.take(hello.lane, "" if address == NO_ADDRESS else address):
                 raise TooManySessions
             self._end_older(hello.lane)
-            admission = await self._admit(hello, address)
+            if self._goodbye is not None:
+                # What all others are told, so that after 1012 this one comes back as well.
+                raise HandshakeRefused(*self._goodbye)
+            admission = await ask_admission(self._handler, hello, address)
             if self._latest.get(hello.lane) != mine:
                 if isinstance(self._handler, Withdraws):
                     self._handler.withdraw(hello, admission)
@@ -418,45 +428,6 @@ class Server:
         older = self._sessions.get(lane)
         if older is not None:
             older.abort()
-
-    async def _admit(self, hello: Hello, address: str) -> Admission:
-        if self._goodbye is not None:
-            # What all others are told, so that after 1012 this one comes back as well.
-            raise HandshakeRefused(*self._goodbye)
-        if not isinstance(self._handler, Admits):
-            return Admission(hello.nick, hello.room)
-        try:
-            return await self._handler.admit(hello, address)
-        except HandshakeRefused:
-            raise
-        except Exception as exc:
-            _log.exception("the handler failed to admit a caller from %s", address)
-            raise HandshakeRefused(CloseCode.INTERNAL_ERROR, "internal error") from exc
-
-    async def _handle(self, session: Session) -> None:
-        """Run the handler, and close the session as it deserves."""
-        code = CloseCode.OK
-        try:
-            await self._handler(session)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                session.abort()
-                raise
-            # It was not cancelled itself: it awaited something that was cancelled.
-            _log.error("the handler of %r was cancelled", session)
-            code = CloseCode.INTERNAL_ERROR
-        except SessionClosed:
-            pass  # The handler need not catch what it can do nothing about.
-        except ExceptionGroup as group:
-            # From a TaskGroup in the handler, one of whose tasks met the end of the session.
-            if group.split(SessionClosed)[1] is not None:
-                _log.exception("the handler of %r failed", session)
-                code = CloseCode.INTERNAL_ERROR
-        except Exception:  # noqa: BLE001 - the handler's boundary, and it is logged
-            _log.exception("the handler of %r failed", session)
-            code = CloseCode.INTERNAL_ERROR
-        await session.close(code)
 
     # ---- the end ----
 

@@ -11,13 +11,21 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from socketchat import messages as wire
-from socketchat.errors import Close, CloseCode, CommandFailed, SessionClosed, SessionClosedOK
+from socketchat.errors import (
+    Close,
+    CloseCode,
+    CommandFailed,
+    LocalProtocolError,
+    SessionClosed,
+    SessionClosedOK,
+)
 from socketchat.events import Event, Joined, Left, Message, Typing
 from socketchat.lanes import Body
 from socketchat.lifecycle import SessionLifecycle, SessionState
@@ -58,6 +66,17 @@ def microseconds_of(when: datetime | None) -> int:
     return max(int(when.timestamp() * 1_000_000), 1)
 
 
+@asynccontextmanager
+async def greeting_on(link: Link, options: Options) -> AsyncIterator[None]:
+    """Cut the link if what is done meanwhile fails, or takes longer than `open_timeout`."""
+    try:
+        async with asyncio.timeout(options.open_timeout):
+            yield
+    except BaseException:
+        link.cut("the greeting failed")
+        raise
+
+
 class Session(SessionLifecycle):
     """One conversation with one peer.
 
@@ -83,6 +102,7 @@ class Session(SessionLifecycle):
             comes back in the room's order.
         head: The number of the last entry that the room had when the link came about; 0 without a
             log.
+        next_pin: The pin of the key that the server will have next, as it has announced; or empty.
     """
 
     def __init__(
@@ -98,7 +118,6 @@ class Session(SessionLifecycle):
         super().__init__(side, options, lane=lane, resumable=resumable, outbox=outbox)
         self._send_order = asyncio.Lock()
         self._command_order = asyncio.Lock()
-        self._commands = 0
         self._driver: asyncio.Task[None] | None = None
 
     @classmethod
@@ -108,8 +127,9 @@ class Session(SessionLifecycle):
         writer: StreamWriterLike,
         *,
         side: Side,
-        nick: str = "",
-        room: str = "",
+        name: str = "",
+        nick: str | None = None,
+        room: str | None = None,
         history: int = 0,
         since: datetime | None = None,
         device: Prover | None = None,
@@ -126,8 +146,9 @@ class Session(SessionLifecycle):
             reader: Where the other side's bytes come from.
             writer: Where ours go.
             side: Which end this is.
-            nick: Our name, at most 64 characters.
-            room: The room to ask for, as a client.
+            name: The server's name, as a server, for people to read, at most 64 characters.
+            nick: The name to go by, as a client; None leaves it to the server.
+            room: The room to ask for, as a client; None is the server's first.
             history: How many earlier messages of it to ask for, as a client.
             since: Ask for what was said in it at this time or later, instead.
             device: Whose key to show, as a client; None shows none. Nothing of the streams goes
@@ -141,37 +162,40 @@ class Session(SessionLifecycle):
         """
         try:
             checked = Options(**options)
-            wire.check_names(nick, room)
+            wire.check_names(name, nick or "", room or "")
             begin = microseconds_of(since)
         except BaseException:
             writer.close()
             raise
-        session: Self | None = None
+        if side is Side.SERVER:
+            return await cls._as_server(reader, writer, checked, name)
+        session = cls(side, checked, lane=os.urandom(16), resumable=False)
+        core = session.client_protocol(
+            nick=nick or "",
+            room=room or "",
+            history=history,
+            since=begin,
+            device=device,
+        )
+        return await session._as_client(Link(reader, writer, core))
+
+    async def _as_client(self, link: Link) -> Self:
+        async with greeting_on(link, self._options):
+            await self.greet_server(link)
+        self.run(self.drive(link))
+        return self
+
+    @classmethod
+    async def _as_server(
+        cls, reader: StreamReaderLike, writer: StreamWriterLike, options: Options, name: str
+    ) -> Self:
+        greeting = Greeting(wire.VERSION, os.urandom(32), name, Limits(options.max_size))
         now = asyncio.get_running_loop().time()
-        if side is Side.CLIENT:
-            session = cls(side, checked, lane=os.urandom(16), resumable=False)
-            core = session.client_protocol(
-                nick=nick,
-                room=room,
-                history=history,
-                since=begin,
-                device=device,
-            )
-            link = Link(reader, writer, core)
-        else:
-            greeting = Greeting(wire.VERSION, os.urandom(32), nick, Limits(checked.max_size))
-            link = Link(reader, writer, Protocol(side, checked, now, greeting=greeting))
-        try:
-            async with asyncio.timeout(checked.open_timeout):
-                if session is not None:
-                    await session.greet_server(link)
-                else:
-                    hello = await link.greet_client()
-                    session = cls(side, checked, lane=hello.lane, resumable=False)
-                    session.welcome(link, hello, hello.nick, hello.room)
-        except BaseException:
-            link.cut("the greeting failed")
-            raise
+        link = Link(reader, writer, Protocol(Side.SERVER, options, now, greeting=greeting))
+        async with greeting_on(link, options):
+            hello = await link.greet_client()
+            session = cls(Side.SERVER, options, lane=hello.lane, resumable=False)
+            session.welcome(link, hello, hello.nick, hello.room)
         session.run(session.drive(link))
         return session
 
@@ -396,31 +420,25 @@ class Session(SessionLifecycle):
 
         Raises:
             CommandFailed: The server did not do it, or the link was lost before it answered.
+            LocalProtocolError: This is the server's end: only a client has commands.
             SessionClosed: The session is closed or closing, or ended first.
             ValueError: An argument is too long.
         """
+        if self.side is Side.SERVER:
+            raise LocalProtocolError("only a client has commands")
         if len(name) > wire.MAX_COMMAND or len(argument) > wire.MAX_ARGUMENT:
             raise ValueError(
                 f"a command has at most {wire.MAX_COMMAND} characters, "
                 f"its argument {wire.MAX_ARGUMENT}"
             )
         async with self._command_order:
-            while self._link is None or not self._linked.is_set():
+            while self._link is None or not self._may_ask.is_set():
                 if not self._accepting:
                     raise self._closed_error()
-                await self._linked.wait()
+                await self._may_ask.wait()
             if not self._accepting:
                 raise self._closed_error()
-            asked = self._commands = self._commands + 1
-            future: asyncio.Future[wire.Answer] = self._loop.create_future()
-            self._asked[asked] = future
-            try:
-                if not self._link.protocol.send_event(wire.Command(asked, name, argument)):
-                    raise CommandFailed(CloseCode.TRY_AGAIN_LATER, "too much waits to be sent")
-                self._link.flush_soon()
-                answer = await future
-            finally:
-                self._asked.pop(asked, None)
+            answer = await self._questions.ask(self._link, name, argument)
         if answer.code != CloseCode.OK:
             raise CommandFailed(answer.code, answer.text)
         return answer.text
@@ -434,6 +452,7 @@ class Session(SessionLifecycle):
 
         Raises:
             CommandFailed: The server did not do it, or the link was lost before it answered.
+            LocalProtocolError: This is the server's end: only a client has commands.
             SessionClosed: The session is closed or closing, or ended first.
             ValueError: The name is too long.
         """
@@ -457,13 +476,10 @@ class Session(SessionLifecycle):
         while True:
             if not self._accepting:
                 raise self._closed_error()
-            if self._link is None or not self._linked.is_set():
-                await self._linked.wait()
+            if self._link is None or not self._may_ask.is_set():
+                await self._may_ask.wait()
                 continue
-            answer: asyncio.Future[float | None] = self._loop.create_future()
-            self._pings.append((self._link.protocol.ping(self._loop.time()), answer))
-            self._link.flush_soon()
-            seconds = await answer
+            seconds = await self._questions.ping(self._link)
             if seconds is not None:
                 return seconds
 

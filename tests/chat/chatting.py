@@ -158,7 +158,7 @@ class Chat:
         """Tell whether the server reads what a member says."""
         link = self.far(nick)._link
         assert link is not None
-        return bool(link._transport.is_reading())
+        return bool(link._transport.is_reading())  # type: ignore[attr-defined]
 
 
 @asynccontextmanager

@@ -363,6 +363,7 @@ async def test_after_a_failover_that_cuts_no_connection_the_new_master_is_read(
         await facts.open()
         await facts.put("topic", "lobby", "tea")
         await say(log, 3)
+        await pair.replicated()
         await swap(pair)
         await ask(pair.master, "REPLICAOF", "127.0.0.1", 1)  # it hears nothing of the new master
         for caller in (facts._caller, log._caller):

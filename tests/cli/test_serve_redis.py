@@ -293,6 +293,19 @@ def test_a_redis_that_goes_away_and_comes_back_is_told_and_counted(
 # What cannot be used
 
 
+def test_a_directory_is_one_servers_also_when_its_rooms_are_in_redis(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with stage(tmp_path) as it:
+        it.serve("--redis", redis_server.url)
+        data = tmp_path / "server"
+        options = ("--headless", "--port", "0", "--data", str(data))
+        for more in ((), ("--redis", redis_server.url)):
+            other = it.start("serve", *options, *more)
+            assert other.wait() == 2
+            assert f"{data}: it is in use by another server" in other.err
+
+
 def test_a_redis_that_is_away_cannot_be_reached(tmp_path: Path) -> None:
     with stage(tmp_path) as it:
         env = {"SOCKETCHAT_REDIS": "redis://me:hushhush@127.0.0.1:1/0"}

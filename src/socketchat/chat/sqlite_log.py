@@ -43,8 +43,11 @@ from socketchat.errors import LogError, LogFailed, LogUnavailable
 from socketchat.file_lock import FileLock
 from socketchat.messages import MAX_NUMBER as MAX_LANE_NUMBER
 
-__all__ = ["SQLiteLog"]
+__all__ = ["IN_USE", "LOCK", "SQLiteLog"]
 
+#: The lock in a server's directory that keeps other servers out of it, and why they stay out.
+LOCK: Final = "server.lock"
+IN_USE: Final = "it is in use by another server"
 #: Threads that read, each with a connection.
 _READERS: Final = 3
 
@@ -80,7 +83,7 @@ class SQLiteLog:
         self._path = directory / DATABASE
         self._retain = retain
         self._clock = clock
-        self._lock = FileLock(directory / "server.lock")
+        self._lock = FileLock(directory / LOCK)
         self._writing: sqlite3.Connection | None = None
         self._writer: Writer | None = None
         #: Connections that no thread reads with at the moment.
@@ -123,8 +126,7 @@ class SQLiteLog:
     def _open(self) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._lock.acquire():
-            text = "it is in use by another server"
-            raise OSError(errno.EBUSY, text, str(self._directory))
+            raise OSError(errno.EBUSY, IN_USE, str(self._directory))
         opened: list[sqlite3.Connection] = []
         try:
             opened.append(connect_writer(self._path))

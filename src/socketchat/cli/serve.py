@@ -155,7 +155,9 @@ def _host(settings: ServeSettings) -> Hosting:
 def _stores(settings: ServeSettings) -> Stores:
     if not settings.redis:
         return stores_in(settings.directory, retain=settings.retain)
-    return stores_in_redis(settings.redis, retain=settings.retain, wait=settings.redis_wait)
+    return stores_in_redis(
+        settings.directory, settings.redis, retain=settings.retain, wait=settings.redis_wait
+    )
 
 
 def _check(settings: ServeSettings) -> None:

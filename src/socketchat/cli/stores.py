@@ -13,8 +13,9 @@ from socketchat.chat.facts import Facts
 from socketchat.chat.log import Log
 from socketchat.chat.neighbours import Neighbours, NoNeighbours
 from socketchat.chat.sqlite_facts import FileFacts
-from socketchat.chat.sqlite_log import SQLiteLog
+from socketchat.chat.sqlite_log import IN_USE, LOCK, SQLiteLog
 from socketchat.cli.failures import ExitCode, Failure, file_failure
+from socketchat.file_lock import FileLock
 
 if TYPE_CHECKING:
     from socketchat.chat.redis_history import RedisHistory
@@ -31,12 +32,14 @@ class Stores:
         facts: What is known about people.
         neighbours: The other servers that keep theirs there.
         redis: The URL of Redis as it may be shown; empty if all of it is in files.
+        lock: What keeps other servers out of the directory, if the log does not.
     """
 
     log: Log
     facts: Facts
     neighbours: Neighbours
     redis: str = ""
+    lock: FileLock | None = None
 
     @property
     def help(self) -> str:
@@ -55,11 +58,18 @@ def stores_in(directory: Path, *, retain: float | None) -> Stores:
     return Stores(SQLiteLog(directory, retain=retain), FileFacts(directory), NoNeighbours())
 
 
-def stores_in_redis(url: str, *, retain: float | None, wait: int) -> Stores:
-    """Return what several servers share; `wait` is how many replicas must have what is kept.
+def stores_in_redis(directory: Path, url: str, *, retain: float | None, wait: int) -> Stores:
+    """Return what several servers share, each of which has a directory of its own.
+
+    Args:
+        directory: The server's directory.
+        url: Which Redis.
+        retain: For how many seconds entries are kept; None is for ever.
+        wait: How many replicas must have what is kept.
 
     Raises:
-        Failure: The package redis is missing, or the URL is none of Redis.
+        Failure: The package redis is missing, the URL is none of Redis, or another server has the
+            directory.
     """
     with _redis_at_hand():
         from socketchat.chat.redis_facts import RedisFacts
@@ -68,7 +78,20 @@ def stores_in_redis(url: str, *, retain: float | None, wait: int) -> Stores:
         from socketchat.chat.redis_neighbours import RedisNeighbours
 
         log, facts = RedisLog(url, retain=retain, wait=wait), RedisFacts(url, wait=wait)
-        return Stores(log, facts, RedisNeighbours(url), shown(url))
+        neighbours = RedisNeighbours(url)
+    return Stores(log, facts, neighbours, shown(url), _locked(directory))
+
+
+def _locked(directory: Path) -> FileLock:
+    """Keep other servers out of a directory, which is there."""
+    lock = FileLock(directory / LOCK)
+    try:
+        is_free = lock.acquire()
+    except OSError as exc:
+        raise file_failure(exc) from exc
+    if not is_free:
+        raise file_failure(OSError(errno.EBUSY, IN_USE, str(directory)))
+    return lock
 
 
 @contextmanager
