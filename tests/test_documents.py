@@ -133,6 +133,9 @@ def help_of(module: str, *words: str) -> str:
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
         patch.setattr(sys, "argv", [module, *words, "--help"])
+        # Another test may have imported it, which runpy warns of.
+        patch.delitem(sys.modules, module, raising=False)
+        patch.delitem(sys.modules, f"{module}.__main__", raising=False)
         with pytest.raises(SystemExit) as ended:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
     assert not ended.value.code

@@ -46,15 +46,15 @@ class Size:
 
 
 SHORT = Size(
-    frames=4_000,
-    stride=10,
+    frames=2_000,
+    stride=20,
     waiting=500,
     deaf=100,
     lines=30,
-    rapid=1_000,
+    rapid=500,
     bombs=100,
     floods=5,
-    flood=2**20,
+    flood=2**19,
     repeats=1,
 )
 LONG = Size(

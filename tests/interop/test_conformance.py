@@ -62,10 +62,12 @@ async def test_the_server_answers_the_cases_as_a_second_peer_says_them(tmp_path:
 async def test_a_server_that_breaks_the_protocol_does_not_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    encode = messages.encode
+
     def forgetful(message: messages.WireMessage) -> bytes:
         if isinstance(message, messages.Welcome):
             message = msgspec.structs.replace(message, mark=0)
-        return messages.encode(message)
+        return encode(message)
 
     (case,) = (it for it in CASES if it.name == "a session goes on behind what is held")
     # Sessions whose clients are gone are not waited for.
@@ -73,7 +75,7 @@ async def test_a_server_that_breaks_the_protocol_does_not_pass(
     async with serving as server:
         address = Address(server.port, "")
         assert await run(case, address) == ""
-        monkeypatch.setattr("socketchat.protocol.encode", forgetful)
+        monkeypatch.setattr(messages, "encode", forgetful)
         assert "Welcome.mark is 0, not 2" in await run(case, address)
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from socketchat import LogError, LogFailed, LogUnavailable
 from socketchat.chat.log import READ_SIZE, Diverged, Draft, Entry, Span, Watcher
+from socketchat.chat.watchers import Watchers
 from socketchat.chat.words import matcher
 from tests.simulation.history import Committed, History, Trimmed
 
@@ -127,7 +128,7 @@ class SimulatedLog:
         self._under_way: list[Request] = []
         self._telling = 0
         self._told_at = 0.0
-        self._watchers: dict[str, list[Watcher]] = {}
+        self._watchers: dict[str, Watchers] = {}
         self._idle = asyncio.Event()
         self._ended = asyncio.Event()
         self.commits = 0
@@ -248,8 +249,8 @@ class SimulatedLog:
 
     def tell_watchers(self, room: str, entries: Sequence[Entry]) -> None:
         """Tell those who watch a room what is new."""
-        for watcher in list(self._watchers.get(room, ())):
-            watcher(entries)
+        if room in self._watchers:
+            self._watchers[room].show(entries)
 
     def fail(self) -> None:
         """Fail for good; what is under way may be durable, and nobody is told whether it is."""
@@ -334,6 +335,4 @@ class SimulatedLog:
         self, room: str, watcher: Watcher, diverged: Diverged | None = None
     ) -> Callable[[], None]:
         """See `Log.watch`."""
-        watchers = self._watchers.setdefault(room, [])
-        watchers.append(watcher)
-        return lambda: watchers.remove(watcher)
+        return self._watchers.setdefault(room, Watchers(room)).watch(watcher, diverged)

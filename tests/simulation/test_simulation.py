@@ -13,7 +13,7 @@ from tests.simulation.redis_planted import ALL_PLANTED
 from tests.simulation.runner import Outcome, run_seed
 
 #: Seeds on each Python, each Python others: the three that CI runs on make more than 2,000.
-BLOCKS, BLOCK = 5, 150
+BLOCKS, BLOCK = 5, 135
 #: Where servers share a Redis a seed takes ten times as long.
 SHARED_BLOCK = 12
 FIRST = sys.version_info.minor * 10_000
