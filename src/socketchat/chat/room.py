@@ -111,7 +111,7 @@ class Room:
         self._on_their_way: dict[bytes, asyncio.Future[int]] = {}
         self._recent: deque[tuple[Entry, bytes]] = deque()
         self._recent_size = 0
-        self.passing = Passing(self.members, partial(host.came_or_went, self))
+        self.passing: Passing = Passing(self.members, partial(host.came_or_went, self))
         self._unwatch: Callable[[], None] | None = None
         self._all_here_at = all_here_at
 
